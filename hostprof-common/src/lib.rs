@@ -1,0 +1,67 @@
+//! The wire format between hostprof's kernel half and its user half.
+//!
+//! Everything here is `#[repr(C)]`, made of integers, with padding spelled out, and guarded by
+//! compile-time assertions: a record is a span of bytes in a ring buffer, written by the kernel half
+//! and decoded by `hostprof::probe` as a pure function. All times are `CLOCK_MONOTONIC` nanoseconds.
+
+#![no_std]
+
+pub mod episode;
+pub mod layout;
+pub mod slot;
+pub mod stats;
+pub mod thread;
+
+/// The length of a thread name in the kernel, with its terminating zero.
+pub const COMM_BYTES: usize = 16;
+
+/// The first 16 bits of every record: what it is, and so how long it is.
+///
+/// The decoder matches on this without a `_` arm: a new kind does not compile until it is handled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u16)]
+pub enum RecordKind {
+    /// [`episode::Runnable`]: a thread came back after being switched out while runnable.
+    Runnable = 1,
+    /// [`episode::Blocked`]: a thread came back after blocking.
+    Blocked = 2,
+    /// [`thread::Begin`]: a thread is recorded from here on.
+    ThreadBegin = 3,
+    /// [`thread::End`]: a thread's last switch, or its last instant under this tid.
+    ThreadEnd = 4,
+    /// [`thread::First`]: the kernel's counters at the first switch of a thread met while it ran.
+    ThreadFirst = 5,
+    /// [`thread::Exec`]: a process runs another program.
+    Exec = 6,
+    /// [`thread::Rename`]: a thread has another name.
+    Rename = 7,
+}
+
+impl RecordKind {
+    /// The kind behind the number that starts a record, or `None` for one this version does not know.
+    pub const fn from_u16(kind: u16) -> Option<Self> {
+        Some(match kind {
+            1 => Self::Runnable,
+            2 => Self::Blocked,
+            3 => Self::ThreadBegin,
+            4 => Self::ThreadEnd,
+            5 => Self::ThreadFirst,
+            6 => Self::Exec,
+            7 => Self::Rename,
+            _ => return None,
+        })
+    }
+
+    /// How many bytes a record of this kind has in a ring.
+    pub const fn size(self) -> usize {
+        match self {
+            Self::Runnable => size_of::<episode::Runnable>(),
+            Self::Blocked => size_of::<episode::Blocked>(),
+            Self::ThreadBegin => size_of::<thread::Begin>(),
+            Self::ThreadEnd => size_of::<thread::End>(),
+            Self::ThreadFirst => size_of::<thread::First>(),
+            Self::Exec => size_of::<thread::Exec>(),
+            Self::Rename => size_of::<thread::Rename>(),
+        }
+    }
+}

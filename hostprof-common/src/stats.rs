@@ -1,0 +1,43 @@
+//! Counters of the kernel half, one block a CPU, so that loss is known exactly.
+
+/// Power-of-two buckets of a histogram: bucket 0 holds the value 0, bucket `i` holds `[2^(i-1), 2^i)`.
+pub const HISTOGRAM_BUCKETS: usize = 40;
+
+/// What one CPU has counted. `observed = emitted + dropped`, for each kind of ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct CpuStats {
+    /// Episode records handed to user space.
+    pub episodes: u64,
+    /// Episode records lost because the ring was full.
+    pub episodes_full: u64,
+    /// Episode records lost because the ring was busy: its lock was held by whom this CPU interrupted.
+    pub episodes_busy: u64,
+    /// Thread records (begin, end, exec, rename) handed to user space.
+    pub threads: u64,
+    /// Thread records lost because the ring was full.
+    pub threads_full: u64,
+    /// Thread records lost because the ring was busy.
+    pub threads_busy: u64,
+    /// New threads that are not recorded because no slot was free.
+    pub slots_full: u64,
+    /// Context switches of the CPU.
+    pub switches: u64,
+    /// Context switches in which neither thread is recorded: the filter's work.
+    pub switches_filtered: u64,
+    /// Wakeups of threads that are not recorded.
+    pub wakeups_filtered: u64,
+    /// Wakeups of a recorded thread that were not seen to be blocked: dropped, as the kernel does.
+    pub wakeups_early: u64,
+    /// Times a tid's slot belonged to another thread (exec by a non-leader) and was found anew.
+    pub slots_moved: u64,
+    pub _reserved: [u64; 12],
+    /// Run-queue latency of every task of the machine but the idle tasks, by [`HISTOGRAM_BUCKETS`].
+    pub runqueue_ns: [u64; HISTOGRAM_BUCKETS],
+}
+
+const _: () = assert!(size_of::<CpuStats>() == 512 && size_of::<CpuStats>() % 64 == 0);
+
+#[cfg(feature = "user")]
+// SAFETY: `repr(C)`, `u64` only, no padding.
+unsafe impl aya::Pod for CpuStats {}

@@ -1,0 +1,70 @@
+//! Every map of the kernel half. Sizes given here are placeholders where user space sets them at load.
+
+use aya_ebpf::{
+    btf_maps::{Array, ArrayOfMaps, HashMap, Queue, RingBuf},
+    macros::btf_map,
+};
+use hostprof_common::{layout::KernelLayout, slot::Slot, stats::CpuStats};
+
+/// A ring of the smallest size the kernel takes: user space puts the real ones in.
+pub type Ring = RingBuf<u64, 4096>;
+
+/// Episode records, CPUs sharing rings by `cpu & ring_mask`; each ring has one consumer.
+#[btf_map]
+pub static EPISODES: ArrayOfMaps<Ring, 1> = ArrayOfMaps::new();
+
+/// Thread records: rare and critical, so no episode can crowd them out.
+#[btf_map]
+pub static THREADS: Ring = Ring::new();
+
+/// The slot of each recorded tid; 0 where the tid is not recorded. Sized to the kernel's `pid_max`.
+#[btf_map]
+pub static TIDS: Array<u32, 1> = Array::new();
+
+/// Recorded threads. Index 0 is never used.
+#[btf_map]
+pub static SLOTS: Array<Slot, 1> = Array::new();
+
+/// Indices of [`SLOTS`] that are free.
+#[btf_map]
+pub static FREE_SLOTS: Queue<u32, 1> = Queue::new();
+
+/// The slot of a thread by what never changes of it: for the moments in which a tid's slot is another
+/// thread's (exec by a thread that is not the leader, a tid used again before its last owner is gone).
+#[btf_map]
+pub static SLOT_BY_START: HashMap<StartKey, u32, 1> = HashMap::new();
+
+/// How many thread numbers have been given out.
+#[btf_map]
+pub static NEXT_UTID: Array<u64, 1> = Array::new();
+
+/// Counters, a block for each CPU.
+#[btf_map]
+pub static STATS: Array<CpuStats, 1> = Array::new();
+
+/// Key of [`SLOT_BY_START`].
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct StartKey {
+    pub start_ns: u64,
+    pub tgid: u64,
+}
+
+/// Set by user space before load; the verifier then knows each offset as a constant.
+#[unsafe(no_mangle)]
+pub static LAYOUT: KernelLayout = KernelLayout::ZERO;
+
+/// Reads one field of [`LAYOUT`].
+macro_rules! layout {
+    ($field:ident) => {
+        $crate::maps::read(&$crate::maps::LAYOUT.$field)
+    };
+}
+pub(crate) use layout;
+
+/// Volatile: the value the compiler sees is not the one that runs.
+#[inline(always)]
+pub fn read<T: Copy>(field: &'static T) -> T {
+    // SAFETY: a reference is valid and aligned.
+    unsafe { core::ptr::read_volatile(field) }
+}

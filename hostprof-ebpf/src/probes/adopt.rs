@@ -1,0 +1,69 @@
+//! Puts a thread that a scan of `/proc` found into the target set.
+//!
+//! Never attached: user space runs it with `BPF_PROG_TEST_RUN`, so that it races with the fork hook on
+//! equal terms, by compare-and-exchange on the tid's entry.
+
+use aya_ebpf::{EbpfContext, helpers::bpf_ktime_get_ns, macros::raw_tracepoint, programs::RawTracePointContext};
+use hostprof_common::{
+    RecordKind, COMM_BYTES,
+    slot::{Slot, adopt as answer, presence},
+    thread::{Begin, cause},
+};
+
+use crate::{
+    atomic::compare_exchange,
+    emit::{Cpu, count},
+    maps::{FREE_SLOTS, SLOTS, TIDS},
+    target,
+};
+
+#[raw_tracepoint]
+pub fn adopt(ctx: RawTracePointContext) -> i32 {
+    try_adopt(&ctx).unwrap_or(answer::RANGE) as i32
+}
+
+#[inline(always)]
+fn try_adopt(ctx: &RawTracePointContext) -> Option<u32> {
+    let args = ctx.as_ptr().cast::<u64>();
+    // SAFETY: user space runs the program with two arguments; the kernel refuses to with fewer than
+    // the program reads.
+    let (tid, tgid) = unsafe { (*args as u32, *args.add(1) as u32) };
+    if !target::in_range(tid) {
+        return Some(answer::RANGE);
+    }
+    let cpu = Cpu::this()?;
+    let entry = TIDS.get_ptr_mut(tid)?;
+    // SAFETY: from successful lookups, here and below.
+    if unsafe { *entry } != 0 {
+        return Some(answer::KNOWN);
+    }
+    let Ok(Some(index)) = FREE_SLOTS.pop() else {
+        count!(cpu, slots_full);
+        return Some(answer::FULL);
+    };
+    let slot = SLOTS.get_ptr_mut(index)?;
+    let utid = target::next_utid()?;
+    unsafe { *slot = Slot { utid, tid, syscall: -1, presence: presence::UNKNOWN, ..Slot::ZERO } };
+    if unsafe { compare_exchange(entry, 0, index) } != 0 {
+        let _ = FREE_SLOTS.push(index, 0);
+        return Some(answer::KNOWN);
+    }
+    let begin = Begin {
+        kind: RecordKind::ThreadBegin as u16,
+        cause: cause::ADOPTED,
+        utid,
+        at_ns: unsafe { bpf_ktime_get_ns() },
+        start_ns: 0,
+        tid,
+        tgid,
+        ns_tid: 0,
+        parent_utid: 0,
+        comm: [0; COMM_BYTES],
+    };
+    if !cpu.thread(begin) {
+        unsafe { compare_exchange(entry, index, 0) };
+        let _ = FREE_SLOTS.push(index, 0);
+        return Some(answer::BUSY);
+    }
+    Some(answer::ADOPTED)
+}

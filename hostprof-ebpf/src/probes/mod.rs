@@ -1,0 +1,9 @@
+//! The programs, each named after its hook: an attribute function and a body.
+
+mod adopt;
+mod sched_process_exec;
+mod sched_process_fork;
+mod sched_switch;
+mod sched_wakeup;
+mod sched_waking;
+mod task_rename;

@@ -1,0 +1,154 @@
+//! A context switch: one thread leaves the CPU, another comes back.
+//!
+//! `TP_PROTO(bool preempt, struct task_struct *prev, struct task_struct *next, unsigned int prev_state)`
+//! <https://github.com/torvalds/linux/blob/v6.18/include/trace/events/sched.h#L220>; before 5.18 without
+//! `prev_state`. It runs under the run queue's lock with interrupts off.
+
+use aya_ebpf::{helpers::bpf_ktime_get_ns, macros::btf_tracepoint, programs::BtfTracePointContext};
+use hostprof_common::{
+    RecordKind,
+    episode::{Blocked, Head, Runnable, flag},
+    slot::{Slot, presence},
+    stats::HISTOGRAM_BUCKETS,
+    thread::First,
+};
+
+use crate::{
+    emit::{Cpu, count},
+    maps::layout,
+    target,
+    task::Task,
+};
+
+/// `TASK_DEAD`, the state of a thread's last switch, on every kernel hostprof supports (5.15 and later).
+const TASK_DEAD: u32 = 0x80;
+
+#[btf_tracepoint(function = "sched_switch")]
+pub fn sched_switch(ctx: BtfTracePointContext) -> i32 {
+    let _ = try_sched_switch(&ctx);
+    0
+}
+
+#[inline(always)]
+fn try_sched_switch(ctx: &BtfTracePointContext) -> Option<()> {
+    let prev = Task::new(ctx.arg(1));
+    let next = Task::new(ctx.arg(2));
+    let cpu = Cpu::this()?;
+    count!(cpu, switches);
+    host_runqueue(cpu, next);
+
+    let prev_slot = target::slot_of(prev);
+    let next_slot = target::slot_of(next);
+    if prev_slot.is_none() && next_slot.is_none() {
+        count!(cpu, switches_filtered);
+        return None;
+    }
+    let now = unsafe { bpf_ktime_get_ns() };
+    if let Some(slot) = prev_slot {
+        let preempt: u64 = ctx.arg(0);
+        let state: u32 = if layout!(switch_has_prev_state) != 0 { ctx.arg(3) } else { prev.state() };
+        switch_out(cpu, slot, prev, preempt & 1 != 0, state, now);
+    }
+    if let Some(slot) = next_slot {
+        switch_in(cpu, slot, now);
+    }
+    Some(())
+}
+
+#[inline(always)]
+fn switch_out(cpu: Cpu, slot: *mut Slot, prev: Task, preempt: bool, state: u32, now: u64) {
+    // SAFETY: from a successful lookup; the run queue's lock keeps other switches of this thread away.
+    let slot_ref = unsafe { &mut *slot };
+    let counters = prev.counters(now);
+    // With a signal pending a task stays runnable although `state` says it meant to block.
+    let blocked = !preempt && state != 0 && prev.state() != 0;
+    let met_before = slot_ref.last.at_ns != 0;
+    let voluntary = if met_before { counters.nvcsw != slot_ref.last.nvcsw } else { blocked };
+
+    let mut flags = prev.flags();
+    if voluntary {
+        flags |= flag::VOLUNTARY;
+    }
+    if preempt {
+        flags |= flag::PREEMPT;
+    }
+    if blocked {
+        flags |= flag::BLOCKED;
+    }
+    if !met_before {
+        cpu.thread(First { kind: RecordKind::ThreadFirst as u16, _pad: 0, utid: slot_ref.utid, counters });
+    }
+    if state & TASK_DEAD != 0 {
+        target::end(cpu, prev, slot, flags, counters);
+        return;
+    }
+    let syscall = prev.syscall(flags & flag::COMPAT != 0);
+    slot_ref.out_ns = now;
+    slot_ref.arg0 = syscall.arg0;
+    slot_ref.arg1 = syscall.arg1;
+    slot_ref.task_state = state;
+    slot_ref.syscall = syscall.nr;
+    slot_ref.cpu_out = cpu.id as u16;
+    slot_ref.flags = flags;
+    slot_ref.presence = presence::OFF_CPU;
+    slot_ref.last = counters;
+}
+
+#[inline(always)]
+fn switch_in(cpu: Cpu, slot: *mut Slot, now: u64) {
+    // SAFETY: as in `switch_out`.
+    let slot = unsafe { &mut *slot };
+    let was = slot.presence;
+    slot.presence = presence::ON_CPU;
+    let mut head = Head {
+        kind: RecordKind::Runnable as u16,
+        cpu_in: cpu.id as u16,
+        utid: slot.utid,
+        in_ns: now,
+        out_ns: slot.out_ns,
+        seq: slot.last.nvcsw.wrapping_add(slot.last.nivcsw) as u32,
+        min_flt: slot.last.min_flt as u32,
+        maj_flt: slot.last.maj_flt as u32,
+        task_state: slot.task_state,
+        syscall: slot.syscall,
+        cpu_out: slot.cpu_out,
+        flags: slot.flags,
+    };
+    let woken = slot.wake_ns != 0;
+    if was == presence::UNKNOWN {
+        // Met while off the CPU: why, user space has read from /proc.
+        head.out_ns = 0;
+        head.syscall = -1;
+        head.flags = flag::OPEN_START | if woken { flag::BLOCKED } else { 0 };
+    }
+    if head.flags & flag::BLOCKED == 0 {
+        cpu.episode(Runnable { head });
+        return;
+    }
+    head.kind = RecordKind::Blocked as u16;
+    if woken {
+        head.flags |= slot.wake_flags as u16;
+    }
+    cpu.episode(Blocked {
+        head,
+        wake_ns: slot.wake_ns,
+        arg0: slot.arg0,
+        arg1: slot.arg1,
+        waker_tid: if woken { slot.waker_tid } else { 0 },
+        _pad: 0,
+    });
+    slot.wake_ns = 0;
+}
+
+/// Run-queue latency of the whole machine, in the kernel. The idle tasks (tid 0) never wait.
+#[inline(always)]
+fn host_runqueue(cpu: Cpu, next: Task) {
+    if next.tid() == 0 {
+        return;
+    }
+    let Some(waited) = next.queued_for() else { return };
+    let bucket = (64 - waited.leading_zeros()) as usize;
+    let bucket = if bucket < HISTOGRAM_BUCKETS { bucket } else { HISTOGRAM_BUCKETS - 1 };
+    // SAFETY: from a successful lookup, the index bounded.
+    unsafe { (*cpu.stats()).runqueue_ns[bucket] += 1 };
+}

@@ -1,0 +1,199 @@
+//! Reading `task_struct`: direct loads at offsets from the running kernel's BTF.
+
+use aya_ebpf::helpers::{bpf_probe_read_kernel, generated::{bpf_get_current_task_btf, bpf_task_pt_regs}};
+use hostprof_common::{episode::flag, layout::ABSENT, thread::Counters};
+
+use crate::maps::layout;
+
+/// A `task_struct`, as a tracepoint handed it over: the verifier checks each load against its BTF.
+#[derive(Clone, Copy)]
+pub struct Task(*const u8);
+
+/// `PF_EXITING`. <https://elixir.bootlin.com/linux/v6.18/source/include/linux/sched.h>
+const PF_EXITING: u32 = 0x4;
+/// `PF_IO_WORKER`.
+const PF_IO_WORKER: u32 = 0x10;
+/// `PF_USER_WORKER` (6.4 and later; free before).
+const PF_USER_WORKER: u32 = 0x4000;
+/// `PF_FROZEN` before 6.1; never set together with a target thread's flags since.
+const PF_FROZEN: u32 = 0x1_0000;
+/// `TS_COMPAT` of `thread_info.status`, x86.
+const TS_COMPAT: u32 = 0x2;
+/// `NMI_MASK | HARDIRQ_MASK | SOFTIRQ_OFFSET` of the preempt count: in an interrupt, or serving a softirq.
+const IN_INTERRUPT: u32 = 0x00ff_0100;
+
+/// What a thread's saved registers say of the system call it is in.
+pub struct Syscall {
+    pub nr: i32,
+    pub arg0: u64,
+    pub arg1: u64,
+}
+
+#[inline(always)]
+unsafe fn load<T: Copy>(base: *const u8, offset: u32) -> T {
+    // SAFETY: the caller's base is a kernel object and the offset one of its fields, by BTF; the
+    // verifier refuses the program otherwise.
+    unsafe { core::ptr::read_volatile(base.add(offset as usize).cast::<T>()) }
+}
+
+impl Task {
+    /// `task` must be a `task_struct` pointer that the verifier knows as one.
+    #[inline(always)]
+    pub fn new(task: *const u8) -> Self {
+        Self(task)
+    }
+
+    #[inline(always)]
+    pub fn current() -> Self {
+        // SAFETY: the helper always returns the running task.
+        Self(unsafe { bpf_get_current_task_btf() }.cast_const().cast())
+    }
+
+    #[inline(always)]
+    pub fn tid(self) -> u32 {
+        unsafe { load(self.0, layout!(task_pid)) }
+    }
+
+    #[inline(always)]
+    pub fn tgid(self) -> u32 {
+        unsafe { load(self.0, layout!(task_tgid)) }
+    }
+
+    #[inline(always)]
+    pub fn start_ns(self) -> u64 {
+        unsafe { load(self.0, layout!(task_start_time)) }
+    }
+
+    #[inline(always)]
+    pub fn state(self) -> u32 {
+        unsafe { load(self.0, layout!(task_state)) }
+    }
+
+    #[inline(always)]
+    pub fn comm_ptr(self) -> *const u8 {
+        unsafe { self.0.add(layout!(task_comm) as usize) }
+    }
+
+    #[inline(always)]
+    pub fn counters(self, at_ns: u64) -> Counters {
+        unsafe {
+            Counters {
+                at_ns,
+                nvcsw: load(self.0, layout!(task_nvcsw)),
+                nivcsw: load(self.0, layout!(task_nivcsw)),
+                sum_exec_ns: load(self.0, layout!(task_sum_exec)),
+                run_delay_ns: load(self.0, layout!(task_run_delay)),
+                min_flt: load(self.0, layout!(task_min_flt)),
+                maj_flt: load(self.0, layout!(task_maj_flt)),
+            }
+        }
+    }
+
+    /// The bits of [`flag`] that the task itself tells.
+    #[inline(always)]
+    pub fn flags(self) -> u16 {
+        let task: u32 = unsafe { load(self.0, layout!(task_flags)) };
+        let status: u32 = unsafe { load(self.0, layout!(task_ti_status)) };
+        let mut flags = 0;
+        if task & (PF_IO_WORKER | PF_USER_WORKER) != 0 {
+            flags |= flag::IO_WORKER;
+        }
+        if task & PF_EXITING != 0 {
+            flags |= flag::EXITING;
+        }
+        if layout!(freezer_by_flag) != 0 && task & PF_FROZEN != 0 {
+            flags |= flag::FROZEN;
+        }
+        if status & TS_COMPAT != 0 {
+            flags |= flag::COMPAT;
+        }
+        if self.throttled() {
+            flags |= flag::THROTTLED;
+        }
+        flags
+    }
+
+    /// Held by its cgroup's CPU quota: exactly from 6.18, before by its run queue's state at this moment.
+    #[inline(always)]
+    fn throttled(self) -> bool {
+        if layout!(task_throttled) != ABSENT {
+            let throttled: u8 = unsafe { load(self.0, layout!(task_throttled)) };
+            return throttled != 0;
+        }
+        if layout!(task_cfs_rq) != ABSENT && layout!(cfs_rq_throttle_count) != ABSENT {
+            let cfs_rq: *const u8 = unsafe { load(self.0, layout!(task_cfs_rq)) };
+            let count: u32 = unsafe { load(cfs_rq, layout!(cfs_rq_throttle_count)) };
+            return count != 0;
+        }
+        false
+    }
+
+    /// The system call the thread is in, from its registers as saved at kernel entry.
+    #[inline(always)]
+    pub fn syscall(self, compat: bool) -> Syscall {
+        unsafe {
+            let regs: *const u8 = bpf_task_pt_regs(self.0.cast_mut().cast()) as *const u8;
+            let nr: u64 = load(regs, layout!(regs_orig_ax));
+            let (arg0, arg1): (u64, u64) = if compat {
+                (load(regs, layout!(regs_bx)), load(regs, layout!(regs_cx)))
+            } else {
+                (load(regs, layout!(regs_di)), load(regs, layout!(regs_si)))
+            };
+            Syscall { nr: nr as i32, arg0, arg1 }
+        }
+    }
+
+    /// How long the task has waited for a CPU, by the run queue's own clock and the kernel's own mark
+    /// (`rq->clock - sched_info.last_queued`, what `sched_info_arrive` is about to add to `run_delay`).
+    /// Only at its switch-in. `None` where it was not queued.
+    #[inline(always)]
+    pub fn queued_for(self) -> Option<u64> {
+        if layout!(task_cfs_rq) == ABSENT {
+            return None;
+        }
+        let queued: u64 = unsafe { load(self.0, layout!(task_last_queued)) };
+        if queued == 0 {
+            return None;
+        }
+        let rq = self.run_queue();
+        let clock: u64 = unsafe { load(rq, layout!(rq_clock)) };
+        Some(clock.saturating_sub(queued))
+    }
+
+    #[inline(always)]
+    fn run_queue(self) -> *const u8 {
+        unsafe {
+            let cfs_rq: *const u8 = load(self.0, layout!(task_cfs_rq));
+            load(cfs_rq, layout!(cfs_rq_rq))
+        }
+    }
+
+    /// The task's id in its own pid namespace; 0 when unreadable.
+    #[inline(always)]
+    pub fn ns_tid(self) -> u32 {
+        unsafe {
+            let pid: *const u8 = load(self.0, layout!(task_thread_pid));
+            let level: u32 = load(pid, layout!(pid_level));
+            let nr = pid
+                .cast::<u8>()
+                .wrapping_add(layout!(pid_numbers_nr) as usize)
+                .wrapping_add((level & 31) as usize * layout!(upid_bytes) as usize);
+            bpf_probe_read_kernel(nr.cast::<u32>()).unwrap_or(0)
+        }
+    }
+}
+
+/// Whether the running CPU is in an interrupt, where the current task is a bystander.
+///
+/// The preempt count is per-CPU memory; so is the run queue, which a task points to. BTF tells how far
+/// apart the two lie, on every CPU alike.
+#[inline(always)]
+pub fn in_interrupt() -> bool {
+    if layout!(has_preempt_count) == 0 || layout!(task_cfs_rq) == ABSENT {
+        return false;
+    }
+    let rq = Task::current().run_queue() as u64;
+    let count = rq.wrapping_add(layout!(preempt_count_from_rq)) as *const u32;
+    // SAFETY: a probing read: a wrong address is an error, not a fault.
+    unsafe { bpf_probe_read_kernel(count) }.unwrap_or(0) & IN_INTERRUPT != 0
+}
