@@ -79,6 +79,8 @@ impl Cpu {
 #[inline(always)]
 fn is_full(ring: &Ring, record_bytes: u64, ring_bytes: u64) -> bool {
     // A record has a header of 8 bytes.
-    let used = unsafe { bpf_ringbuf_query(core::ptr::from_ref(ring).cast_mut().cast(), u64::from(BPF_RB_AVAIL_DATA)) };
+    let used = unsafe {
+        bpf_ringbuf_query(core::ptr::from_ref(ring).cast_mut().cast(), u64::from(BPF_RB_AVAIL_DATA))
+    };
     used + record_bytes + 8 > ring_bytes
 }

@@ -1,6 +1,9 @@
 //! Reading `task_struct`: direct loads at offsets from the running kernel's BTF.
 
-use aya_ebpf::helpers::{bpf_probe_read_kernel, generated::{bpf_get_current_task_btf, bpf_task_pt_regs}};
+use aya_ebpf::helpers::{
+    bpf_probe_read_kernel,
+    generated::{bpf_get_current_task_btf, bpf_task_pt_regs},
+};
 use hostprof_common::{episode::flag, layout::ABSENT, thread::Counters};
 
 use crate::maps::layout;

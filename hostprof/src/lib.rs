@@ -1,1 +1,7 @@
-//! hostprof
+//! hostprof: where the threads of a program wait, and why.
+//!
+//! The layers, each using only those to its left: `units, clock ← table ← probe, ledger, sink ← bpf ←
+//! collector ← cli`. `docs/architecture.md` draws them.
+
+pub mod table;
+pub mod units;

@@ -42,7 +42,8 @@ fn try_sched_process_exec(ctx: &BtfTracePointContext) -> Option<()> {
     let utid = unsafe { (*slot).utid };
     let bprm: *const u8 = ctx.arg(2);
     // SAFETY: the offset is `filename`'s, by BTF.
-    let path: *const u8 = unsafe { core::ptr::read_volatile(bprm.add(layout!(bprm_filename) as usize).cast()) };
+    let path: *const u8 =
+        unsafe { core::ptr::read_volatile(bprm.add(layout!(bprm_filename) as usize).cast()) };
     let Some(mut entry) = THREADS.reserve_untyped::<Exec>(0) else {
         crate::emit::count!(cpu, threads_full);
         return None;

@@ -1,0 +1,23 @@
+//! Table `histogram`: what the kernel half counted without a record for each event.
+
+use super::table;
+
+table! {
+    /// One row is a bucket of an in-kernel histogram over an interval; rows of several intervals add up.
+    HistogramRow in "histogram" as HistogramColumns, span |row| (row.ts_mono_ns, row.ts_mono_ns + row.dur_ns);
+
+    /// Start of the interval, CLOCK_MONOTONIC.
+    ts_mono_ns: u64 ["ns" Delta],
+    /// Length of the interval.
+    dur_ns: u64 ["ns" Delta],
+    /// What is counted: `host_runqueue` is the run-queue latency of every task of the machine.
+    name: String ["" Dictionary],
+    /// The part it is counted for: the CPU, as `cpu0`.
+    key: String ["" Dictionary],
+    /// Least value of the bucket.
+    bucket_low_ns: u64 ["ns" Dictionary],
+    /// First value beyond the bucket.
+    bucket_high_ns: u64 ["ns" Dictionary],
+    /// How many.
+    count: u64 ["" Delta],
+}

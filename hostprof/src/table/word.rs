@@ -1,0 +1,176 @@
+//! Closed lists of words: an enum in the code, a dictionary in memory, a string in Parquet and SQL.
+
+use std::{marker::PhantomData, sync::Arc};
+
+use arrow::{
+    array::{Array, ArrayRef, DictionaryArray, PrimitiveBuilder, RecordBatch, StringArray},
+    compute::cast,
+    datatypes::{DataType, Int32Type, UInt8Type},
+    error::ArrowError,
+};
+
+use super::cell::{column, other_type};
+
+/// An enum whose values are words.
+pub trait Word: Copy + Sized + 'static {
+    /// All of them, in order.
+    const ALL: &'static [Self];
+    /// The word.
+    fn word(self) -> &'static str;
+    /// Its place in [`Word::ALL`].
+    fn index(self) -> usize;
+    /// The value of a word.
+    fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|value| value.word() == word)
+    }
+}
+
+/// Declares an enum of words.
+macro_rules! words {
+    (
+        $(#[$meta:meta])*
+        $name:ident {
+            $( $(#[$value_meta:meta])* $value:ident = $word:literal, )+
+        }
+    ) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(serde::Serialize, serde::Deserialize)]
+        pub enum $name {
+            $( $(#[$value_meta])* #[serde(rename = $word)] $value, )+
+        }
+
+        impl $crate::table::Word for $name {
+            const ALL: &'static [Self] = &[$(Self::$value),+];
+            fn word(self) -> &'static str {
+                match self { $(Self::$value => $word,)+ }
+            }
+            fn index(self) -> usize {
+                self as usize
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.pad($crate::table::Word::word(*self))
+            }
+        }
+
+        $crate::table::word::word_cell!($name);
+    };
+}
+pub(super) use words;
+
+/// A column of words under construction: keys into [`Word::ALL`].
+pub struct WordStore<W>(PrimitiveBuilder<UInt8Type>, PhantomData<W>);
+
+impl<W> Default for WordStore<W> {
+    fn default() -> Self {
+        Self(PrimitiveBuilder::new(), PhantomData)
+    }
+}
+
+impl<W: Word> WordStore<W> {
+    pub(super) fn push(&mut self, value: Option<W>) {
+        self.0.append_option(value.map(|value| value.index() as u8));
+    }
+
+    pub(super) fn finish(&mut self) -> ArrayRef {
+        let words = StringArray::from_iter_values(W::ALL.iter().map(|value| value.word()));
+        let keys = self.0.finish();
+        match DictionaryArray::<UInt8Type>::try_new(keys, Arc::new(words)) {
+            Ok(array) => Arc::new(array),
+            // Keys come from `index`, below the number of words.
+            Err(_) => Arc::new(StringArray::new_null(0)),
+        }
+    }
+}
+
+/// A column of words being read: the value of each row.
+pub struct WordView<W>(Vec<Option<W>>);
+
+impl<W: Word> WordView<W> {
+    pub(super) fn new(batch: &RecordBatch, name: &str, nullable: bool) -> Result<Self, ArrowError> {
+        let array = column(batch, name, nullable)?;
+        let dictionary =
+            cast(array, &DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8)))?;
+        let dictionary = dictionary
+            .as_any()
+            .downcast_ref::<DictionaryArray<Int32Type>>()
+            .ok_or_else(|| other_type(name, array))?;
+        let words = dictionary
+            .values()
+            .as_any()
+            .downcast_ref::<StringArray>()
+            .ok_or_else(|| other_type(name, array))?;
+        let values: Vec<W> = words
+            .iter()
+            .map(|word| {
+                let word = word.unwrap_or_default();
+                W::from_word(word)
+                    .ok_or_else(|| ArrowError::SchemaError(format!("column {name}: unknown value {word:?}")))
+            })
+            .collect::<Result<_, _>>()?;
+        Ok(Self(dictionary.keys().iter().map(|key| key.map(|key| values[key as usize])).collect()))
+    }
+
+    pub(super) fn get(&self, row: usize) -> Option<W> {
+        self.0[row]
+    }
+}
+
+/// Makes a [`Word`] a [`Cell`], with and without null.
+macro_rules! word_cell {
+    ($name:ident) => {
+        impl $crate::table::Cell for $name {
+            type Store = $crate::table::word::WordStore<$name>;
+            type View = $crate::table::word::WordView<$name>;
+            const NULLABLE: bool = false;
+
+            fn data_type() -> arrow::datatypes::DataType {
+                arrow::datatypes::DataType::Utf8
+            }
+            fn push(store: &mut Self::Store, value: Self) {
+                store.push(Some(value));
+            }
+            fn finish(store: &mut Self::Store) -> arrow::array::ArrayRef {
+                store.finish()
+            }
+            fn view(
+                batch: &arrow::array::RecordBatch,
+                name: &str,
+            ) -> Result<Self::View, arrow::error::ArrowError> {
+                Self::View::new(batch, name, false)
+            }
+            fn get(view: &Self::View, row: usize) -> Self {
+                view.get(row).unwrap_or_default()
+            }
+        }
+
+        impl $crate::table::Cell for Option<$name> {
+            type Store = $crate::table::word::WordStore<$name>;
+            type View = $crate::table::word::WordView<$name>;
+            const NULLABLE: bool = true;
+
+            fn data_type() -> arrow::datatypes::DataType {
+                arrow::datatypes::DataType::Utf8
+            }
+            fn push(store: &mut Self::Store, value: Self) {
+                store.push(value);
+            }
+            fn finish(store: &mut Self::Store) -> arrow::array::ArrayRef {
+                store.finish()
+            }
+            fn view(
+                batch: &arrow::array::RecordBatch,
+                name: &str,
+            ) -> Result<Self::View, arrow::error::ArrowError> {
+                Self::View::new(batch, name, true)
+            }
+            fn get(view: &Self::View, row: usize) -> Self {
+                view.get(row)
+            }
+        }
+    };
+}
+pub(super) use word_cell;
