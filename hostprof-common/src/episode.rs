@@ -54,7 +54,8 @@ pub struct Blocked {
     pub arg1: u64,
     /// The thread that woke it (`sched_waking`); 0 where none did.
     pub waker_tid: u32,
-    pub _pad: u32,
+    /// The device behind an ioctl's fd, in the kernel's encoding (`major << 20 | minor`); else 0.
+    pub rdev: u32,
 }
 
 /// Bits of [`Head::flags`].

@@ -49,6 +49,14 @@ pub struct KernelLayout {
     pub regs_bx: u32,
     pub regs_cx: u32,
     pub bprm_filename: u32,
+    pub task_files: u32,
+    pub files_fdt: u32,
+    pub fdt_fd: u32,
+    pub fdt_max_fds: u32,
+    pub file_inode: u32,
+    pub inode_rdev: u32,
+    /// `jobctl`, which tells a thread in a frozen cgroup v2.
+    pub task_jobctl: u32,
     /// 1 where a frozen task is told by `PF_FROZEN` (before 6.1), not by a state bit.
     pub freezer_by_flag: u32,
     /// 1 where `sched_switch` hands over `prev_state` (5.18 and later).
@@ -65,6 +73,8 @@ pub struct KernelLayout {
     pub thread_ring_bytes: u64,
     /// Rings less one: CPUs share rings by `cpu & ring_mask`.
     pub ring_mask: u32,
+    /// 1 where the machine's run-queue latency is to be counted.
+    pub host_runqueue: u32,
     pub _pad: [u32; 2],
 }
 

@@ -26,10 +26,12 @@ pub struct Slot {
     pub flags: u16,
     /// Who made it runnable, of the last `sched_waking`: see [`crate::episode::Blocked::waker_tid`].
     pub waker_tid: u32,
+    /// As in [`crate::episode::Blocked`].
+    pub rdev: u32,
     /// `flag::WAKE_*` of the last wakeup.
-    pub wake_flags: u32,
+    pub wake_flags: u16,
     /// [`presence`].
-    pub presence: u32,
+    pub presence: u16,
     /// The kernel's counters at the last switch-out.
     pub last: Counters,
 }
@@ -49,6 +51,7 @@ impl Slot {
         cpu_out: 0,
         flags: 0,
         waker_tid: 0,
+        rdev: 0,
         wake_flags: 0,
         presence: 0,
         last: Counters::ZERO,
@@ -58,11 +61,11 @@ impl Slot {
 /// Whether a slot's thread runs: [`Slot::presence`].
 pub mod presence {
     /// Adopted, no switch seen yet.
-    pub const UNKNOWN: u32 = 0;
+    pub const UNKNOWN: u16 = 0;
     /// On a CPU.
-    pub const ON_CPU: u32 = 1;
+    pub const ON_CPU: u16 = 1;
     /// Off the CPU, `out_ns` and what follows it valid.
-    pub const OFF_CPU: u32 = 2;
+    pub const OFF_CPU: u16 = 2;
 }
 
 const _: () = assert!(size_of::<Slot>() == 128);

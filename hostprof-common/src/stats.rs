@@ -1,7 +1,7 @@
 //! Counters of the kernel half, one block a CPU, so that loss is known exactly.
 
 /// Power-of-two buckets of a histogram: bucket 0 holds the value 0, bucket `i` holds `[2^(i-1), 2^i)`.
-pub const HISTOGRAM_BUCKETS: usize = 40;
+pub const HISTOGRAM_BUCKETS: usize = 64;
 
 /// What one CPU has counted. `observed = emitted + dropped`, for each kind of ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,12 +31,12 @@ pub struct CpuStats {
     pub wakeups_early: u64,
     /// Times a tid's slot belonged to another thread (exec by a non-leader) and was found anew.
     pub slots_moved: u64,
-    pub _reserved: [u64; 12],
+    pub _reserved: [u64; 4],
     /// Run-queue latency of every task of the machine but the idle tasks, by [`HISTOGRAM_BUCKETS`].
     pub runqueue_ns: [u64; HISTOGRAM_BUCKETS],
 }
 
-const _: () = assert!(size_of::<CpuStats>() == 512 && size_of::<CpuStats>() % 64 == 0);
+const _: () = assert!(size_of::<CpuStats>() == 640 && size_of::<CpuStats>().is_multiple_of(64));
 
 #[cfg(feature = "user")]
 // SAFETY: `repr(C)`, `u64` only, no padding.

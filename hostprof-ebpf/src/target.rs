@@ -52,9 +52,10 @@ pub fn next_utid() -> Option<u32> {
     Some(unsafe { fetch_increment(next) } as u32 + 1)
 }
 
-/// Puts a thread that a recorded thread made into the target set, before it first runs.
+/// Puts a thread that a recorded thread made into the target set, before it first runs. False where no
+/// slot was free.
 #[inline(always)]
-pub fn begin_fork(cpu: Cpu, child: Task, parent_utid: u32, now: u64) {
+pub fn begin_fork(cpu: Cpu, child: Task, parent_utid: u32, now: u64) -> bool {
     let (tid, tgid, start_ns) = (child.tid(), child.tgid(), child.start_ns());
     if let Some(index) = TIDS.get(tid) {
         if *index != 0 {
@@ -62,16 +63,16 @@ pub fn begin_fork(cpu: Cpu, child: Task, parent_utid: u32, now: u64) {
                 let known = unsafe { (*slot).start_ns };
                 // A scan of /proc was quicker than this hook; anything else is a tid's last owner.
                 if known == 0 || known == start_ns {
-                    return;
+                    return true;
                 }
             }
         }
     }
     let Ok(Some(index)) = FREE_SLOTS.pop() else {
         count!(cpu, slots_full);
-        return;
+        return false;
     };
-    let (Some(slot), Some(utid)) = (SLOTS.get_ptr_mut(index), next_utid()) else { return };
+    let (Some(slot), Some(utid)) = (SLOTS.get_ptr_mut(index), next_utid()) else { return true };
     let begin = Begin {
         kind: RecordKind::ThreadBegin as u16,
         cause: cause::FORK,
@@ -86,7 +87,7 @@ pub fn begin_fork(cpu: Cpu, child: Task, parent_utid: u32, now: u64) {
     };
     if !cpu.thread(begin) {
         let _ = FREE_SLOTS.push(index, 0);
-        return;
+        return true;
     }
     // Not yet run: off the CPU since now, its counters zero.
     unsafe {
@@ -108,6 +109,7 @@ pub fn begin_fork(cpu: Cpu, child: Task, parent_utid: u32, now: u64) {
         // SAFETY: from a successful lookup.
         unsafe { core::ptr::write_volatile(entry, index) };
     }
+    true
 }
 
 /// Ends a thread at its last switch: the record, then the slot.

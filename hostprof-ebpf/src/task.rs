@@ -25,6 +25,12 @@ const TS_COMPAT: u32 = 0x2;
 /// `NMI_MASK | HARDIRQ_MASK | SOFTIRQ_OFFSET` of the preempt count: in an interrupt, or serving a softirq.
 const IN_INTERRUPT: u32 = 0x00ff_0100;
 
+/// `JOBCTL_TRAP_FREEZE`: held in a frozen cgroup v2.
+const JOBCTL_TRAP_FREEZE: u64 = 1 << 23;
+/// `ioctl`, and i386's.
+const IOCTL: i32 = 16;
+const IOCTL_I386: i32 = 54;
+
 /// What a thread's saved registers say of the system call it is in.
 pub struct Syscall {
     pub nr: i32,
@@ -104,7 +110,8 @@ impl Task {
         if task & PF_EXITING != 0 {
             flags |= flag::EXITING;
         }
-        if layout!(freezer_by_flag) != 0 && task & PF_FROZEN != 0 {
+        let jobctl: u64 = unsafe { load(self.0, layout!(task_jobctl)) };
+        if jobctl & JOBCTL_TRAP_FREEZE != 0 || (layout!(freezer_by_flag) != 0 && task & PF_FROZEN != 0) {
             flags |= flag::FROZEN;
         }
         if status & TS_COMPAT != 0 {
@@ -143,6 +150,39 @@ impl Task {
                 (load(regs, layout!(regs_di)), load(regs, layout!(regs_si)))
             };
             Syscall { nr: nr as i32, arg0, arg1 }
+        }
+    }
+
+    /// The device an ioctl is for, by its fd: `current->files->fdt->fd[n]->f_inode->i_rdev`. 0 for another
+    /// call, or an fd that is not open. Only for the task being switched out.
+    #[inline(always)]
+    pub fn ioctl_device(self, syscall: &Syscall, compat: bool) -> u32 {
+        if syscall.nr != if compat { IOCTL_I386 } else { IOCTL } {
+            return 0;
+        }
+        self.device(syscall.arg0 as u32).unwrap_or(0)
+    }
+
+    #[inline(always)]
+    fn device(self, fd: u32) -> Option<u32> {
+        // SAFETY: direct loads at BTF's offsets, and probing reads where an index leaves BTF's sight.
+        unsafe {
+            let files: *const u8 = load(self.0, layout!(task_files));
+            if files.is_null() {
+                return None;
+            }
+            let fdt: *const u8 = load(files, layout!(files_fdt));
+            let max_fds: u32 = load(fdt, layout!(fdt_max_fds));
+            if fd >= max_fds {
+                return None;
+            }
+            let table: *const u8 = load(fdt, layout!(fdt_fd));
+            let entry = table.wrapping_add(fd as usize * size_of::<u64>());
+            let file: *const u8 = bpf_probe_read_kernel(entry.cast()).ok()?;
+            let inode = file.wrapping_add(layout!(file_inode) as usize);
+            let inode: *const u8 = bpf_probe_read_kernel(inode.cast()).ok()?;
+            let rdev = inode.wrapping_add(layout!(inode_rdev) as usize);
+            bpf_probe_read_kernel(rdev.cast()).ok()
         }
     }
 

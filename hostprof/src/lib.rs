@@ -3,5 +3,6 @@
 //! The layers, each using only those to its left: `units, clock ← table ← probe, ledger, sink ← bpf ←
 //! collector ← cli`. `docs/architecture.md` draws them.
 
+pub mod bpf;
 pub mod table;
 pub mod units;

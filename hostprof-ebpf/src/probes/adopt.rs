@@ -19,14 +19,15 @@ use crate::{
     target,
 };
 
-#[raw_tracepoint]
-pub fn adopt(ctx: RawTracePointContext) -> i32 {
-    try_adopt(&ctx).unwrap_or(answer::RANGE) as i32
+/// Declared by hand: aya's attribute would discard the answer.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "raw_tp")]
+pub extern "C" fn adopt(args: *const u64) -> u32 {
+    try_adopt(args).unwrap_or(answer::RANGE)
 }
 
 #[inline(always)]
-fn try_adopt(ctx: &RawTracePointContext) -> Option<u32> {
-    let args = ctx.as_ptr().cast::<u64>();
+fn try_adopt(args: *const u64) -> Option<u32> {
     // SAFETY: user space runs the program with two arguments; the kernel refuses to with fewer than
     // the program reads.
     let (tid, tgid) = unsafe { (*args as u32, *args.add(1) as u32) };

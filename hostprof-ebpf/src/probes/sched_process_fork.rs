@@ -4,6 +4,7 @@
 //! <https://github.com/torvalds/linux/blob/v6.18/include/trace/events/sched.h#L389>
 
 use aya_ebpf::{helpers::bpf_ktime_get_ns, macros::btf_tracepoint, programs::BtfTracePointContext};
+use aya_log_ebpf::warn;
 
 use crate::{emit::Cpu, target, task::Task};
 
@@ -19,6 +20,9 @@ fn try_sched_process_fork(ctx: &BtfTracePointContext) -> Option<()> {
     // SAFETY: from a successful lookup.
     let parent_utid = unsafe { (*parent).utid };
     let now = unsafe { bpf_ktime_get_ns() };
-    target::begin_fork(Cpu::this()?, Task::new(ctx.arg(1)), parent_utid, now);
+    let child = Task::new(ctx.arg(1));
+    if !target::begin_fork(Cpu::this()?, child, parent_utid, now) {
+        warn!(ctx, "thread {} is not recorded: no free slot", child.tid());
+    }
     Some(())
 }

@@ -35,7 +35,9 @@ fn try_sched_switch(ctx: &BtfTracePointContext) -> Option<()> {
     let next = Task::new(ctx.arg(2));
     let cpu = Cpu::this()?;
     count!(cpu, switches);
-    host_runqueue(cpu, next);
+    if layout!(host_runqueue) != 0 {
+        host_runqueue(cpu, next);
+    }
 
     let prev_slot = target::slot_of(prev);
     let next_slot = target::slot_of(next);
@@ -90,6 +92,7 @@ fn switch_out(cpu: Cpu, slot: *mut Slot, prev: Task, preempt: bool, state: u32, 
     slot_ref.syscall = syscall.nr;
     slot_ref.cpu_out = cpu.id as u16;
     slot_ref.flags = flags;
+    slot_ref.rdev = if blocked { prev.ioctl_device(&syscall, flags & flag::COMPAT != 0) } else { 0 };
     slot_ref.presence = presence::OFF_CPU;
     slot_ref.last = counters;
 }
@@ -127,7 +130,7 @@ fn switch_in(cpu: Cpu, slot: *mut Slot, now: u64) {
     }
     head.kind = RecordKind::Blocked as u16;
     if woken {
-        head.flags |= slot.wake_flags as u16;
+        head.flags |= slot.wake_flags;
     }
     cpu.episode(Blocked {
         head,
@@ -135,7 +138,7 @@ fn switch_in(cpu: Cpu, slot: *mut Slot, now: u64) {
         arg0: slot.arg0,
         arg1: slot.arg1,
         waker_tid: if woken { slot.waker_tid } else { 0 },
-        _pad: 0,
+        rdev: slot.rdev,
     });
     slot.wake_ns = 0;
 }
@@ -148,7 +151,6 @@ fn host_runqueue(cpu: Cpu, next: Task) {
     }
     let Some(waited) = next.queued_for() else { return };
     let bucket = (64 - waited.leading_zeros()) as usize;
-    let bucket = if bucket < HISTOGRAM_BUCKETS { bucket } else { HISTOGRAM_BUCKETS - 1 };
-    // SAFETY: from a successful lookup, the index bounded.
-    unsafe { (*cpu.stats()).runqueue_ns[bucket] += 1 };
+    // SAFETY: from a successful lookup, the index bounded by the mask.
+    unsafe { (*cpu.stats()).runqueue_ns[bucket & (HISTOGRAM_BUCKETS - 1)] += 1 };
 }

@@ -43,7 +43,7 @@ fn try_sched_wakeup(ctx: &BtfTracePointContext, new: bool) {
     }
     slot.wake_ns = unsafe { bpf_ktime_get_ns() };
     if new {
-        slot.wake_flags = u32::from(flag::WAKE_NEW);
+        slot.wake_flags = flag::WAKE_NEW;
         slot.waker_tid = Task::current().tid();
     }
 }

@@ -28,6 +28,6 @@ fn try_sched_waking(ctx: &BtfTracePointContext) {
     // SAFETY: from a successful lookup.
     unsafe {
         (*slot).waker_tid = if by_task { current } else { 0 };
-        (*slot).wake_flags = u32::from(if by_task { flag::WAKE_TASK } else { flag::WAKE_IRQ });
+        (*slot).wake_flags = if by_task { flag::WAKE_TASK } else { flag::WAKE_IRQ };
     }
 }

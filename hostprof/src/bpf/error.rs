@@ -1,0 +1,58 @@
+//! Why the kernel half could not be loaded, each with its remedy.
+
+use std::io;
+
+/// The oldest kernel that has all the programs call (`bpf_task_pt_regs`).
+pub const OLDEST_KERNEL: (u32, u32) = (5, 15);
+
+/// What stands between hostprof and a recording.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// No `/sys/kernel/btf/vmlinux`.
+    #[error("read the kernel's types: /sys/kernel/btf/vmlinux is missing (needs a kernel built with CONFIG_DEBUG_INFO_BTF)")]
+    NoBtf,
+    /// It cannot be understood.
+    #[error("read the kernel's types: {0} (/sys/kernel/btf/vmlinux is damaged or of an unknown format)")]
+    Btf(String),
+    /// A field that must be there is not.
+    #[error("read the kernel's types: struct {structure} has no {path} (this kernel is not supported; please report its version)")]
+    KernelField {
+        /// The kernel's structure.
+        structure: &'static str,
+        /// The member.
+        path: &'static str,
+    },
+    /// A tracepoint that must be there is not.
+    #[error("attach tp_btf/{0}: the kernel has no such tracepoint (needs CONFIG_TRACEPOINTS and Linux 5.15 or newer)")]
+    NoTracepoint(&'static str),
+    /// The kernel is older than [`OLDEST_KERNEL`].
+    #[error("load the programs: Linux {0} is too old (needs 5.15 or newer)")]
+    OldKernel(String),
+    /// No permission.
+    #[error("{action}: operation not permitted (needs CAP_BPF and CAP_PERFMON: run with sudo, or once `sudo setcap cap_bpf,cap_perfmon+ep {exe}`)")]
+    NotPermitted {
+        /// What was tried.
+        action: String,
+        /// This program's path.
+        exe: String,
+    },
+    /// hostprof runs in a pid namespace of its own, while the programs see the host's pids.
+    #[error("find the target: hostprof runs inside a pid namespace, but the kernel's programs see the host's process ids (run it in the host's pid namespace: docker run --pid=host, kubectl debug node/…)")]
+    PidNamespace,
+    /// Anything else the kernel refused.
+    #[error("{action}: {cause}")]
+    Kernel {
+        /// What was tried.
+        action: String,
+        /// What the kernel said, with the verifier's last lines where it spoke.
+        cause: String,
+    },
+    /// A system call that should not fail did.
+    #[error("{action}: {source}")]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// What the kernel said.
+        source: io::Error,
+    },
+}

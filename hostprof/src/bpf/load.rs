@@ -1,0 +1,276 @@
+//! Loading the kernel half and attaching it.
+
+use aya::{
+    Btf, Ebpf, EbpfLoader, TestRun as _,
+    maps::{Array, ArrayOfMaps, Map, MapData, Queue, RingBuf},
+    programs::{BtfTracePoint, ProgramError, RawTracePoint, RawTracePointRunOptions},
+};
+use hostprof_common::{
+    layout::KernelLayout,
+    slot::{Slot, adopt},
+    stats::CpuStats,
+};
+
+use super::{
+    error::LoadError,
+    layout::{self, KernelBtf},
+    support,
+};
+use crate::units::{Tgid, Tid};
+
+/// The kernel half, as `cargo xtask build` left it.
+static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("HOSTPROF_EBPF_OBJECT"));
+
+/// The ring of thread records. A fork storm of 10 000 threads a second fills it in 1.5 s.
+pub const THREAD_RING_BYTES: u32 = 2 << 20;
+
+/// The programs that make the target set, in the order they are attached: forks are followed before the
+/// first thread is in the set.
+const LIFECYCLE: &[&str] = &["sched_process_fork", "sched_process_exec", "task_rename"];
+
+/// How the kernel half is to run.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Rings for episode records: a power of two; CPU `c` uses ring `c % rings`.
+    pub rings: u32,
+    /// Bytes of each: a power of two of at least a page.
+    pub ring_bytes: u32,
+    /// The most threads recorded at a time.
+    pub slots: u32,
+    /// Whether to attach `sched_waking`, which tells who wakes whom.
+    pub wakers: bool,
+    /// Whether to count the machine's run-queue latency.
+    pub host_runqueue: bool,
+}
+
+/// A ring buffer of the kernel half.
+pub type Ring = RingBuf<MapData>;
+
+/// The loaded kernel half.
+pub struct Kernel {
+    ebpf: Ebpf,
+    /// What it was told of the running kernel.
+    pub layout: KernelLayout,
+    programs: Vec<&'static str>,
+    slots: Array<MapData, Slot>,
+    stats: Array<MapData, CpuStats>,
+}
+
+/// The rings, each for one consumer.
+pub struct Rings {
+    /// Episode records, by ring.
+    pub episodes: Vec<Ring>,
+    /// Thread records.
+    pub threads: Ring,
+}
+
+/// What became of a thread that was to be recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Adoption {
+    /// It is recorded from now on.
+    Adopted,
+    /// It already was.
+    Known,
+    /// All slots are taken.
+    Full,
+    /// The ring of thread records had no room just now.
+    Busy,
+}
+
+impl Kernel {
+    /// Loads the programs; attaches nothing.
+    ///
+    /// # Errors
+    ///
+    /// See [`LoadError`]: each says its remedy.
+    pub fn load(settings: &Settings) -> Result<(Self, Rings), LoadError> {
+        let version = support::kernel_version()?;
+        support::in_initial_pid_namespace()?;
+        let kernel_btf = KernelBtf::open()?;
+        let pid_max = support::pid_max()?;
+        let layout = KernelLayout {
+            tids: pid_max + 1,
+            ring_bytes: u64::from(settings.ring_bytes),
+            thread_ring_bytes: u64::from(THREAD_RING_BYTES),
+            ring_mask: settings.rings - 1,
+            host_runqueue: u32::from(settings.host_runqueue),
+            ..layout::read(&kernel_btf, version)?
+        };
+        let cpus = support::possible_cpus()?;
+        let mut ebpf = EbpfLoader::new()
+            .override_global("LAYOUT", &layout, true)
+            .map_max_entries("EPISODES", settings.rings)
+            .map_max_entries("THREADS", THREAD_RING_BYTES)
+            .map_max_entries("TIDS", layout.tids)
+            .map_max_entries("SLOTS", settings.slots + 1)
+            .map_max_entries("FREE_SLOTS", settings.slots)
+            .map_max_entries("SLOT_BY_START", settings.slots)
+            .map_max_entries("STATS", cpus)
+            .load(OBJECT)
+            .map_err(|error| refused("load the maps", &error))?;
+
+        let mut episodes = Vec::new();
+        let mut by_index: ArrayOfMaps<MapData, MapData> = take(&mut ebpf, "EPISODES")?;
+        for index in 0..settings.rings {
+            let ring = create_ring(settings.ring_bytes)?;
+            by_index.set(index, &ring, 0).map_err(|error| refused("set a ring", &error))?;
+            episodes.push(Ring::try_from(Map::RingBuf(ring)).map_err(|error| refused("map a ring", &error))?);
+        }
+        let threads = take(&mut ebpf, "THREADS")?;
+        let mut free: Queue<MapData, u32> = take(&mut ebpf, "FREE_SLOTS")?;
+        for index in 1..=settings.slots {
+            free.push(index, 0).map_err(|error| refused("fill the free slots", &error))?;
+        }
+        let slots = take(&mut ebpf, "SLOTS")?;
+        let stats = take(&mut ebpf, "STATS")?;
+
+        let btf = Btf::from_sys_fs().map_err(|error| LoadError::Btf(error.to_string()))?;
+        let mut programs: Vec<&'static str> = LIFECYCLE.to_vec();
+        programs.extend(["sched_switch", "sched_wakeup", "sched_wakeup_new"]);
+        if settings.wakers {
+            programs.push("sched_waking");
+        }
+        for &name in &programs {
+            if kernel_btf.tracepoint_args(name).is_none() {
+                return Err(LoadError::NoTracepoint(name));
+            }
+            let action = || format!("load tp_btf/{name}");
+            program(&mut ebpf, name)?.load(name, &btf).map_err(|error| refused(&action(), &error))?;
+        }
+        adopter(&mut ebpf)?.load().map_err(|error| refused("load raw_tp/adopt", &error))?;
+        Ok((Self { ebpf, layout, programs, slots, stats }, Rings { episodes, threads }))
+    }
+
+    /// Attaches every loaded program. The target set is empty until [`Kernel::adopt`].
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses one; those attached before are detached when `self` is dropped.
+    pub fn attach(&mut self) -> Result<(), LoadError> {
+        for &name in &self.programs {
+            program(&mut self.ebpf, name)?
+                .attach()
+                .map_err(|error| refused(&format!("attach tp_btf/{name}"), &error))?;
+        }
+        Ok(())
+    }
+
+    /// Detaches every program: nothing is recorded after this returns, and slots stay readable.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses, which it does not.
+    pub fn detach(&mut self) -> Result<(), LoadError> {
+        for &name in &self.programs {
+            program(&mut self.ebpf, name)?.unload().map_err(|error| refused("detach", &error))?;
+        }
+        Ok(())
+    }
+
+    /// Puts a thread into the target set.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses to run the program.
+    pub fn adopt(&mut self, tid: Tid, tgid: Tgid) -> Result<Adoption, LoadError> {
+        let mut options = RawTracePointRunOptions::new();
+        options.args[0] = u64::from(tid.0);
+        options.args[1] = u64::from(tgid.0);
+        let answer = adopter(&mut self.ebpf)?.test_run(options).map_err(|error| refused("run raw_tp/adopt", &error))?;
+        match answer.return_value {
+            adopt::ADOPTED => Ok(Adoption::Adopted),
+            adopt::KNOWN => Ok(Adoption::Known),
+            adopt::FULL => Ok(Adoption::Full),
+            adopt::BUSY => Ok(Adoption::Busy),
+            answer => Err(LoadError::Kernel {
+                action: format!("record thread {tid}"),
+                cause: format!("the adopt program answered {answer} (tid beyond pid_max {}?)", self.layout.tids - 1),
+            }),
+        }
+    }
+
+    /// The counters of each CPU.
+    ///
+    /// # Errors
+    ///
+    /// The map cannot be read.
+    pub fn stats(&self) -> Result<Vec<CpuStats>, LoadError> {
+        (0..self.stats.len())
+            .map(|cpu| self.stats.get(&cpu, 0).map_err(|error| refused("read the counters", &error)))
+            .collect()
+    }
+
+    /// The threads that are recorded now, as the kernel half keeps them.
+    ///
+    /// # Errors
+    ///
+    /// The map cannot be read.
+    pub fn slots(&self) -> Result<Vec<Slot>, LoadError> {
+        let mut live = Vec::new();
+        for index in 1..self.slots.len() {
+            let slot = self.slots.get(&index, 0).map_err(|error| refused("read the slots", &error))?;
+            if slot.utid != 0 {
+                live.push(slot);
+            }
+        }
+        Ok(live)
+    }
+
+    /// The loaded object, for what is not of this file's concern.
+    pub fn ebpf(&mut self) -> &mut Ebpf {
+        &mut self.ebpf
+    }
+}
+
+fn create_ring(bytes: u32) -> Result<MapData, LoadError> {
+    const BPF_MAP_TYPE_RINGBUF: u32 = 27;
+    let definition = aya_obj::Map::new_from_params(BPF_MAP_TYPE_RINGBUF, 0, 0, bytes, 0);
+    MapData::create(definition, "EPISODES_RING", None).map_err(|error| refused("create a ring", &error))
+}
+
+fn take<T: TryFrom<Map, Error = aya::maps::MapError>>(ebpf: &mut Ebpf, name: &'static str) -> Result<T, LoadError> {
+    let map = ebpf.take_map(name).ok_or_else(|| broken(name))?;
+    T::try_from(map).map_err(|error| refused("open a map", &error))
+}
+
+fn program<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut BtfTracePoint, LoadError> {
+    ebpf.program_mut(name).and_then(|program| program.try_into().ok()).ok_or_else(|| broken(name))
+}
+
+fn adopter(ebpf: &mut Ebpf) -> Result<&mut RawTracePoint, LoadError> {
+    ebpf.program_mut("adopt").and_then(|program| program.try_into().ok()).ok_or_else(|| broken("adopt"))
+}
+
+/// The embedded object lacks what this file names: a build of two different versions.
+fn broken(name: &'static str) -> LoadError {
+    LoadError::Kernel {
+        action: "open the embedded programs".to_owned(),
+        cause: format!("no {name} (build again: cargo xtask build)"),
+    }
+}
+
+/// Turns what aya and the kernel said into one line; a refusal for want of a capability into its remedy.
+fn refused(action: &str, error: &(dyn std::error::Error + 'static)) -> LoadError {
+    let mut cause = error.to_string();
+    let mut source = Some(error);
+    let mut denied = false;
+    while let Some(inner) = source {
+        if let Some(io) = inner.downcast_ref::<std::io::Error>() {
+            denied |= io.kind() == std::io::ErrorKind::PermissionDenied;
+        }
+        if let Some(ProgramError::LoadError { io_error, verifier_log }) = inner.downcast_ref::<ProgramError>() {
+            denied |= io_error.kind() == std::io::ErrorKind::PermissionDenied && verifier_log.to_string().is_empty();
+            let log = verifier_log.to_string();
+            let tail: Vec<&str> = log.lines().rev().take(4).collect();
+            cause = format!("{io_error}: {}", tail.into_iter().rev().collect::<Vec<_>>().join(" | "));
+        } else if inner.source().is_none() && !cause.contains(&inner.to_string()) {
+            cause = format!("{cause}: {inner}");
+        }
+        source = inner.source();
+    }
+    if denied {
+        let exe = std::env::current_exe().map_or_else(|_| "hostprof".to_owned(), |path| path.display().to_string());
+        return LoadError::NotPermitted { action: action.to_owned(), exe };
+    }
+    LoadError::Kernel { action: action.to_owned(), cause }
+}
