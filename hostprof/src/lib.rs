@@ -4,5 +4,7 @@
 //! collector ← cli`. `docs/architecture.md` draws them.
 
 pub mod bpf;
+pub mod order;
+pub mod probe;
 pub mod table;
 pub mod units;

@@ -5,7 +5,10 @@ fn main() {
     match Kernel::load(&s) {
         Ok((mut k, _r)) => {
             println!("loaded in {:?} {:?}", t.elapsed(), k.layout);
-            if let Err(e) = k.attach() { println!("{e}"); return; }
+            if let Err(e) = k.attach() {
+                println!("{e}");
+                return;
+            }
             println!("attached in {:?}", t.elapsed());
             println!("{:?}", k.adopt(hostprof::units::Tid(1), hostprof::units::Tgid(1)));
             std::thread::sleep(std::time::Duration::from_secs(1));

@@ -3,9 +3,7 @@
 //! Never attached: user space runs it with `BPF_PROG_TEST_RUN`, so that it races with the fork hook on
 //! equal terms, by compare-and-exchange on the tid's entry.
 
-use aya_ebpf::{
-    EbpfContext, helpers::bpf_ktime_get_ns, macros::raw_tracepoint, programs::RawTracePointContext,
-};
+use aya_ebpf::helpers::bpf_ktime_get_ns;
 use hostprof_common::{
     COMM_BYTES, RecordKind,
     slot::{Slot, adopt as answer, presence},

@@ -9,13 +9,17 @@ pub const OLDEST_KERNEL: (u32, u32) = (5, 15);
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// No `/sys/kernel/btf/vmlinux`.
-    #[error("read the kernel's types: /sys/kernel/btf/vmlinux is missing (needs a kernel built with CONFIG_DEBUG_INFO_BTF)")]
+    #[error(
+        "read the kernel's types: /sys/kernel/btf/vmlinux is missing (needs a kernel built with CONFIG_DEBUG_INFO_BTF)"
+    )]
     NoBtf,
     /// It cannot be understood.
     #[error("read the kernel's types: {0} (/sys/kernel/btf/vmlinux is damaged or of an unknown format)")]
     Btf(String),
     /// A field that must be there is not.
-    #[error("read the kernel's types: struct {structure} has no {path} (this kernel is not supported; please report its version)")]
+    #[error(
+        "read the kernel's types: struct {structure} has no {path} (this kernel is not supported; please report its version)"
+    )]
     KernelField {
         /// The kernel's structure.
         structure: &'static str,
@@ -23,13 +27,17 @@ pub enum LoadError {
         path: &'static str,
     },
     /// A tracepoint that must be there is not.
-    #[error("attach tp_btf/{0}: the kernel has no such tracepoint (needs CONFIG_TRACEPOINTS and Linux 5.15 or newer)")]
+    #[error(
+        "attach tp_btf/{0}: the kernel has no such tracepoint (needs CONFIG_TRACEPOINTS and Linux 5.15 or newer)"
+    )]
     NoTracepoint(&'static str),
     /// The kernel is older than [`OLDEST_KERNEL`].
     #[error("load the programs: Linux {0} is too old (needs 5.15 or newer)")]
     OldKernel(String),
     /// No permission.
-    #[error("{action}: operation not permitted (needs CAP_BPF and CAP_PERFMON: run with sudo, or once `sudo setcap cap_bpf,cap_perfmon+ep {exe}`)")]
+    #[error(
+        "{action}: operation not permitted (needs CAP_BPF and CAP_PERFMON: run with sudo, or once `sudo setcap cap_bpf,cap_perfmon+ep {exe}`)"
+    )]
     NotPermitted {
         /// What was tried.
         action: String,
@@ -37,7 +45,9 @@ pub enum LoadError {
         exe: String,
     },
     /// hostprof runs in a pid namespace of its own, while the programs see the host's pids.
-    #[error("find the target: hostprof runs inside a pid namespace, but the kernel's programs see the host's process ids (run it in the host's pid namespace: docker run --pid=host, kubectl debug node/…)")]
+    #[error(
+        "find the target: hostprof runs inside a pid namespace, but the kernel's programs see the host's process ids (run it in the host's pid namespace: docker run --pid=host, kubectl debug node/…)"
+    )]
     PidNamespace,
     /// Anything else the kernel refused.
     #[error("{action}: {cause}")]

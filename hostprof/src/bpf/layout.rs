@@ -104,10 +104,11 @@ impl KernelBtf {
 
     /// How far the preempt count lies from the run queue in per-CPU memory.
     fn preempt_count_from_rq(&self) -> Option<u64> {
-        let section = self.0.resolve_types_by_name(".data..percpu").ok()?.into_iter().find_map(|kind| match kind {
-            Type::Datasec(section) => Some(section),
-            _ => None,
-        })?;
+        let section =
+            self.0.resolve_types_by_name(".data..percpu").ok()?.into_iter().find_map(|kind| match kind {
+                Type::Datasec(section) => Some(section),
+                _ => None,
+            })?;
         let rq = self.per_cpu_offset(&section, "runqueues")?;
         let count = self.per_cpu_offset(&section, "__preempt_count").or_else(|| {
             // 6.2 to 6.14 keep it among the hot variables.

@@ -176,7 +176,9 @@ impl Kernel {
         let mut options = RawTracePointRunOptions::new();
         options.args[0] = u64::from(tid.0);
         options.args[1] = u64::from(tgid.0);
-        let answer = adopter(&mut self.ebpf)?.test_run(options).map_err(|error| refused("run raw_tp/adopt", &error))?;
+        let answer = adopter(&mut self.ebpf)?
+            .test_run(options)
+            .map_err(|error| refused("run raw_tp/adopt", &error))?;
         match answer.return_value {
             adopt::ADOPTED => Ok(Adoption::Adopted),
             adopt::KNOWN => Ok(Adoption::Known),
@@ -184,7 +186,10 @@ impl Kernel {
             adopt::BUSY => Ok(Adoption::Busy),
             answer => Err(LoadError::Kernel {
                 action: format!("record thread {tid}"),
-                cause: format!("the adopt program answered {answer} (tid beyond pid_max {}?)", self.layout.tids - 1),
+                cause: format!(
+                    "the adopt program answered {answer} (tid beyond pid_max {}?)",
+                    self.layout.tids - 1
+                ),
             }),
         }
     }
@@ -228,7 +233,10 @@ fn create_ring(bytes: u32) -> Result<MapData, LoadError> {
     MapData::create(definition, "EPISODES_RING", None).map_err(|error| refused("create a ring", &error))
 }
 
-fn take<T: TryFrom<Map, Error = aya::maps::MapError>>(ebpf: &mut Ebpf, name: &'static str) -> Result<T, LoadError> {
+fn take<T: TryFrom<Map, Error = aya::maps::MapError>>(
+    ebpf: &mut Ebpf,
+    name: &'static str,
+) -> Result<T, LoadError> {
     let map = ebpf.take_map(name).ok_or_else(|| broken(name))?;
     T::try_from(map).map_err(|error| refused("open a map", &error))
 }
@@ -258,8 +266,10 @@ fn refused(action: &str, error: &(dyn std::error::Error + 'static)) -> LoadError
         if let Some(io) = inner.downcast_ref::<std::io::Error>() {
             denied |= io.kind() == std::io::ErrorKind::PermissionDenied;
         }
-        if let Some(ProgramError::LoadError { io_error, verifier_log }) = inner.downcast_ref::<ProgramError>() {
-            denied |= io_error.kind() == std::io::ErrorKind::PermissionDenied && verifier_log.to_string().is_empty();
+        if let Some(ProgramError::LoadError { io_error, verifier_log }) = inner.downcast_ref::<ProgramError>()
+        {
+            denied |= io_error.kind() == std::io::ErrorKind::PermissionDenied
+                && verifier_log.to_string().is_empty();
             let log = verifier_log.to_string();
             let tail: Vec<&str> = log.lines().rev().take(4).collect();
             cause = format!("{io_error}: {}", tail.into_iter().rev().collect::<Vec<_>>().join(" | "));
@@ -269,7 +279,8 @@ fn refused(action: &str, error: &(dyn std::error::Error + 'static)) -> LoadError
         source = inner.source();
     }
     if denied {
-        let exe = std::env::current_exe().map_or_else(|_| "hostprof".to_owned(), |path| path.display().to_string());
+        let exe =
+            std::env::current_exe().map_or_else(|_| "hostprof".to_owned(), |path| path.display().to_string());
         return LoadError::NotPermitted { action: action.to_owned(), exe };
     }
     LoadError::Kernel { action: action.to_owned(), cause }

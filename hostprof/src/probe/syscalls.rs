@@ -16,7 +16,16 @@ const X32_BIT: i32 = 0x4000_0000;
 
 /// Each state's system calls.
 const CALLS: &[(State, &[(i32, &str)])] = &[
-    (State::Futex, &[(202, "futex"), (449, "futex_waitv"), (454, "futex_wake"), (455, "futex_wait"), (456, "futex_requeue")]),
+    (
+        State::Futex,
+        &[
+            (202, "futex"),
+            (449, "futex_waitv"),
+            (454, "futex_wake"),
+            (455, "futex_wait"),
+            (456, "futex_requeue"),
+        ],
+    ),
     (
         State::Poll,
         &[
@@ -32,7 +41,15 @@ const CALLS: &[(State, &[(i32, &str)])] = &[
     (State::Sleep, &[(35, "nanosleep"), (230, "clock_nanosleep")]),
     (
         State::Read,
-        &[(0, "read"), (17, "pread64"), (19, "readv"), (295, "preadv"), (327, "preadv2"), (40, "sendfile"), (275, "splice")],
+        &[
+            (0, "read"),
+            (17, "pread64"),
+            (19, "readv"),
+            (295, "preadv"),
+            (327, "preadv2"),
+            (40, "sendfile"),
+            (275, "splice"),
+        ],
     ),
     (State::Write, &[(1, "write"), (18, "pwrite64"), (20, "writev"), (296, "pwritev"), (328, "pwritev2")]),
     (
@@ -70,7 +87,10 @@ const CALLS: &[(State, &[(i32, &str)])] = &[
         ],
     ),
     (State::Wait, &[(61, "wait4"), (247, "waitid")]),
-    (State::Fsync, &[(74, "fsync"), (75, "fdatasync"), (162, "sync"), (277, "sync_file_range"), (306, "syncfs")]),
+    (
+        State::Fsync,
+        &[(74, "fsync"), (75, "fdatasync"), (162, "sync"), (277, "sync_file_range"), (306, "syncfs")],
+    ),
     (State::IoUring, &[(426, "io_uring_enter")]),
 ];
 

@@ -1,0 +1,130 @@
+//! Records of the kernel half, decoded: a pure function of their bytes.
+
+use hostprof_common::{
+    RecordKind,
+    episode::{Blocked, Head, Runnable},
+    thread::{Begin, End, Exec, First, Rename},
+};
+
+use crate::units::MonoNs;
+
+/// A record of the kernel half.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A thread came back that had been switched out while runnable.
+    Runnable(Runnable),
+    /// A thread came back that had blocked.
+    Blocked(Blocked),
+    /// A thread is recorded from here on.
+    Begin(Begin),
+    /// A thread ended.
+    End(End),
+    /// The kernel's counters at a thread's first switch-out.
+    First(First),
+    /// A process runs another program.
+    Exec(Exec),
+    /// A thread has another name.
+    Rename(Rename),
+}
+
+/// Bytes that are no record of this version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    /// The kind is not known.
+    #[error("unknown record kind {0}")]
+    Kind(u16),
+    /// The record is shorter than its kind.
+    #[error("record of {found} bytes, expected {expected}")]
+    Short {
+        /// Bytes there are.
+        found: usize,
+        /// Bytes its kind has.
+        expected: usize,
+    },
+}
+
+impl Event {
+    /// Decodes one record.
+    ///
+    /// # Errors
+    ///
+    /// See [`DecodeError`].
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let kind = bytes.first_chunk().map(|bytes| u16::from_ne_bytes(*bytes));
+        let kind = kind.ok_or(DecodeError::Short { found: bytes.len(), expected: 2 })?;
+        let kind = RecordKind::from_u16(kind).ok_or(DecodeError::Kind(kind))?;
+        if bytes.len() < kind.size() {
+            return Err(DecodeError::Short { found: bytes.len(), expected: kind.size() });
+        }
+        Ok(match kind {
+            RecordKind::Runnable => Self::Runnable(read(bytes)),
+            RecordKind::Blocked => Self::Blocked(read(bytes)),
+            RecordKind::ThreadBegin => Self::Begin(read(bytes)),
+            RecordKind::ThreadEnd => Self::End(read(bytes)),
+            RecordKind::ThreadFirst => Self::First(read(bytes)),
+            RecordKind::Exec => Self::Exec(read(bytes)),
+            RecordKind::Rename => Self::Rename(read(bytes)),
+        })
+    }
+
+    /// When it happened: the order of events.
+    pub fn at(&self) -> MonoNs {
+        MonoNs(match self {
+            Self::Runnable(Runnable { head }) | Self::Blocked(Blocked { head, .. }) => head.in_ns,
+            Self::Begin(begin) => begin.at_ns,
+            Self::End(end) => end.at_ns,
+            Self::First(first) => first.counters.at_ns,
+            Self::Exec(exec) => exec.at_ns,
+            Self::Rename(rename) => rename.at_ns,
+        })
+    }
+
+    /// The head of an episode.
+    pub fn head(&self) -> Option<&Head> {
+        match self {
+            Self::Runnable(Runnable { head }) | Self::Blocked(Blocked { head, .. }) => Some(head),
+            _ => None,
+        }
+    }
+}
+
+/// Reads a wire struct. `bytes` must be as long: `decode` has checked it.
+fn read<T: Wire>(bytes: &[u8]) -> T {
+    assert!(bytes.len() >= size_of::<T>());
+    // SAFETY: the length is checked, a wire struct has no invalid bit patterns (see `Wire`), and the read
+    // needs no alignment.
+    unsafe { bytes.as_ptr().cast::<T>().read_unaligned() }
+}
+
+/// A struct of the wire: `repr(C)`, integers only.
+trait Wire: Copy {}
+impl Wire for Runnable {}
+impl Wire for Blocked {}
+impl Wire for Begin {}
+impl Wire for End {}
+impl Wire for First {}
+impl Wire for Exec {}
+impl Wire for Rename {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_is_decoded_from_its_bytes() {
+        let mut bytes = [0_u8; 80];
+        bytes[..2].copy_from_slice(&2_u16.to_ne_bytes());
+        bytes[4..8].copy_from_slice(&7_u32.to_ne_bytes());
+        bytes[8..16].copy_from_slice(&900_u64.to_ne_bytes());
+        bytes[48..56].copy_from_slice(&850_u64.to_ne_bytes());
+        let Event::Blocked(blocked) = Event::decode(&bytes).unwrap() else { panic!("not a blocked episode") };
+        assert_eq!((blocked.head.utid, blocked.head.in_ns, blocked.wake_ns), (7, 900, 850));
+    }
+
+    #[test]
+    fn bytes_that_are_no_record_are_refused() {
+        assert_eq!(Event::decode(&[]), Err(DecodeError::Short { found: 0, expected: 2 }));
+        assert_eq!(Event::decode(&[99, 0]), Err(DecodeError::Kind(99)));
+        assert_eq!(Event::decode(&[2, 0, 0, 0]), Err(DecodeError::Short { found: 4, expected: 80 }));
+    }
+}

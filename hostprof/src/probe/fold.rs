@@ -1,0 +1,375 @@
+//! Events into rows: each thread's episodes, faults and account.
+//!
+//! Reads events in time order and what `/proc` told of threads met alive; yields rows of `off_cpu`,
+//! `page_fault` and `thread`. Pure: it knows no clock and no kernel.
+
+use std::collections::HashMap;
+
+use hostprof_common::{
+    episode::{Blocked, Head, Runnable, flag},
+    slot::{Slot, presence},
+    thread::{Begin, End, cause},
+};
+
+use super::{Event, comm, devices::Devices, life::Life, seed::Seed, state, syscalls};
+use crate::{
+    table::{OffCpuRow, PageFaultRow, State, WakeSource},
+    units::{MonoNs, Tgid, Tid, Utid},
+};
+
+/// Where rows go.
+pub trait Rows {
+    /// An off-CPU episode ended, or recording did.
+    fn off_cpu(&mut self, row: OffCpuRow);
+    /// Faults of a thread in an interval.
+    fn page_fault(&mut self, row: PageFaultRow);
+    /// A thread ended, or recording did.
+    fn thread(&mut self, life: &Life);
+}
+
+/// What could not be told, counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct FoldCounts {
+    /// Episodes folded.
+    pub episodes: u64,
+    /// Episodes that ended in a wakeup nobody saw: blocked until the switch-in.
+    pub wakes_unseen: u64,
+    /// Records of a thread whose beginning was lost.
+    pub orphans: u64,
+    /// Switches missing in the threads' own counts.
+    pub lost_switches: u64,
+}
+
+/// The fold.
+pub struct Fold {
+    threads: HashMap<Utid, Life>,
+    seeds: HashMap<Tid, Seed>,
+    programs: HashMap<Tgid, String>,
+    devices: Devices,
+    counts: FoldCounts,
+}
+
+impl Fold {
+    /// A fold that tells these devices' ioctls apart.
+    pub fn new(devices: Devices) -> Self {
+        Self {
+            threads: HashMap::new(),
+            seeds: HashMap::new(),
+            programs: HashMap::new(),
+            devices,
+            counts: FoldCounts::default(),
+        }
+    }
+
+    /// What `/proc` told of a thread, before its first event is folded.
+    pub fn seed(&mut self, tid: Tid, seed: Seed) {
+        self.seeds.insert(tid, seed);
+    }
+
+    /// The program a process ran when it was met.
+    pub fn program(&mut self, tgid: Tgid, exe: String) {
+        self.programs.insert(tgid, exe);
+    }
+
+    /// What could not be told.
+    pub fn counts(&self) -> FoldCounts {
+        self.counts
+    }
+
+    /// Threads that are recorded now.
+    pub fn live(&self) -> usize {
+        self.threads.len()
+    }
+
+    /// Whether a process has a thread that is recorded now.
+    pub fn is_live(&self, tgid: Tgid) -> bool {
+        self.threads.values().any(|life| life.row.tgid == tgid.0)
+    }
+
+    /// Folds one event.
+    pub fn event(&mut self, event: &Event, rows: &mut impl Rows) {
+        match event {
+            Event::Runnable(Runnable { head }) => self.episode(head, None, rows),
+            Event::Blocked(blocked) => self.episode(&blocked.head, Some(blocked), rows),
+            Event::Begin(begin) => self.begin(begin),
+            Event::End(end) => self.end(end, rows),
+            Event::First(first) => {
+                if let Some(life) = self.life(Utid(first.utid)) {
+                    life.first(&first.counters);
+                }
+            }
+            Event::Exec(exec) => {
+                let path = comm::escape(&exec.path);
+                let name = comm::escape(&exec.comm);
+                if let Some(life) = self.life(Utid(exec.utid)) {
+                    life.row.comm = name;
+                    life.row.exe = Some(path.clone());
+                    let tgid = Tgid(life.row.tgid);
+                    self.programs.insert(tgid, path);
+                }
+            }
+            Event::Rename(rename) => {
+                if let Some(life) = self.life(Utid(rename.utid)) {
+                    life.row.comm = comm::escape(&rename.comm);
+                }
+            }
+        }
+    }
+
+    /// Ends the recording at `stop`: the threads that live on, with what the kernel half kept of each.
+    pub fn finish(
+        &mut self,
+        stop: MonoNs,
+        slots: &[Slot],
+        mut proc: impl FnMut(Tid) -> Option<Seed>,
+        rows: &mut impl Rows,
+    ) {
+        let slots: HashMap<u32, &Slot> = slots.iter().map(|slot| (slot.utid, slot)).collect();
+        let mut threads: Vec<(Utid, Life)> = self.threads.drain().collect();
+        threads.sort_unstable_by_key(|(utid, _)| *utid);
+        for (utid, mut life) in threads {
+            let mut end = stop.0.max(life.row.end_mono_ns);
+            if let Some(slot) = slots.get(&utid.0) {
+                end = end.max(slot.out_ns);
+                if let Some(row) = open_end(&mut life, slot, MonoNs(end), &self.devices) {
+                    life.count(&row);
+                    rows.off_cpu(row);
+                }
+                if slot.last.at_ns != 0 {
+                    life.last(&slot.last);
+                }
+            }
+            if life.row.first_mono_ns.is_none() {
+                life.counters_from_proc(proc(Tid(life.row.tid)).as_ref());
+            }
+            life.row.end_mono_ns = end;
+            life.flush_faults(end, rows);
+            self.counts.lost_switches += life.row.lost_switches;
+            rows.thread(&life);
+        }
+    }
+
+    fn life(&mut self, utid: Utid) -> Option<&mut Life> {
+        let life = self.threads.get_mut(&utid);
+        if life.is_none() {
+            self.counts.orphans += 1;
+        }
+        life
+    }
+
+    fn begin(&mut self, begin: &Begin) {
+        let parent_tid = self.threads.get(&Utid(begin.parent_utid)).map(|life| life.row.tid);
+        let seed = if begin.cause == cause::ADOPTED { self.seeds.remove(&Tid(begin.tid)) } else { None };
+        let mut life = Life::new(begin, seed);
+        life.row.parent_tid = parent_tid.filter(|_| begin.cause == cause::FORK);
+        let program = self.programs.get(&Tgid(begin.tgid)).cloned().or_else(|| {
+            // A process made by fork runs its parent's program until it executes another.
+            self.threads.get(&Utid(begin.parent_utid)).and_then(|life| life.row.exe.clone())
+        });
+        if let Some(program) = &program {
+            self.programs.entry(Tgid(begin.tgid)).or_insert_with(|| program.clone());
+        }
+        life.row.exe = program;
+        self.threads.insert(Utid(begin.utid), life);
+    }
+
+    fn end(&mut self, end: &End, rows: &mut impl Rows) {
+        let Some(mut life) = self.threads.remove(&Utid(end.utid)) else {
+            self.counts.orphans += 1;
+            return;
+        };
+        if end.counters.at_ns != 0 {
+            life.last(&end.counters);
+        }
+        if end.cause == cause::EXIT {
+            life.sequence(end.counters.nvcsw.wrapping_add(end.counters.nivcsw) as u32);
+            let major = life.faults(end.counters.min_flt as u32, end.counters.maj_flt as u32);
+            let row = OffCpuRow {
+                ts_mono_ns: end.at_ns,
+                tid: life.row.tid,
+                tgid: life.row.tgid,
+                state: State::Exit,
+                voluntary: end.flags as u16 & flag::VOLUNTARY != 0,
+                major,
+                cpu_out: Some(end.cpu as u16),
+                ..OffCpuRow::default()
+            };
+            life.count(&row);
+            rows.off_cpu(row);
+        }
+        life.row.exit_mono_ns = Some(end.at_ns);
+        life.row.end_mono_ns = end.at_ns;
+        life.flush_faults(end.at_ns, rows);
+        self.counts.lost_switches += life.row.lost_switches;
+        let last_of_process = !self.is_live(Tgid(life.row.tgid));
+        if last_of_process {
+            self.programs.remove(&Tgid(life.row.tgid));
+        }
+        rows.thread(&life);
+    }
+
+    fn episode(&mut self, head: &Head, blocked: Option<&Blocked>, rows: &mut impl Rows) {
+        let Some(life) = self.threads.get_mut(&Utid(head.utid)) else {
+            self.counts.orphans += 1;
+            return;
+        };
+        self.counts.episodes += 1;
+        let mut row = if head.flags & flag::OPEN_START != 0 {
+            open_start(life, &self.devices)
+        } else {
+            life.sequence(head.seq);
+            let major = life.faults(head.min_flt, head.maj_flt);
+            closed(life, head, blocked, &self.devices, major)
+        };
+        row.cpu_in = Some(head.cpu_in);
+        let (out, into) = (row.ts_mono_ns, head.in_ns);
+        match blocked {
+            // A new thread has not blocked: it waits for its first CPU since it was made.
+            Some(_) if row.state == State::Runqueue => row.runqueue_ns = into.saturating_sub(out),
+            Some(blocked) => {
+                let woken = blocked.wake_ns >= out && blocked.wake_ns != 0;
+                let wake = if woken { blocked.wake_ns.min(into) } else { into };
+                self.counts.wakes_unseen += u64::from(!woken);
+                row.blocked_ns = wake.saturating_sub(out);
+                row.runqueue_ns = into.saturating_sub(wake);
+            }
+            None => row.runqueue_ns = into.saturating_sub(out),
+        }
+        if let Some(blocked) = blocked {
+            (row.wake_source, row.waker_tid) = waker(head.flags, blocked.waker_tid);
+        }
+        life.row.end_mono_ns = into;
+        life.count(&row);
+        rows.off_cpu(row);
+        life.tick_faults(head.out_ns, rows);
+    }
+}
+
+/// Who woke a thread, by the flags of its episode.
+fn waker(flags: u16, tid: u32) -> (Option<WakeSource>, Option<u32>) {
+    if flags & flag::WAKE_NEW != 0 {
+        (Some(WakeSource::New), None)
+    } else if flags & flag::WAKE_IRQ != 0 {
+        (Some(WakeSource::Irq), None)
+    } else if flags & flag::WAKE_TASK != 0 {
+        (Some(WakeSource::Task), Some(tid))
+    } else {
+        (None, None)
+    }
+}
+
+/// An episode that began while the thread was recorded, its times to be filled in.
+fn closed(
+    life: &mut Life,
+    head: &Head,
+    blocked: Option<&Blocked>,
+    devices: &Devices,
+    major: bool,
+) -> OffCpuRow {
+    let rdev = blocked.map_or(0, |blocked| blocked.rdev);
+    let state = state::decide(head, rdev, devices, life.last_wait);
+    if !state.is_runnable() && !matches!(state, State::Stopped | State::Traced | State::Frozen) {
+        life.last_wait = Some(state);
+    }
+    let nr = syscalls::number(head.syscall);
+    let in_syscall =
+        nr >= 0 && head.flags & (flag::COMPAT | flag::IO_WORKER) == 0 && state != State::Runqueue;
+    let with_args = blocked.filter(|_| in_syscall);
+    OffCpuRow {
+        ts_mono_ns: head.out_ns,
+        tid: life.row.tid,
+        tgid: life.row.tgid,
+        state,
+        syscall_nr: in_syscall.then_some(nr),
+        arg0: with_args.map(|blocked| blocked.arg0),
+        arg1: with_args.map(|blocked| blocked.arg1),
+        voluntary: head.flags & flag::VOLUNTARY != 0,
+        major,
+        cpu_out: Some(head.cpu_out),
+        ..OffCpuRow::default()
+    }
+}
+
+/// An episode that was open when recording of the thread began: why, `/proc` told.
+fn open_start(life: &mut Life, devices: &Devices) -> OffCpuRow {
+    let seed = life.seed.as_ref();
+    let blocked = seed.is_some_and(Seed::is_blocked);
+    let syscall = seed.and_then(|seed| seed.syscall);
+    let head = Head {
+        task_state: seed.map_or(0, Seed::task_state),
+        syscall: syscall.map_or(-1, |(nr, ..)| nr),
+        flags: flag::BLOCKED,
+        ..Head::default()
+    };
+    let state = match seed {
+        // Where the kernel does not tell the call, an uninterruptible wait is not known to be a fault.
+        Some(seed) if blocked && (seed.syscall_readable || head.task_state & 0xc != 0) => {
+            state::decide(&head, 0, devices, None)
+        }
+        Some(seed) if seed.state == 'R' => State::Preempted,
+        _ => State::Other,
+    };
+    life.last_wait = Some(state);
+    OffCpuRow {
+        ts_mono_ns: life.row.begin_mono_ns,
+        tid: life.row.tid,
+        tgid: life.row.tgid,
+        state,
+        syscall_nr: syscall.map(|(nr, ..)| nr),
+        arg0: syscall.map(|(_, arg0, _)| arg0),
+        arg1: syscall.map(|(.., arg1)| arg1),
+        voluntary: blocked,
+        open_start: true,
+        ..OffCpuRow::default()
+    }
+}
+
+/// The episode that is open when recording ends, if the thread is off the CPU.
+fn open_end(life: &mut Life, slot: &Slot, end: MonoNs, devices: &Devices) -> Option<OffCpuRow> {
+    let mut row = match slot.presence {
+        presence::ON_CPU => return None,
+        presence::UNKNOWN => {
+            // Never switched: off the CPU throughout, or on it throughout.
+            if slot.wake_ns == 0 && !life.seed.as_ref().is_some_and(Seed::is_blocked) {
+                return None;
+            }
+            open_start(life, devices)
+        }
+        _ => {
+            let head = Head {
+                out_ns: slot.out_ns,
+                task_state: slot.task_state,
+                syscall: slot.syscall,
+                cpu_out: slot.cpu_out,
+                flags: slot.flags,
+                ..Head::default()
+            };
+            let blocked =
+                Blocked { head, arg0: slot.arg0, arg1: slot.arg1, rdev: slot.rdev, ..Blocked::default() };
+            // A new thread that never ran has no switch-out to its account.
+            let new = slot.last.nvcsw + slot.last.nivcsw == 0;
+            let major = life.faults(slot.last.min_flt as u32, slot.last.maj_flt as u32);
+            if !new {
+                life.sequence(slot.last.nvcsw.wrapping_add(slot.last.nivcsw) as u32);
+            }
+            let mut row =
+                closed(life, &head, (slot.flags & flag::BLOCKED != 0).then_some(&blocked), devices, major);
+            if new {
+                row.state = State::Runqueue;
+            }
+            row
+        }
+    };
+    let runnable = row.state.is_runnable() || row.state == State::Runqueue;
+    let wake = if runnable {
+        row.ts_mono_ns
+    } else if slot.wake_ns >= row.ts_mono_ns && slot.wake_ns != 0 {
+        slot.wake_ns.min(end.0)
+    } else {
+        end.0
+    };
+    row.blocked_ns = wake.saturating_sub(row.ts_mono_ns);
+    row.runqueue_ns = end.0.saturating_sub(wake.max(row.ts_mono_ns));
+    row.open_end = true;
+    Some(row)
+}

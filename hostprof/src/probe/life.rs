@@ -1,0 +1,161 @@
+//! One thread's life in a recording: its row under construction, and what counting needs.
+
+use hostprof_common::thread::{Begin, Counters, cause};
+
+use super::{comm, fold::Rows, seed::Seed};
+use crate::table::{OffCpuRow, PageFaultRow, State, ThreadRow, Word};
+
+/// How often a thread's faults become a row.
+const FAULT_INTERVAL_NS: u64 = 1_000_000_000;
+
+/// A thread from its beginning to its end.
+#[derive(Clone, Debug)]
+pub struct Life {
+    /// The row of table `thread`, complete when the thread has ended; its role is for others to say.
+    pub row: ThreadRow,
+    /// What `/proc` told of a thread met alive.
+    pub seed: Option<Seed>,
+    /// Its last wait: what a restarted system call goes on with.
+    pub last_wait: Option<State>,
+    /// Time off the CPU by state, in [`State::ALL`]'s order: what its role is told by.
+    pub state_ns: Vec<u64>,
+    /// Episodes by system call.
+    pub syscalls: Vec<(i32, u64)>,
+    seq: Option<u32>,
+    min_flt: Option<u32>,
+    maj_flt: Option<u32>,
+    faults: PageFaultRow,
+}
+
+impl Life {
+    /// A thread at its beginning.
+    pub fn new(begin: &Begin, seed: Option<Seed>) -> Self {
+        let forked = begin.cause == cause::FORK;
+        let mut row = ThreadRow {
+            tid: begin.tid,
+            tgid: begin.tgid,
+            ns_tid: (begin.ns_tid != 0).then_some(begin.ns_tid),
+            comm: comm::escape(&begin.comm),
+            start_mono_ns: (begin.start_ns != 0).then_some(begin.start_ns),
+            begin_mono_ns: begin.at_ns,
+            end_mono_ns: begin.at_ns,
+            ..ThreadRow::default()
+        };
+        if let Some(seed) = &seed {
+            row.ns_tid = seed.ns_tid;
+            row.comm = comm::escape(&seed.comm);
+            row.start_mono_ns = seed.start_mono_ns;
+        }
+        let mut life = Self {
+            faults: PageFaultRow {
+                ts_mono_ns: begin.at_ns,
+                tid: begin.tid,
+                tgid: begin.tgid,
+                ..PageFaultRow::default()
+            },
+            row,
+            seed,
+            last_wait: None,
+            state_ns: vec![0; State::ALL.len()],
+            syscalls: Vec::new(),
+            seq: None,
+            min_flt: None,
+            maj_flt: None,
+        };
+        if forked {
+            life.first(&Counters { at_ns: begin.at_ns, ..Counters::ZERO });
+            // Its first row is no switch-out: the count begins at zero with it.
+            life.seq = Some(u32::MAX);
+        }
+        life
+    }
+
+    /// The kernel's counters at the first switch-out, or the making, of the thread.
+    pub fn first(&mut self, counters: &Counters) {
+        let row = &mut self.row;
+        row.first_mono_ns = Some(counters.at_ns);
+        row.nvcsw_first = Some(counters.nvcsw);
+        row.nivcsw_first = Some(counters.nivcsw);
+        row.sum_exec_ns_first = Some(counters.sum_exec_ns);
+        row.run_delay_ns_first = Some(counters.run_delay_ns);
+        row.min_flt_first = Some(counters.min_flt);
+        row.maj_flt_first = Some(counters.maj_flt);
+        self.seq = Some((counters.nvcsw.wrapping_add(counters.nivcsw) as u32).wrapping_sub(1));
+        self.min_flt = Some(counters.min_flt as u32);
+        self.maj_flt = Some(counters.maj_flt as u32);
+        self.faults.ts_mono_ns = counters.at_ns;
+        self.last(counters);
+    }
+
+    /// The kernel's counters at a later switch-out.
+    pub fn last(&mut self, counters: &Counters) {
+        let row = &mut self.row;
+        row.last_mono_ns = Some(counters.at_ns);
+        row.nvcsw_last = Some(counters.nvcsw);
+        row.nivcsw_last = Some(counters.nivcsw);
+        row.sum_exec_ns_last = Some(counters.sum_exec_ns);
+        row.run_delay_ns_last = Some(counters.run_delay_ns);
+        row.min_flt_last = Some(counters.min_flt);
+        row.maj_flt_last = Some(counters.maj_flt);
+    }
+
+    /// For a thread that never was switched: what `/proc` showed when it was met and shows now.
+    pub fn counters_from_proc(&mut self, now: Option<&Seed>) {
+        let met = self.seed.as_ref().and_then(|seed| seed.counters);
+        let now = now.and_then(|seed| seed.counters);
+        if let (Some(met), Some(now)) = (met, now) {
+            self.first(&met);
+            self.last(&now);
+            // They were not read at a switch: there was none.
+            self.row.first_mono_ns = None;
+            self.row.last_mono_ns = None;
+        }
+    }
+
+    /// Notes the kernel's switch count at a switch-out; a gap since the last is records lost.
+    pub fn sequence(&mut self, seq: u32) {
+        if let Some(last) = self.seq {
+            self.row.lost_switches += u64::from(seq.wrapping_sub(last).wrapping_sub(1));
+        }
+        self.seq = Some(seq);
+    }
+
+    /// Notes the kernel's fault counts at a switch-out; tells whether a major one happened.
+    pub fn faults(&mut self, min_flt: u32, maj_flt: u32) -> bool {
+        let minor = self.min_flt.map_or(0, |last| min_flt.wrapping_sub(last));
+        let major = self.maj_flt.map_or(0, |last| maj_flt.wrapping_sub(last));
+        self.min_flt = Some(min_flt);
+        self.maj_flt = Some(maj_flt);
+        self.faults.minor += u64::from(minor);
+        self.faults.major += u64::from(major);
+        major > 0
+    }
+
+    /// Writes the faults so far as a row, where an interval is over or a major one is among them.
+    pub fn tick_faults(&mut self, at_ns: u64, rows: &mut impl Rows) {
+        if self.faults.major > 0 || at_ns.saturating_sub(self.faults.ts_mono_ns) >= FAULT_INTERVAL_NS {
+            self.flush_faults(at_ns, rows);
+        }
+    }
+
+    /// Writes the faults so far as a row, if there are any.
+    pub fn flush_faults(&mut self, at_ns: u64, rows: &mut impl Rows) {
+        let next = PageFaultRow { ts_mono_ns: at_ns, minor: 0, major: 0, ..self.faults };
+        let mut row = std::mem::replace(&mut self.faults, next);
+        if row.minor + row.major > 0 {
+            row.dur_ns = at_ns.saturating_sub(row.ts_mono_ns);
+            rows.page_fault(row);
+        }
+    }
+
+    /// Adds an episode to what the thread's role is told by.
+    pub fn count(&mut self, row: &OffCpuRow) {
+        self.state_ns[row.state.index()] += row.blocked_ns;
+        if let Some(nr) = row.syscall_nr {
+            match self.syscalls.iter_mut().find(|(known, _)| *known == nr) {
+                Some((_, count)) => *count += 1,
+                None => self.syscalls.push((nr, 1)),
+            }
+        }
+    }
+}
