@@ -7,4 +7,5 @@ pub mod bpf;
 pub mod order;
 pub mod probe;
 pub mod table;
+pub mod target;
 pub mod units;
