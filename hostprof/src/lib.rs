@@ -5,6 +5,7 @@
 
 pub mod bpf;
 pub mod order;
+pub mod privilege;
 pub mod probe;
 pub mod table;
 pub mod target;

@@ -1,11 +1,15 @@
 //! The kernel half from user space, and the only importer of aya: load, attach, adopt, drain, read.
 
+mod drain;
 mod error;
 mod layout;
 mod load;
+mod priority;
 mod support;
 
 pub use self::{
+    drain::{Drained, Drains, now},
+    priority::{Achieved, DrainPriority, allow as allow_priority, prefer as prefer_thread, raise as raise_priority},
     error::{LoadError, OLDEST_KERNEL},
     load::{Adoption, Kernel, Ring, Rings, Settings, THREAD_RING_BYTES},
     support::possible_cpus,

@@ -61,9 +61,16 @@ impl Fold {
         }
     }
 
-    /// What `/proc` told of a thread, before its first event is folded.
+    /// What `/proc` told of a thread that is being adopted.
     pub fn seed(&mut self, tid: Tid, seed: Seed) {
-        self.seeds.insert(tid, seed);
+        // Its beginning may have been folded already.
+        let begun = self.threads.values_mut().find(|life| life.row.tid == tid.0 && life.is_unseeded());
+        match begun {
+            Some(life) => life.plant(seed),
+            None => {
+                self.seeds.insert(tid, seed);
+            }
+        }
     }
 
     /// The program a process ran when it was met.
@@ -160,7 +167,10 @@ impl Fold {
     fn begin(&mut self, begin: &Begin) {
         let parent_tid = self.threads.get(&Utid(begin.parent_utid)).map(|life| life.row.tid);
         let seed = if begin.cause == cause::ADOPTED { self.seeds.remove(&Tid(begin.tid)) } else { None };
-        let mut life = Life::new(begin, seed);
+        let mut life = Life::new(begin);
+        if let Some(seed) = seed {
+            life.plant(seed);
+        }
         life.row.parent_tid = parent_tid.filter(|_| begin.cause == cause::FORK);
         let program = self.programs.get(&Tgid(begin.tgid)).cloned().or_else(|| {
             // A process made by fork runs its parent's program until it executes another.
@@ -215,7 +225,7 @@ impl Fold {
         };
         self.counts.episodes += 1;
         let mut row = if head.flags & flag::OPEN_START != 0 {
-            open_start(life, &self.devices)
+            open_start(life, blocked.is_some(), &self.devices)
         } else {
             life.sequence(head.seq);
             let major = life.faults(head.min_flt, head.maj_flt);
@@ -290,10 +300,10 @@ fn closed(
     }
 }
 
-/// An episode that was open when recording of the thread began: why, `/proc` told.
-fn open_start(life: &mut Life, devices: &Devices) -> OffCpuRow {
-    let seed = life.seed.as_ref();
-    let blocked = seed.is_some_and(Seed::is_blocked);
+/// An episode that was open when recording of the thread began: why, `/proc` told, a moment later.
+/// `blocked` is what the kernel half saw: whether a wakeup ended it.
+fn open_start(life: &mut Life, blocked: bool, devices: &Devices) -> OffCpuRow {
+    let seed = life.seed.as_ref().filter(|seed| blocked && seed.is_blocked());
     let syscall = seed.and_then(|seed| seed.syscall);
     let head = Head {
         task_state: seed.map_or(0, Seed::task_state),
@@ -302,11 +312,11 @@ fn open_start(life: &mut Life, devices: &Devices) -> OffCpuRow {
         ..Head::default()
     };
     let state = match seed {
+        _ if !blocked => State::Preempted,
         // Where the kernel does not tell the call, an uninterruptible wait is not known to be a fault.
-        Some(seed) if blocked && (seed.syscall_readable || head.task_state & 0xc != 0) => {
+        Some(seed) if seed.syscall_readable || head.task_state & 0xc != 0 => {
             state::decide(&head, 0, devices, None)
         }
-        Some(seed) if seed.state == 'R' => State::Preempted,
         _ => State::Other,
     };
     life.last_wait = Some(state);
@@ -333,7 +343,7 @@ fn open_end(life: &mut Life, slot: &Slot, end: MonoNs, devices: &Devices) -> Opt
             if slot.wake_ns == 0 && !life.seed.as_ref().is_some_and(Seed::is_blocked) {
                 return None;
             }
-            open_start(life, devices)
+            open_start(life, true, devices)
         }
         _ => {
             let head = Head {

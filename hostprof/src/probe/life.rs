@@ -29,9 +29,9 @@ pub struct Life {
 
 impl Life {
     /// A thread at its beginning.
-    pub fn new(begin: &Begin, seed: Option<Seed>) -> Self {
+    pub fn new(begin: &Begin) -> Self {
         let forked = begin.cause == cause::FORK;
-        let mut row = ThreadRow {
+        let row = ThreadRow {
             tid: begin.tid,
             tgid: begin.tgid,
             ns_tid: (begin.ns_tid != 0).then_some(begin.ns_tid),
@@ -41,11 +41,6 @@ impl Life {
             end_mono_ns: begin.at_ns,
             ..ThreadRow::default()
         };
-        if let Some(seed) = &seed {
-            row.ns_tid = seed.ns_tid;
-            row.comm = comm::escape(&seed.comm);
-            row.start_mono_ns = seed.start_mono_ns;
-        }
         let mut life = Self {
             faults: PageFaultRow {
                 ts_mono_ns: begin.at_ns,
@@ -54,7 +49,7 @@ impl Life {
                 ..PageFaultRow::default()
             },
             row,
-            seed,
+            seed: None,
             last_wait: None,
             state_ns: vec![0; State::ALL.len()],
             syscalls: Vec::new(),
@@ -68,6 +63,19 @@ impl Life {
             life.seq = Some(u32::MAX);
         }
         life
+    }
+
+    /// Whether it was met alive and nothing is known of it yet but its ids.
+    pub fn is_unseeded(&self) -> bool {
+        self.seed.is_none() && self.row.comm.is_empty()
+    }
+
+    /// Takes over what `/proc` told.
+    pub fn plant(&mut self, seed: Seed) {
+        self.row.ns_tid = seed.ns_tid;
+        self.row.comm = comm::escape(&seed.comm);
+        self.row.start_mono_ns = seed.start_mono_ns;
+        self.seed = Some(seed);
     }
 
     /// The kernel's counters at the first switch-out, or the making, of the thread.
@@ -114,9 +122,13 @@ impl Life {
 
     /// Notes the kernel's switch count at a switch-out; a gap since the last is records lost.
     pub fn sequence(&mut self, seq: u32) {
-        if let Some(last) = self.seq {
-            self.row.lost_switches += u64::from(seq.wrapping_sub(last).wrapping_sub(1));
+        let gap = self.seq.map_or(0, |last| seq.wrapping_sub(last).wrapping_sub(1));
+        if gap > u32::MAX / 2 {
+            // A record that came late, counted as lost before.
+            self.row.lost_switches = self.row.lost_switches.saturating_sub(1);
+            return;
         }
+        self.row.lost_switches += u64::from(gap);
         self.seq = Some(seq);
     }
 

@@ -1,0 +1,187 @@
+//! Taking records out of the rings: one consumer for each ring, of a priority that a saturated machine
+//! cannot starve, which does nothing but copy.
+//!
+//! A full ring loses records, and what fills it is not too little throughput but a consumer that does not
+//! run. So the threads here run under `SCHED_FIFO 1` where they may (they then pre-empt ordinary threads
+//! for the microseconds a round takes), or at nice -20; a guard takes the priority away for a second from
+//! a thread that has used more than a quarter of one.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc::SyncSender,
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use nix::time::{ClockId, clock_gettime};
+
+use super::{
+    load::{Ring, Rings},
+    priority::{self, DrainPriority},
+};
+use crate::units::MonoNs;
+
+/// How long a drain rests between rounds. A ring must hold what comes meanwhile, and a live view is never
+/// older than this.
+pub const ROUND: Duration = Duration::from_millis(20);
+
+/// Bytes handed on at a time.
+const BATCH_BYTES: usize = 256 << 10;
+
+/// The most of a second that a drain may spend at its priority.
+const DUTY: f64 = 0.25;
+
+/// What drains hand on.
+#[derive(Debug)]
+pub enum Drained {
+    /// Records of a stream, end to end.
+    Records {
+        /// Which stream: a ring of episodes by its number, then the ring of thread records.
+        stream: usize,
+        /// The records.
+        bytes: Vec<u8>,
+    },
+    /// A drain has read its rings up to what they held at that time.
+    Round {
+        /// Which drain.
+        drain: usize,
+        /// When the round began.
+        at: MonoNs,
+    },
+}
+
+/// The running drains.
+pub struct Drains {
+    stop: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// CLOCK_MONOTONIC now.
+pub fn now() -> MonoNs {
+    MonoNs(clock_ns(ClockId::CLOCK_MONOTONIC))
+}
+
+fn clock_ns(clock: ClockId) -> u64 {
+    clock_gettime(clock).map_or(0, |time| time.tv_sec() as u64 * 1_000_000_000 + time.tv_nsec() as u64)
+}
+
+impl Drains {
+    /// Starts a drain for each ring of episodes; the first also reads the thread records.
+    ///
+    /// # Errors
+    ///
+    /// A thread cannot be started.
+    pub fn start(rings: Rings, priority: DrainPriority, out: &SyncSender<Drained>) -> std::io::Result<Self> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let thread_stream = rings.episodes.len();
+        let mut threads_ring = Some(rings.threads);
+        let mut threads = Vec::new();
+        for (drain, ring) in rings.episodes.into_iter().enumerate() {
+            // Thread records first: an episode's thread is then known by the time it is read.
+            let mut streams = Vec::new();
+            streams.extend(threads_ring.take().map(|ring| (thread_stream, ring)));
+            streams.push((drain, ring));
+            let (stop, out) = (Arc::clone(&stop), out.clone());
+            let body = move || run(drain, streams, priority, &stop, &out);
+            threads.push(thread::Builder::new().name(format!("hostprof-drain{drain}")).spawn(body)?);
+        }
+        Ok(Self { stop, threads })
+    }
+
+    /// How many streams the drains of that many rings hand on.
+    pub fn streams(rings: usize) -> usize {
+        rings + 1
+    }
+
+    /// Reads what is left and ends. The receiver must go on receiving meanwhile.
+    pub fn finish(self) {
+        self.stop.store(true, Ordering::Release);
+        for thread in self.threads {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn run(
+    drain: usize,
+    mut streams: Vec<(usize, Ring)>,
+    priority: DrainPriority,
+    stop: &AtomicBool,
+    out: &SyncSender<Drained>,
+) {
+    let mut guard = DutyGuard::new(priority);
+    loop {
+        let last = stop.load(Ordering::Acquire);
+        let at = now();
+        for (stream, ring) in &mut streams {
+            if !copy(*stream, ring, out) {
+                return;
+            }
+        }
+        if out.send(Drained::Round { drain, at }).is_err() || last {
+            return;
+        }
+        guard.check();
+        thread::sleep(ROUND);
+    }
+}
+
+/// Hands on all that the ring holds; false when nobody listens any more.
+fn copy(stream: usize, ring: &mut Ring, out: &SyncSender<Drained>) -> bool {
+    let mut bytes = Vec::new();
+    while let Some(record) = ring.next() {
+        if bytes.is_empty() {
+            bytes.reserve(BATCH_BYTES);
+        }
+        bytes.extend_from_slice(&record);
+        drop(record);
+        if bytes.len() + 4096 > BATCH_BYTES {
+            let bytes = std::mem::take(&mut bytes);
+            if out.send(Drained::Records { stream, bytes }).is_err() {
+                return false;
+            }
+        }
+    }
+    bytes.is_empty() || out.send(Drained::Records { stream, bytes }).is_ok()
+}
+
+/// Keeps a drain of real-time priority from taking a CPU for itself.
+struct DutyGuard {
+    priority: DrainPriority,
+    raised: bool,
+    since: Instant,
+    used_ns: u64,
+}
+
+impl DutyGuard {
+    fn new(priority: DrainPriority) -> Self {
+        priority::raise(priority);
+        Self {
+            priority,
+            raised: true,
+            since: Instant::now(),
+            used_ns: clock_ns(ClockId::CLOCK_THREAD_CPUTIME_ID),
+        }
+    }
+
+    fn check(&mut self) {
+        let elapsed = self.since.elapsed();
+        if elapsed < Duration::from_secs(1) {
+            return;
+        }
+        let used_ns = clock_ns(ClockId::CLOCK_THREAD_CPUTIME_ID);
+        let duty = (used_ns - self.used_ns) as f64 / elapsed.as_nanos() as f64;
+        if duty > DUTY && self.raised {
+            priority::lower();
+            self.raised = false;
+        } else if duty <= DUTY && !self.raised {
+            priority::raise(self.priority);
+            self.raised = true;
+        }
+        self.since = Instant::now();
+        self.used_ns = used_ns;
+    }
+}

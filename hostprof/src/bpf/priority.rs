@@ -1,0 +1,89 @@
+//! The drains' scheduling priority.
+
+use nix::{
+    errno::Errno,
+    sys::resource::{Resource, getrlimit, setrlimit},
+};
+
+/// How the drains are scheduled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum DrainPriority {
+    /// `SCHED_FIFO 1` where allowed, else nice -20, else ordinary.
+    #[default]
+    Auto,
+    /// As any other thread: records may be lost on a saturated machine.
+    None,
+}
+
+/// The real-time priority: the least, so that nothing real-time of the machine's own is delayed.
+const FIFO_PRIORITY: i32 = 1;
+
+/// What [`raise`] achieved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Achieved {
+    /// `SCHED_FIFO 1`.
+    Fifo,
+    /// nice -20.
+    Nice,
+    /// Nothing: an ordinary thread.
+    Ordinary,
+}
+
+impl Achieved {
+    /// As `config.json` tells it.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Fifo => "SCHED_FIFO 1",
+            Self::Nice => "nice -20",
+            Self::Ordinary => "ordinary (needs CAP_SYS_NICE, or `ulimit -r 1`)",
+        }
+    }
+}
+
+/// Lets this process raise its threads' priority after it has given up its privileges. Fails silently:
+/// [`raise`] tells what was achieved.
+pub fn allow() {
+    for resource in [Resource::RLIMIT_RTPRIO, Resource::RLIMIT_NICE] {
+        let limit = if resource == Resource::RLIMIT_RTPRIO { 1 } else { 40 };
+        if let Ok((soft, hard)) = getrlimit(resource) {
+            if soft < limit {
+                let _ = setrlimit(resource, limit, hard.max(limit));
+            }
+        }
+    }
+}
+
+/// Raises the calling thread's priority as far as it may.
+pub fn raise(priority: DrainPriority) -> Achieved {
+    if priority == DrainPriority::None {
+        return Achieved::Ordinary;
+    }
+    if set_scheduler(libc::SCHED_FIFO, FIFO_PRIORITY) {
+        return Achieved::Fifo;
+    }
+    if set_nice(-20) { Achieved::Nice } else { Achieved::Ordinary }
+}
+
+/// Makes the calling thread an ordinary one again.
+pub fn lower() {
+    set_scheduler(libc::SCHED_OTHER, 0);
+}
+
+/// Gives the calling thread a little more than its share of a busy machine, where it may.
+pub fn prefer() {
+    set_nice(-10);
+}
+
+fn set_scheduler(policy: i32, priority: i32) -> bool {
+    // SAFETY: `sched_param` is plain data, and 0 names the calling thread.
+    unsafe {
+        let mut param: libc::sched_param = std::mem::zeroed();
+        param.sched_priority = priority;
+        Errno::result(libc::sched_setscheduler(0, policy, &raw const param)).is_ok()
+    }
+}
+
+fn set_nice(nice: i32) -> bool {
+    // SAFETY: plain numbers; on Linux 0 names the calling thread.
+    unsafe { Errno::result(libc::setpriority(libc::PRIO_PROCESS, 0, nice)).is_ok() }
+}
