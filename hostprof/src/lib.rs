@@ -4,6 +4,8 @@
 //! collector ← cli`. `docs/architecture.md` draws them.
 
 pub mod bpf;
+pub mod clock;
+pub mod collector;
 pub mod order;
 pub mod privilege;
 pub mod probe;

@@ -16,13 +16,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use nix::time::{ClockId, clock_gettime};
-
 use super::{
     load::{Ring, Rings},
     priority::{self, DrainPriority},
 };
-use crate::units::MonoNs;
+use crate::{clock, units::MonoNs};
 
 /// How long a drain rests between rounds. A ring must hold what comes meanwhile, and a live view is never
 /// older than this.
@@ -59,22 +57,17 @@ pub struct Drains {
     threads: Vec<JoinHandle<()>>,
 }
 
-/// CLOCK_MONOTONIC now.
-pub fn now() -> MonoNs {
-    MonoNs(clock_ns(ClockId::CLOCK_MONOTONIC))
-}
-
-fn clock_ns(clock: ClockId) -> u64 {
-    clock_gettime(clock).map_or(0, |time| time.tv_sec() as u64 * 1_000_000_000 + time.tv_nsec() as u64)
-}
-
 impl Drains {
     /// Starts a drain for each ring of episodes; the first also reads the thread records.
     ///
     /// # Errors
     ///
     /// A thread cannot be started.
-    pub fn start(rings: Rings, priority: DrainPriority, out: &SyncSender<Drained>) -> std::io::Result<Self> {
+    pub fn start<M: From<Drained> + Send + 'static>(
+        rings: Rings,
+        priority: DrainPriority,
+        out: &SyncSender<M>,
+    ) -> std::io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let thread_stream = rings.episodes.len();
         let mut threads_ring = Some(rings.threads);
@@ -105,23 +98,23 @@ impl Drains {
     }
 }
 
-fn run(
+fn run<M: From<Drained>>(
     drain: usize,
     mut streams: Vec<(usize, Ring)>,
     priority: DrainPriority,
     stop: &AtomicBool,
-    out: &SyncSender<Drained>,
+    out: &SyncSender<M>,
 ) {
     let mut guard = DutyGuard::new(priority);
     loop {
         let last = stop.load(Ordering::Acquire);
-        let at = now();
+        let at = clock::mono();
         for (stream, ring) in &mut streams {
             if !copy(*stream, ring, out) {
                 return;
             }
         }
-        if out.send(Drained::Round { drain, at }).is_err() || last {
+        if out.send(Drained::Round { drain, at }.into()).is_err() || last {
             return;
         }
         guard.check();
@@ -130,7 +123,7 @@ fn run(
 }
 
 /// Hands on all that the ring holds; false when nobody listens any more.
-fn copy(stream: usize, ring: &mut Ring, out: &SyncSender<Drained>) -> bool {
+fn copy<M: From<Drained>>(stream: usize, ring: &mut Ring, out: &SyncSender<M>) -> bool {
     let mut bytes = Vec::new();
     while let Some(record) = ring.next() {
         if bytes.is_empty() {
@@ -140,12 +133,12 @@ fn copy(stream: usize, ring: &mut Ring, out: &SyncSender<Drained>) -> bool {
         drop(record);
         if bytes.len() + 4096 > BATCH_BYTES {
             let bytes = std::mem::take(&mut bytes);
-            if out.send(Drained::Records { stream, bytes }).is_err() {
+            if out.send(Drained::Records { stream, bytes }.into()).is_err() {
                 return false;
             }
         }
     }
-    bytes.is_empty() || out.send(Drained::Records { stream, bytes }).is_ok()
+    bytes.is_empty() || out.send(Drained::Records { stream, bytes }.into()).is_ok()
 }
 
 /// Keeps a drain of real-time priority from taking a CPU for itself.
@@ -163,7 +156,7 @@ impl DutyGuard {
             priority,
             raised: true,
             since: Instant::now(),
-            used_ns: clock_ns(ClockId::CLOCK_THREAD_CPUTIME_ID),
+            used_ns: clock::thread_cpu_ns(),
         }
     }
 
@@ -172,7 +165,7 @@ impl DutyGuard {
         if elapsed < Duration::from_secs(1) {
             return;
         }
-        let used_ns = clock_ns(ClockId::CLOCK_THREAD_CPUTIME_ID);
+        let used_ns = clock::thread_cpu_ns();
         let duty = (used_ns - self.used_ns) as f64 / elapsed.as_nanos() as f64;
         if duty > DUTY && self.raised {
             priority::lower();

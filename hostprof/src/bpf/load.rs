@@ -1,5 +1,7 @@
 //! Loading the kernel half and attaching it.
 
+use std::os::fd::{AsFd as _, AsRawFd as _};
+
 use aya::{
     Btf, Ebpf, EbpfLoader, TestRun as _,
     maps::{Array, ArrayOfMaps, Map, MapData, Queue, RingBuf},
@@ -14,6 +16,7 @@ use hostprof_common::{
 use super::{
     error::LoadError,
     layout::{self, KernelBtf},
+    log::KernelLog,
     support,
 };
 use crate::units::{Tgid, Tid};
@@ -221,9 +224,22 @@ impl Kernel {
         Ok(live)
     }
 
-    /// The loaded object, for what is not of this file's concern.
-    pub fn ebpf(&mut self) -> &mut Ebpf {
-        &mut self.ebpf
+    /// How often the kernel skipped a program because it was running already: what it would have seen is
+    /// lost. `None` where the kernel does not tell.
+    pub fn recursion_misses(&mut self) -> Option<u64> {
+        let mut misses = 0;
+        for &name in &self.programs {
+            let fd = program(&mut self.ebpf, name).ok()?.fd().ok()?.as_fd().as_raw_fd();
+            let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{fd}")).ok()?;
+            let line = info.lines().find_map(|line| line.strip_prefix("recursion_misses:"))?;
+            misses += line.trim().parse::<u64>().ok()?;
+        }
+        Some(misses)
+    }
+
+    /// What the kernel half logs; `None` where that was taken before.
+    pub fn log(&mut self) -> Option<KernelLog> {
+        KernelLog::open(&mut self.ebpf)
     }
 }
 

@@ -64,6 +64,11 @@ pub fn raise(priority: DrainPriority) -> Achieved {
     if set_nice(-20) { Achieved::Nice } else { Achieved::Ordinary }
 }
 
+/// What [`raise`] would achieve for a thread started now.
+pub fn achievable(priority: DrainPriority) -> Achieved {
+    std::thread::spawn(move || raise(priority)).join().unwrap_or(Achieved::Ordinary)
+}
+
 /// Makes the calling thread an ordinary one again.
 pub fn lower() {
     set_scheduler(libc::SCHED_OTHER, 0);

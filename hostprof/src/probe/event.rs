@@ -79,6 +79,19 @@ impl Event {
         })
     }
 
+    /// How many bytes its record has.
+    pub fn wire_bytes(&self) -> usize {
+        match self {
+            Self::Runnable(_) => size_of::<Runnable>(),
+            Self::Blocked(_) => size_of::<Blocked>(),
+            Self::Begin(_) => size_of::<Begin>(),
+            Self::End(_) => size_of::<End>(),
+            Self::First(_) => size_of::<First>(),
+            Self::Exec(_) => size_of::<Exec>(),
+            Self::Rename(_) => size_of::<Rename>(),
+        }
+    }
+
     /// The head of an episode.
     pub fn head(&self) -> Option<&Head> {
         match self {

@@ -128,7 +128,7 @@ impl Fold {
         &mut self,
         stop: MonoNs,
         slots: &[Slot],
-        mut proc: impl FnMut(Tid) -> Option<Seed>,
+        mut proc: impl FnMut(Tgid, Tid) -> Option<Seed>,
         rows: &mut impl Rows,
     ) {
         let slots: HashMap<u32, &Slot> = slots.iter().map(|slot| (slot.utid, slot)).collect();
@@ -147,7 +147,7 @@ impl Fold {
                 }
             }
             if life.row.first_mono_ns.is_none() {
-                life.counters_from_proc(proc(Tid(life.row.tid)).as_ref());
+                life.counters_from_proc(proc(Tgid(life.row.tgid), Tid(life.row.tid)).as_ref());
             }
             life.row.end_mono_ns = end;
             life.flush_faults(end, rows);

@@ -6,6 +6,7 @@ mod devices;
 mod event;
 mod fold;
 mod life;
+mod registry;
 mod seed;
 mod state;
 pub mod syscalls;
@@ -16,5 +17,6 @@ pub use self::{
     event::{DecodeError, Event},
     fold::{Fold, FoldCounts, Rows},
     life::Life,
+    registry::{HOST_RUNQUEUE, PAGE_FAULT, PROBES, Probe, SCHED, Selection, SelectionError, WAKER},
     seed::Seed,
 };

@@ -3,9 +3,8 @@
 use std::{fs, io, path::PathBuf};
 
 use hostprof_common::thread::Counters;
-use nix::time::{ClockId, clock_gettime};
-
 use crate::{
+    clock,
     probe::Seed,
     units::{Tgid, Tid},
 };
@@ -43,17 +42,14 @@ impl Default for Proc {
     }
 }
 
-fn now_ns(clock: ClockId) -> u64 {
-    clock_gettime(clock).map_or(0, |time| time.tv_sec() as u64 * 1_000_000_000 + time.tv_nsec() as u64)
-}
-
 impl Proc {
     /// The running machine's.
     pub fn new() -> Self {
+        let anchor = clock::anchor();
         let ticks = nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK).ok().flatten().unwrap_or(100);
         Self {
             root: PathBuf::from("/proc"),
-            suspended_ns: now_ns(ClockId::CLOCK_BOOTTIME).saturating_sub(now_ns(ClockId::CLOCK_MONOTONIC)),
+            suspended_ns: anchor.boot_ns.saturating_sub(anchor.mono.0),
             tick_ns: 1_000_000_000 / ticks.max(1) as u64,
         }
     }
@@ -143,7 +139,7 @@ impl Proc {
         let (sum_exec, run_delay) = (schedstat.next().flatten(), schedstat.next().flatten());
         let counters = (|| {
             Some(Counters {
-                at_ns: now_ns(ClockId::CLOCK_MONOTONIC),
+                at_ns: clock::mono().0,
                 nvcsw: number("voluntary_ctxt_switches")?,
                 nivcsw: number("nonvoluntary_ctxt_switches")?,
                 sum_exec_ns: sum_exec?,

@@ -24,6 +24,18 @@ pub enum Selector {
     Command(Tgid),
 }
 
+impl Selector {
+    /// What kind it is and what it names, as `config.json` tells it.
+    pub fn describe(&self) -> (&'static str, String) {
+        match self {
+            Self::Pid(pid) => ("pid", pid.to_string()),
+            Self::Comm(name) => ("comm", name.clone()),
+            Self::Cgroup(path) => ("cgroup", path.clone()),
+            Self::Command(tgid) => ("command", tgid.to_string()),
+        }
+    }
+}
+
 /// The processes that are meant.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Found {
@@ -31,6 +43,10 @@ pub struct Found {
     pub roots: Vec<Tgid>,
     /// All, in order.
     pub processes: Vec<Tgid>,
+    /// The engine the target was taken for.
+    pub engine: Option<&'static str>,
+    /// Roots that the user did not name: of the engine whose process was named.
+    pub pulled_in: Vec<Tgid>,
     /// What the user should know of how they were found.
     pub notes: Vec<String>,
 }
@@ -121,7 +137,9 @@ pub fn find(proc: &Proc, selector: &Selector, mode: TreeMode) -> Result<Found, T
 fn pull_in_engines(proc: &Proc, processes: &HashMap<Tgid, Process>, found: &mut Found) {
     for root in &mut found.roots {
         if let Some((engine_root, engine)) = engine::root(proc, processes, *root) {
+            found.engine = Some(engine);
             if engine_root != *root {
+                found.pulled_in.push(engine_root);
                 found.notes.push(format!(
                     "process {root} belongs to {engine} with root {engine_root}: the whole engine is recorded (--tree down for {root} alone)"
                 ));

@@ -1,0 +1,80 @@
+//! What `config.json` says of a recording at its start.
+
+use super::{Options, Wanted};
+use crate::{
+    bpf, clock,
+    privilege::Invoker,
+    probe::{PROBES, escape_comm},
+    recording::{ClockAnchor, Config, Host, Process, ProbeStatus, Rings, Target, User, mask_args},
+    table::SCHEMA_VERSION,
+    target::{Found, Proc, Selector},
+    units::Tgid,
+};
+
+/// The config of a recording that begins; what is known later is left empty.
+pub fn config(
+    options: &Options,
+    found: &Found,
+    selector: &Selector,
+    proc: &Proc,
+    invoker: &Invoker,
+    settings: &bpf::Settings,
+) -> Config {
+    let command: Vec<String> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
+    Config {
+        schema_version: SCHEMA_VERSION,
+        hostprof_version: env!("CARGO_PKG_VERSION").to_owned(),
+        command: mask_args(&command),
+        target: target(options, found, selector, proc),
+        host: Host::read(),
+        user: User { uid: invoker.uid.as_raw(), name: invoker.name() },
+        probes: PROBES.iter().map(|probe| status(probe, options)).collect(),
+        rings: Rings { count: settings.rings, bytes: u64::from(settings.ring_bytes) },
+        drain_priority: bpf::drain_priority(options.drain_priority).text().to_owned(),
+        clock_anchors: vec![anchor()],
+        ..Config::default()
+    }
+}
+
+/// The clocks now, as `config.json` keeps them.
+pub fn anchor() -> ClockAnchor {
+    let anchor = clock::anchor();
+    ClockAnchor { mono_ns: anchor.mono.0, wall_ns: anchor.wall.0, boot_ns: anchor.boot_ns }
+}
+
+fn status(probe: &crate::probe::Probe, options: &Options) -> ProbeStatus {
+    let on = options.probes.has(probe.name);
+    ProbeStatus {
+        name: probe.name.to_owned(),
+        on,
+        reason: if on { String::new() } else { "not asked for".to_owned() },
+        notes: Vec::new(),
+        bystander_cost: probe.bystander_cost.to_owned(),
+    }
+}
+
+fn target(options: &Options, found: &Found, selector: &Selector, proc: &Proc) -> Target {
+    let process = |&tgid: &Tgid| Process {
+        tgid: tgid.0,
+        comm: proc.process(tgid).map(|process| escape_comm(&process.comm)).unwrap_or_default(),
+        exe: proc.exe(tgid),
+        cmdline: mask_args(&proc.command_line(tgid)),
+        reason: match (selector, found.engine) {
+            (_, Some(engine)) if found.pulled_in.contains(&tgid) => format!("root of the {engine} engine"),
+            (selector, _) => selector.describe().0.to_owned(),
+        },
+    };
+    let (kind, mut value) = selector.describe();
+    if let Wanted::Command { command, .. } = &options.wanted {
+        let words: Vec<String> = command.iter().map(|word| word.to_string_lossy().into_owned()).collect();
+        value = mask_args(&words).join(" ");
+    }
+    Target {
+        kind: kind.to_owned(),
+        value,
+        tree: options.tree.name().to_owned(),
+        engine: found.engine.map(str::to_owned),
+        roots: found.roots.iter().map(process).collect(),
+        pulled_in: found.pulled_in.iter().map(process).collect(),
+    }
+}

@@ -1,0 +1,264 @@
+//! A recording from start to end: wires kernel → drains → pipeline → files; owns the threads and the end.
+
+mod attach;
+mod counters;
+mod describe;
+mod pipeline;
+mod progress;
+mod role;
+mod watch;
+
+use std::{
+    ffi::OsString,
+    path::PathBuf,
+    process::ExitStatus,
+    sync::{Arc, mpsc::sync_channel},
+    thread,
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, anyhow};
+use nix::unistd::{Gid, Uid};
+
+pub use self::progress::humane_bytes;
+use self::{
+    pipeline::{Folded, Gauges, Message, Pipeline},
+    watch::Watch,
+};
+use crate::{
+    bpf::{self, DrainPriority, Drains, Kernel},
+    clock,
+    privilege::{self, Invoker},
+    probe::{HOST_RUNQUEUE, PAGE_FAULT, SCHED, Selection, WAKER},
+    recording::{Dropped, EndReason, Ended, Moment, RunFolder, Totals},
+    sink::{ParquetSink, Settings as SinkSettings, SinkError},
+    target::{HeldCommand, Proc, Selector, TreeMode},
+};
+
+/// Messages that may wait for the pipeline: at most 64 batches of 256 KiB.
+const WAITING_MESSAGES: usize = 64;
+
+/// What to record.
+#[derive(Clone, Debug)]
+pub enum Wanted {
+    /// Something that runs.
+    Running(Selector),
+    /// A command, as root or as the invoking user.
+    Command {
+        /// The command and its arguments.
+        command: Vec<OsString>,
+        /// Run it as the invoking user, not as root.
+        as_user: bool,
+    },
+}
+
+/// How to record it.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// What.
+    pub wanted: Wanted,
+    /// How far around it.
+    pub tree: TreeMode,
+    /// The folder of runs.
+    pub out: PathBuf,
+    /// End after that long.
+    pub duration: Option<Duration>,
+    /// End when the tables have that many bytes.
+    pub max_bytes: Option<u64>,
+    /// End when less than that share of the file system is free, 0 to 1.
+    pub min_free: f64,
+    /// Which probes.
+    pub probes: Selection,
+    /// The most threads recorded at a time.
+    pub max_threads: u32,
+    /// Bytes of each ring; a power of two.
+    pub ring_bytes: u32,
+    /// Rings; a power of two. `None`: by the number of CPUs.
+    pub rings: Option<u32>,
+    /// The drains' priority.
+    pub drain_priority: DrainPriority,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The run folder.
+    pub run: PathBuf,
+    /// How it ended.
+    pub reason: EndReason,
+    /// How long it was.
+    pub length: Duration,
+    /// Numbers.
+    pub totals: Totals,
+    /// What the user should know.
+    pub notes: Vec<String>,
+    /// How the command ended.
+    pub status: Option<ExitStatus>,
+}
+
+/// Records until an end comes.
+///
+/// # Errors
+///
+/// Nothing could be recorded; nothing is left behind then. Or a failure in the middle: what was written
+/// before stays readable, and `config.json` tells the failure.
+pub fn record(options: &Options) -> Result<Outcome> {
+    let invoker = Invoker::find();
+    let mut command = hold(&options.wanted, &invoker)?;
+    let settings = settings(options)?;
+    let proc = Proc::new();
+
+    let (mut kernel, rings) = Kernel::load(&settings)?;
+    kernel.attach()?;
+    let started = clock::mono();
+    let selector = match (&options.wanted, &command) {
+        (Wanted::Running(selector), _) => selector.clone(),
+        (Wanted::Command { .. }, Some(command)) => Selector::Command(command.tgid()),
+        (Wanted::Command { .. }, None) => return Err(anyhow!("start the command: it is not held")),
+    };
+    let attached = attach::attach(&mut kernel, &proc, &selector, options.tree)?;
+
+    // From here on hostprof is the invoking user, and so is all it makes.
+    bpf::allow_priority();
+    let capabilities = privilege::give_up(&invoker)?;
+    let folder = Arc::new(RunFolder::create(&options.out)?);
+    let mut config = describe::config(options, &attached.found, &selector, &proc, &invoker, &settings);
+    config.started = Moment::new(clock::wall(), started);
+    config.capabilities = capabilities;
+    let recording = (|| {
+        config.write(&folder)?;
+        let sink = ParquetSink::new(Arc::clone(&folder), SinkSettings::default());
+        let gauges = Arc::new(Gauges::default());
+        let page_faults = options.probes.has(PAGE_FAULT);
+        let ring_count = rings.episodes.len();
+        let pipeline = Pipeline::new(&sink, ring_count, page_faults, proc.clone(), Arc::clone(&gauges))?;
+        anyhow::Ok((sink, gauges, pipeline))
+    })();
+    let (sink, gauges, pipeline) = match recording {
+        Ok(parts) => parts,
+        Err(error) => {
+            let _ = folder.remove();
+            return Err(error);
+        }
+    };
+
+    let (sender, receiver) = sync_channel(WAITING_MESSAGES);
+    let folding = thread::Builder::new()
+        .name("hostprof-fold".to_owned())
+        .spawn(move || pipeline.run(&receiver))
+        .context("start a thread")?;
+    for message in attached.messages {
+        // A pipeline that is gone tells why when it is joined.
+        let _ = sender.send(message);
+    }
+    let drains = Drains::start(rings, options.drain_priority, &sender).context("start a thread")?;
+    if let Some(command) = &mut command
+        && let Err(error) = command.start()
+    {
+        drains.finish();
+        drop(sender);
+        let _ = folding.join();
+        let _ = folder.remove();
+        return Err(error.into());
+    }
+
+    let mut watch = Watch::new(options, started, &sink, &folder, &gauges, &kernel, sender.clone())?;
+    let ended = watch.until_end(&mut kernel, command.as_ref(), || folding.is_finished())?;
+
+    let stop = clock::mono();
+    let recursion = kernel.recursion_misses();
+    kernel.detach()?;
+    drains.finish();
+    watch.last_counters(&kernel, stop, recursion)?;
+    let _ = sender.send(Message::Stop(stop, kernel.slots()?));
+    let (dropped, anchors) = (watch.dropped(), watch.anchors());
+    drop(sender);
+    let folded = folding.join().map_err(|_| anyhow!("fold the records: the thread panicked"))?;
+    watch.clear_progress();
+
+    let (reason, failure) = end(ended.reason, &folded);
+    let mut notes = attached.found.notes;
+    notes.extend(failure.iter().map(|error| format!("{error}: what was written before is readable")));
+    if let Ok(folded) = &folded {
+        notes.extend(folded_notes(folded));
+    }
+    let totals = Totals {
+        records: gauges.records(),
+        bytes: sink.bytes(),
+        dropped: dropped_list(dropped),
+        own_cpu_ns: progress::own_cpu().as_nanos() as u64,
+        own_max_rss_bytes: progress::own_max_rss(),
+        threads: gauges.threads(),
+    };
+    config.ended = Some(Ended { at: Moment::new(clock::wall(), stop), reason: reason.clone() });
+    config.totals = Some(totals.clone());
+    config.clock_anchors = anchors;
+    let status = match (ended.status, &command) {
+        (Some(status), _) => Some(status),
+        // The recording is over and the command is not: its status is still hostprof's.
+        (None, Some(command)) if !ended.abandon_command => {
+            eprintln!("hostprof: recording ended ({reason}), waiting for the command");
+            command.wait()
+        }
+        _ => None,
+    };
+    config.exit_status = status.map(shell_status);
+    if let Err(error) = config.write(&folder) {
+        notes.push(error.to_string());
+    }
+    if let Some(error) = failure
+        && !error.is_disk_full()
+    {
+        return Err(error.into());
+    }
+    let length = Duration::from_nanos(stop.0.saturating_sub(started.0));
+    Ok(Outcome { run: folder.path().to_owned(), reason, length, totals, notes, status })
+}
+
+/// The status a shell would tell: 128 + n for a signal.
+pub fn shell_status(status: ExitStatus) -> i32 {
+    use std::os::unix::process::ExitStatusExt as _;
+    status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0))
+}
+
+fn hold(wanted: &Wanted, invoker: &Invoker) -> Result<Option<HeldCommand>> {
+    let Wanted::Command { command, as_user } = wanted else { return Ok(None) };
+    let user: Option<(Uid, Gid)> = (*as_user && invoker.through_sudo).then_some((invoker.uid, invoker.gid));
+    Ok(Some(HeldCommand::hold(command, user)?))
+}
+
+fn settings(options: &Options) -> Result<bpf::Settings> {
+    let cpus = bpf::possible_cpus()?;
+    let rings = options.rings.unwrap_or_else(|| cpus.next_power_of_two().min(16));
+    Ok(bpf::Settings {
+        rings,
+        ring_bytes: options.ring_bytes,
+        slots: options.max_threads,
+        wakers: options.probes.has(WAKER),
+        host_runqueue: options.probes.has(HOST_RUNQUEUE),
+    })
+}
+
+/// How it ended, and the failure if that was one.
+fn end(reason: EndReason, folded: &Result<Folded, SinkError>) -> (EndReason, Option<SinkError>) {
+    match folded {
+        Ok(_) => (reason, None),
+        Err(error) if error.is_disk_full() => (EndReason::DiskFull, Some(error.clone())),
+        Err(error) => (EndReason::Error(error.to_string()), Some(error.clone())),
+    }
+}
+
+fn folded_notes(folded: &Folded) -> Vec<String> {
+    let mut notes = Vec::new();
+    if folded.late > 0 {
+        notes.push(format!("{} records came later than the order allows for", folded.late));
+    }
+    if folded.undecodable > 0 {
+        notes.push(format!("{} bytes from the kernel were no record", folded.undecodable));
+    }
+    notes
+}
+
+fn dropped_list(dropped: u64) -> Vec<Dropped> {
+    if dropped == 0 { Vec::new() } else { vec![Dropped { probe: SCHED.to_owned(), records: dropped }] }
+}

@@ -1,0 +1,256 @@
+//! Records into files: decode, order, fold, write, on one thread of its own.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+        mpsc::{Receiver, RecvTimeoutError},
+    },
+    time::Duration,
+};
+
+use hostprof_common::slot::Slot;
+
+use super::role;
+use crate::{
+    bpf::{self, Drained},
+    clock,
+    order::{Order, SLACK_NS},
+    probe::{Devices, Event, Fold, FoldCounts, Life, Rows, Seed},
+    sink::{ParquetSink, ParquetWriter, Sink as _, SinkError, Writer as _},
+    table::{HistogramRow, LossRow, OffCpuRow, PageFaultRow, ThreadRow},
+    target::Proc,
+    units::{MonoNs, Tgid, Tid},
+};
+
+/// What the pipeline's thread is told.
+#[derive(Debug)]
+pub enum Message {
+    /// From a drain.
+    Drained(Drained),
+    /// A scan found a thread.
+    Seed(Tid, Box<Seed>),
+    /// A scan found a process.
+    Program(Tgid, String),
+    /// Counted in the kernel half.
+    Histogram(HistogramRow),
+    /// Lost by the kernel half.
+    Loss(LossRow),
+    /// The drains have ended: what the kernel half kept of each thread, and when it was detached.
+    Stop(MonoNs, Vec<Slot>),
+}
+
+impl From<Drained> for Message {
+    fn from(drained: Drained) -> Self {
+        Self::Drained(drained)
+    }
+}
+
+/// What others may look at while the pipeline runs.
+#[derive(Debug, Default)]
+pub struct Gauges {
+    records: AtomicU64,
+    threads: AtomicU64,
+    live: AtomicU64,
+}
+
+impl Gauges {
+    /// Records decoded.
+    pub fn records(&self) -> u64 {
+        self.records.load(Ordering::Relaxed)
+    }
+    /// Threads seen.
+    pub fn threads(&self) -> u64 {
+        self.threads.load(Ordering::Relaxed)
+    }
+    /// Threads that live.
+    pub fn live(&self) -> u64 {
+        self.live.load(Ordering::Relaxed)
+    }
+}
+
+/// What the pipeline ended with.
+#[derive(Debug)]
+pub struct Folded {
+    /// What could not be told.
+    pub counts: FoldCounts,
+    /// Events that came after later ones had been released.
+    pub late: u64,
+    /// Bytes that were no record.
+    pub undecodable: u64,
+}
+
+/// Writers of all tables.
+struct Tables {
+    thread: ParquetWriter<ThreadRow>,
+    off_cpu: ParquetWriter<OffCpuRow>,
+    page_fault: ParquetWriter<PageFaultRow>,
+    /// Whether faults were asked for; the table is there in any case.
+    page_faults: bool,
+    histogram: ParquetWriter<HistogramRow>,
+    loss: ParquetWriter<LossRow>,
+    roles: role::Roles,
+    error: Option<SinkError>,
+}
+
+impl Tables {
+    fn keep(&mut self, result: Result<(), SinkError>) {
+        if let Err(error) = result {
+            self.error.get_or_insert(error);
+        }
+    }
+}
+
+impl Rows for Tables {
+    fn off_cpu(&mut self, row: OffCpuRow) {
+        let result = self.off_cpu.push(row);
+        self.keep(result);
+    }
+
+    fn page_fault(&mut self, row: PageFaultRow) {
+        if self.page_faults {
+            let result = self.page_fault.push(row);
+            self.keep(result);
+        }
+    }
+
+    fn thread(&mut self, life: &Life) {
+        let row = self.roles.assign(life);
+        let result = self.thread.push(row);
+        self.keep(result);
+    }
+}
+
+/// The pipeline before it runs.
+pub struct Pipeline {
+    order: Order,
+    fold: Fold,
+    tables: Tables,
+    rounds: HashMap<usize, MonoNs>,
+    drains: usize,
+    thread_stream: usize,
+    undecodable: u64,
+    gauges: Arc<Gauges>,
+    proc: Proc,
+}
+
+impl Pipeline {
+    /// A pipeline for that many rings of episodes.
+    ///
+    /// # Errors
+    ///
+    /// A table cannot be begun.
+    pub fn new(
+        sink: &ParquetSink,
+        rings: usize,
+        page_faults: bool,
+        proc: Proc,
+        gauges: Arc<Gauges>,
+    ) -> Result<Self, SinkError> {
+        let tables = Tables {
+            thread: sink.writer()?,
+            off_cpu: sink.writer()?,
+            page_fault: sink.writer()?,
+            page_faults,
+            histogram: sink.writer()?,
+            loss: sink.writer()?,
+            roles: role::Roles::new(proc.clone()),
+            error: None,
+        };
+        Ok(Self {
+            order: Order::new(bpf::Drains::streams(rings)),
+            fold: Fold::new(Devices::nvidia()),
+            tables,
+            rounds: HashMap::new(),
+            drains: rings,
+            thread_stream: rings,
+            undecodable: 0,
+            gauges,
+            proc,
+        })
+    }
+
+    /// Runs until [`Message::Stop`], or until every sender is gone.
+    ///
+    /// # Errors
+    ///
+    /// A row could not be stored. The kernel's rings are then no longer read.
+    pub fn run(mut self, messages: &Receiver<Message>) -> Result<Folded, SinkError> {
+        bpf::prefer_thread();
+        loop {
+            match messages.recv_timeout(Duration::from_millis(200)) {
+                Ok(Message::Stop(at, slots)) => return self.finish(at, &slots),
+                Ok(message) => self.message(message)?,
+                Err(RecvTimeoutError::Timeout) => self.tick()?,
+                Err(RecvTimeoutError::Disconnected) => return self.finish(clock::mono(), &[]),
+            }
+        }
+    }
+
+    fn message(&mut self, message: Message) -> Result<(), SinkError> {
+        match message {
+            Message::Drained(Drained::Records { stream, bytes }) => self.decode(stream, &bytes),
+            Message::Drained(Drained::Round { drain, at }) => {
+                self.rounds.insert(drain, at);
+                if self.rounds.len() == self.drains {
+                    let until = self.rounds.values().min().map_or(0, |at| at.0.saturating_sub(SLACK_NS));
+                    let (fold, tables) = (&mut self.fold, &mut self.tables);
+                    self.order.release(MonoNs(until), |event| fold.event(event, tables));
+                    self.gauges.live.store(self.fold.live() as u64, Ordering::Relaxed);
+                }
+                self.tick()?;
+            }
+            Message::Seed(tid, seed) => self.fold.seed(tid, *seed),
+            Message::Program(tgid, exe) => self.fold.program(tgid, exe),
+            Message::Histogram(row) => self.tables.histogram.push(row)?,
+            Message::Loss(row) => self.tables.loss.push(row)?,
+            Message::Stop(..) => {}
+        }
+        Ok(())
+    }
+
+    fn decode(&mut self, stream: usize, mut bytes: &[u8]) {
+        let mut records = 0;
+        while !bytes.is_empty() {
+            match Event::decode(bytes) {
+                Ok(event) => {
+                    bytes = &bytes[event.wire_bytes()..];
+                    if stream == self.thread_stream && matches!(event, Event::Begin(_)) {
+                        self.gauges.threads.fetch_add(1, Ordering::Relaxed);
+                    }
+                    self.order.push(stream, event);
+                    records += 1;
+                }
+                Err(_) => {
+                    self.undecodable += bytes.len() as u64;
+                    break;
+                }
+            }
+        }
+        self.gauges.records.fetch_add(records, Ordering::Relaxed);
+    }
+
+    fn tick(&mut self) -> Result<(), SinkError> {
+        self.tables.thread.tick()?;
+        self.tables.off_cpu.tick()?;
+        self.tables.page_fault.tick()?;
+        self.tables.histogram.tick()?;
+        self.tables.loss.tick()?;
+        self.tables.error.take().map_or(Ok(()), Err)
+    }
+
+    fn finish(mut self, stop: MonoNs, slots: &[Slot]) -> Result<Folded, SinkError> {
+        let (fold, tables, proc) = (&mut self.fold, &mut self.tables, &self.proc);
+        self.order.finish(|event| fold.event(event, tables));
+        fold.finish(stop, slots, |tgid, tid| proc.seed(tgid, tid), tables);
+        let folded = Folded { counts: fold.counts(), late: self.order.late(), undecodable: self.undecodable };
+        let Tables { thread, off_cpu, page_fault, histogram, loss, error, .. } = self.tables;
+        thread.finish()?;
+        off_cpu.finish()?;
+        page_fault.finish()?;
+        histogram.finish()?;
+        loss.finish()?;
+        error.map_or(Ok(folded), Err)
+    }
+}

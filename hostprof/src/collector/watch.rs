@@ -1,0 +1,244 @@
+//! While a recording runs: the clock, the disk, signals, the target, the kernel half's counters, and the
+//! progress line. Decides when it ends.
+
+use std::{
+    path::PathBuf,
+    process::ExitStatus,
+    sync::{Arc, mpsc::SyncSender},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result};
+use nix::sys::{signal::Signal, statvfs::statvfs};
+use tokio::{
+    runtime,
+    signal::unix::{SignalKind, signal},
+    time::{MissedTickBehavior, interval, timeout},
+};
+
+use super::{
+    Options,
+    counters::{self, Counters},
+    describe,
+    pipeline::{Gauges, Message},
+    progress::{self, Progress},
+};
+use crate::{
+    bpf::{Kernel, KernelLog},
+    clock,
+    recording::{ClockAnchor, EndReason, RunFolder},
+    sink::ParquetSink,
+    target::HeldCommand,
+    units::MonoNs,
+};
+
+/// How often everything is looked at.
+const TICK: Duration = Duration::from_millis(100);
+/// Ticks between two readings of the counters.
+const COUNTER_TICKS: u64 = 10;
+/// Ticks between two clock anchors.
+const ANCHOR_TICKS: u64 = 600;
+/// How long a command that was sent SIGTERM may take to end.
+const TERM_GRACE: Duration = Duration::from_secs(5);
+
+/// Why and how the watch ended.
+pub struct End {
+    /// Why.
+    pub reason: EndReason,
+    /// The command's status, where it has ended.
+    pub status: Option<ExitStatus>,
+    /// The command was told to end and did not: it is not waited for.
+    pub abandon_command: bool,
+}
+
+/// The watch over a recording.
+pub struct Watch<'a> {
+    options: &'a Options,
+    sink: &'a ParquetSink,
+    folder: PathBuf,
+    gauges: Arc<Gauges>,
+    sender: SyncSender<Message>,
+    counters: Counters,
+    anchors: Vec<ClockAnchor>,
+    progress: Progress,
+}
+
+impl<'a> Watch<'a> {
+    /// A watch over a recording that begins now.
+    ///
+    /// # Errors
+    ///
+    /// The counters cannot be read.
+    pub fn new(
+        options: &'a Options,
+        sink: &'a ParquetSink,
+        folder: &RunFolder,
+        gauges: &Arc<Gauges>,
+        kernel: &Kernel,
+        sender: SyncSender<Message>,
+    ) -> Result<Self> {
+        Ok(Self {
+            options,
+            sink,
+            folder: folder.path().to_owned(),
+            gauges: Arc::clone(gauges),
+            sender,
+            counters: Counters::new(clock::mono(), kernel.stats()?),
+            anchors: vec![describe::anchor()],
+            progress: Progress::new(options.duration),
+        })
+    }
+
+    /// Waits for an end: the command's or the target's, the duration's, a signal, a limit, or the
+    /// pipeline's, which has failed then.
+    ///
+    /// # Errors
+    ///
+    /// The event loop fails.
+    pub fn until_end(
+        &mut self,
+        kernel: &mut Kernel,
+        command: Option<&HeldCommand>,
+        pipeline_ended: impl Fn() -> bool,
+    ) -> Result<End> {
+        let log = kernel.log();
+        let runtime = runtime::Builder::new_current_thread().enable_all().build().context("start an event loop")?;
+        runtime.block_on(self.watch(kernel, log, command, pipeline_ended))
+    }
+
+    async fn watch(
+        &mut self,
+        kernel: &Kernel,
+        mut log: Option<KernelLog>,
+        command: Option<&HeldCommand>,
+        pipeline_ended: impl Fn() -> bool,
+    ) -> Result<End> {
+        let mut interrupt = signal(SignalKind::interrupt()).context("watch for signals")?;
+        let mut terminate = signal(SignalKind::terminate()).context("watch for signals")?;
+        let mut hangup = signal(SignalKind::hangup()).context("watch for signals")?;
+        let mut child = signal(SignalKind::child()).context("watch for signals")?;
+        let mut ticks = interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let started = Instant::now();
+        let mut tick = 0_u64;
+        let end = |reason| End { reason, status: None, abandon_command: false };
+        loop {
+            tokio::select! {
+                _ = interrupt.recv() => match command {
+                    // Ctrl-C is the command's: the recording ends when it does.
+                    Some(command) => command.signal(Signal::SIGINT),
+                    None => return Ok(end(EndReason::Signal)),
+                },
+                _ = terminate.recv() => return Ok(Self::terminated(command).await),
+                _ = hangup.recv() => return Ok(Self::terminated(command).await),
+                _ = child.recv() => {}
+                _ = ticks.tick() => {
+                    tick += 1;
+                    self.tick(kernel, tick)?;
+                    if let Some(log) = &mut log {
+                        log.flush();
+                    }
+                    if let Some(reason) = self.limit(started) {
+                        return Ok(end(reason));
+                    }
+                    if pipeline_ended() {
+                        return Ok(end(EndReason::Error("the writer ended early".to_owned())));
+                    }
+                    if command.is_none() && self.gauges.threads() > 0 && self.gauges.live() == 0 {
+                        return Ok(end(EndReason::TargetExit));
+                    }
+                }
+            }
+            if let Some(status) = command.and_then(HeldCommand::try_wait) {
+                return Ok(End { status: Some(status), ..end(EndReason::TargetExit) });
+            }
+        }
+    }
+
+    /// SIGTERM: passes it on to the command and gives that a little time.
+    async fn terminated(command: Option<&HeldCommand>) -> End {
+        let mut end = End { reason: EndReason::Signal, status: None, abandon_command: true };
+        let Some(command) = command else { return end };
+        command.signal(Signal::SIGTERM);
+        let ended = async {
+            loop {
+                if let Some(status) = command.try_wait() {
+                    return status;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        end.status = timeout(TERM_GRACE, ended).await.ok();
+        end
+    }
+
+    fn tick(&mut self, kernel: &Kernel, tick: u64) -> Result<()> {
+        if tick.is_multiple_of(COUNTER_TICKS) {
+            self.read_counters(kernel, clock::mono(), false)?;
+        }
+        if tick.is_multiple_of(ANCHOR_TICKS) {
+            self.anchors.push(describe::anchor());
+        }
+        if tick.is_multiple_of(2) {
+            self.progress.show(&progress::State {
+                records: self.gauges.records(),
+                live: self.gauges.live(),
+                dropped: self.counters.dropped(),
+                bytes: self.sink.bytes(),
+            });
+        }
+        Ok(())
+    }
+
+    fn limit(&self, started: Instant) -> Option<EndReason> {
+        if self.options.duration.is_some_and(|duration| started.elapsed() >= duration) {
+            return Some(EndReason::Duration);
+        }
+        if self.options.max_bytes.is_some_and(|most| self.sink.bytes() >= most) {
+            return Some(EndReason::MaxSize);
+        }
+        let disk = statvfs(&self.folder).ok()?;
+        let free = disk.blocks_available() as f64 / disk.blocks().max(1) as f64;
+        (free < self.options.min_free).then_some(EndReason::MinFree)
+    }
+
+    fn read_counters(&mut self, kernel: &Kernel, at: MonoNs, whole: bool) -> Result<()> {
+        for row in self.counters.losses(at, kernel.stats()?) {
+            let _ = self.sender.send(Message::Loss(row));
+        }
+        for row in self.counters.histogram(whole) {
+            let _ = self.sender.send(Message::Histogram(row));
+        }
+        Ok(())
+    }
+
+    /// Reads the counters a last time, after the kernel half was detached.
+    ///
+    /// # Errors
+    ///
+    /// They cannot be read.
+    pub fn last_counters(&mut self, kernel: &Kernel, stop: MonoNs, recursion: Option<u64>) -> Result<()> {
+        self.read_counters(kernel, stop, true)?;
+        let start = MonoNs(self.anchors.first().map_or(0, |anchor| anchor.mono_ns));
+        if let Some(missed @ 1..) = recursion {
+            let _ = self.sender.send(Message::Loss(counters::loss(start, stop, None, "recursion", missed)));
+        }
+        self.anchors.push(describe::anchor());
+        Ok(())
+    }
+
+    /// Records lost.
+    pub fn dropped(&self) -> u64 {
+        self.counters.dropped()
+    }
+
+    /// The clock anchors.
+    pub fn anchors(&self) -> Vec<ClockAnchor> {
+        self.anchors.clone()
+    }
+
+    /// Takes the progress line away.
+    pub fn clear_progress(&self) {
+        self.progress.clear();
+    }
+}
