@@ -4,11 +4,15 @@
 //! collector ← cli`. `docs/architecture.md` draws them.
 
 pub mod bpf;
+pub mod cli;
 pub mod clock;
 pub mod collector;
+pub mod doctor;
 pub mod order;
 pub mod privilege;
 pub mod probe;
+pub mod recording;
+pub mod sink;
 pub mod table;
 pub mod target;
 pub mod units;

@@ -55,10 +55,10 @@ const KEPT: &[Capability] = &[Capability::CAP_BPF];
 ///
 /// The kernel refuses a step; hostprof must not go on as root then.
 pub fn give_up(invoker: &Invoker) -> Result<Vec<String>, PrivilegeError> {
-    let error =
-        |step, source: std::io::Error| PrivilegeError { uid: invoker.uid, step, source };
+    let error = |step, source: std::io::Error| PrivilegeError { uid: invoker.uid, step, source };
     let errno = |step| move |errno: Errno| error(step, errno.into());
-    let caps_error = |step| move |cause: caps::errors::CapsError| error(step, std::io::Error::other(cause.to_string()));
+    let caps_error =
+        |step| move |cause: caps::errors::CapsError| error(step, std::io::Error::other(cause.to_string()));
     let have = caps::read(None, CapSet::Permitted).map_err(caps_error("read capabilities"))?;
     let keep: CapsHashSet = KEPT.iter().copied().filter(|capability| have.contains(capability)).collect();
     if invoker.through_sudo {
@@ -82,5 +82,6 @@ pub fn give_up(invoker: &Invoker) -> Result<Vec<String>, PrivilegeError> {
 
 fn groups_of(invoker: &Invoker) -> Vec<Gid> {
     let name = invoker.name().and_then(|name| std::ffi::CString::new(name).ok());
-    name.and_then(|name| nix::unistd::getgrouplist(&name, invoker.gid).ok()).unwrap_or_else(|| vec![invoker.gid])
+    name.and_then(|name| nix::unistd::getgrouplist(&name, invoker.gid).ok())
+        .unwrap_or_else(|| vec![invoker.gid])
 }

@@ -152,12 +152,7 @@ struct DutyGuard {
 impl DutyGuard {
     fn new(priority: DrainPriority) -> Self {
         priority::raise(priority);
-        Self {
-            priority,
-            raised: true,
-            since: Instant::now(),
-            used_ns: clock::thread_cpu_ns(),
-        }
+        Self { priority, raised: true, since: Instant::now(), used_ns: clock::thread_cpu_ns() }
     }
 
     fn check(&mut self) {

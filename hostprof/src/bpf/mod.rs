@@ -10,9 +10,13 @@ mod support;
 
 pub use self::{
     drain::{Drained, Drains},
-    log::KernelLog,
-    priority::{Achieved, DrainPriority, achievable as drain_priority, allow as allow_priority, prefer as prefer_thread},
     error::{LoadError, OLDEST_KERNEL},
+    layout::VMLINUX_BTF,
     load::{Adoption, Kernel, Ring, Rings, Settings, THREAD_RING_BYTES},
-    support::possible_cpus,
+    log::KernelLog,
+    priority::{
+        Achieved, DrainPriority, achievable as drain_priority, allow as allow_priority,
+        prefer as prefer_thread,
+    },
+    support::{in_initial_pid_namespace, kernel_version, possible_cpus},
 };

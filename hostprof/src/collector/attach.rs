@@ -78,9 +78,9 @@ fn adopt_process(
                 }
             }
             Adoption::Known => {}
-            Adoption::Full => bail!(
-                "record process {tgid}: more threads than there is room for (raise --max-threads)"
-            ),
+            Adoption::Full => {
+                bail!("record process {tgid}: more threads than there is room for (raise --max-threads)")
+            }
             Adoption::Busy => bail!("record process {tgid}: more new threads at once than the ring holds"),
         }
     }

@@ -5,7 +5,7 @@ use crate::{
     bpf, clock,
     privilege::Invoker,
     probe::{PROBES, escape_comm},
-    recording::{ClockAnchor, Config, Host, Process, ProbeStatus, Rings, Target, User, mask_args},
+    recording::{ClockAnchor, Config, Host, ProbeStatus, Process, Rings, Target, User, mask_args},
     table::SCHEMA_VERSION,
     target::{Found, Proc, Selector},
     units::Tgid,

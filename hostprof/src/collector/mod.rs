@@ -20,7 +20,7 @@ use std::{
 use anyhow::{Context as _, Result, anyhow};
 use nix::unistd::{Gid, Uid};
 
-pub use self::progress::humane_bytes;
+pub use self::progress::{humane_bytes, humane_count};
 use self::{
     pipeline::{Folded, Gauges, Message, Pipeline},
     watch::Watch,
@@ -137,7 +137,7 @@ pub fn record(options: &Options) -> Result<Outcome> {
     let (sink, gauges, pipeline) = match recording {
         Ok(parts) => parts,
         Err(error) => {
-            let _ = folder.remove();
+            let _ = std::fs::remove_dir_all(folder.path());
             return Err(error);
         }
     };
@@ -158,11 +158,11 @@ pub fn record(options: &Options) -> Result<Outcome> {
         drains.finish();
         drop(sender);
         let _ = folding.join();
-        let _ = folder.remove();
+        let _ = std::fs::remove_dir_all(folder.path());
         return Err(error.into());
     }
 
-    let mut watch = Watch::new(options, started, &sink, &folder, &gauges, &kernel, sender.clone())?;
+    let mut watch = Watch::new(options, &sink, &folder, &gauges, &kernel, sender.clone())?;
     let ended = watch.until_end(&mut kernel, command.as_ref(), || folding.is_finished())?;
 
     let stop = clock::mono();

@@ -48,7 +48,10 @@ impl Progress {
         let (of, projected) = match self.duration {
             Some(duration) => {
                 let whole = state.bytes as f64 * duration.as_secs_f64() / elapsed.max(1e-3);
-                (format!("/{}", humane_seconds(duration.as_secs_f64())), format!(" → {}", humane_bytes(whole)))
+                (
+                    format!("/{}", humane_seconds(duration.as_secs_f64())),
+                    format!(" → {}", humane_bytes(whole)),
+                )
             }
             None => {
                 let hour = state.bytes as f64 * 3600.0 / elapsed.max(1e-3);
@@ -80,9 +83,8 @@ impl Progress {
 /// CPU time of this process so far.
 pub fn own_cpu() -> Duration {
     getrusage(UsageWho::RUSAGE_SELF).map_or(Duration::ZERO, |usage| {
-        let time = |time: nix::sys::time::TimeVal| {
-            Duration::new(time.tv_sec() as u64, time.tv_usec() as u32 * 1000)
-        };
+        let time =
+            |time: nix::sys::time::TimeVal| Duration::new(time.tv_sec() as u64, time.tv_usec() as u32 * 1000);
         time(usage.user_time()) + time(usage.system_time())
     })
 }

@@ -102,7 +102,8 @@ impl<'a> Watch<'a> {
         pipeline_ended: impl Fn() -> bool,
     ) -> Result<End> {
         let log = kernel.log();
-        let runtime = runtime::Builder::new_current_thread().enable_all().build().context("start an event loop")?;
+        let runtime =
+            runtime::Builder::new_current_thread().enable_all().build().context("start an event loop")?;
         runtime.block_on(self.watch(kernel, log, command, pipeline_ended))
     }
 

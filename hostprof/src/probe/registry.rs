@@ -146,7 +146,9 @@ mod tests {
     use super::*;
 
     fn parse(text: &str) -> Result<Selection, SelectionError> {
-        Selection::parse(&text.split(',').filter(|word| !word.is_empty()).map(str::to_owned).collect::<Vec<_>>())
+        Selection::parse(
+            &text.split(',').filter(|word| !word.is_empty()).map(str::to_owned).collect::<Vec<_>>(),
+        )
     }
 
     #[test]

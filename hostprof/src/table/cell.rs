@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use arrow::{
     array::{
-        Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, BooleanBuilder, PrimitiveArray,
-        PrimitiveBuilder, RecordBatch, StringArray, StringBuilder,
+        Array, ArrayBuilder, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, BooleanBuilder,
+        PrimitiveArray, PrimitiveBuilder, RecordBatch, StringArray, StringBuilder,
     },
     datatypes::{DataType, Float64Type, Int32Type, UInt16Type, UInt32Type, UInt64Type},
     error::ArrowError,
@@ -20,10 +20,18 @@ pub trait Cell: Sized {
     /// Whether null is among its values.
     const NULLABLE: bool;
 
-    /// Its type in Arrow.
+    /// Its type in Arrow and in files.
     fn data_type() -> DataType;
+    /// Its type in a batch in memory, which writers and readers of files take in place of `data_type`.
+    fn batch_type() -> DataType {
+        Self::data_type()
+    }
+    /// The words it may hold, for a column of a closed list of them.
+    fn words() -> Vec<&'static str> {
+        Vec::new()
+    }
     /// Appends a value.
-    fn push(store: &mut Self::Store, value: Self);
+    fn push(store: &mut Self::Store, value: &Self);
     /// Hands the column over and starts anew.
     fn finish(store: &mut Self::Store) -> ArrayRef;
     /// Finds the column in a batch.
@@ -65,6 +73,14 @@ fn primitive<T: ArrowPrimitiveType>(
     array.as_primitive_opt::<T>().cloned().ok_or_else(|| other_type(name, array))
 }
 
+/// Hands a column over; the next is as long as a rule, and has room for it.
+pub(super) fn finish_primitive<T: ArrowPrimitiveType>(store: &mut PrimitiveBuilder<T>) -> PrimitiveArray<T> {
+    let rows = store.len();
+    let array = store.finish();
+    *store = PrimitiveBuilder::with_capacity(rows);
+    array
+}
+
 macro_rules! primitive_cell {
     ($type:ty, $arrow:ty) => {
         impl Cell for $type {
@@ -75,15 +91,17 @@ macro_rules! primitive_cell {
             fn data_type() -> DataType {
                 <$arrow as ArrowPrimitiveType>::DATA_TYPE
             }
-            fn push(store: &mut Self::Store, value: Self) {
-                store.append_value(value);
+            #[inline]
+            fn push(store: &mut Self::Store, value: &Self) {
+                store.append_value(*value);
             }
             fn finish(store: &mut Self::Store) -> ArrayRef {
-                Arc::new(store.finish())
+                Arc::new(finish_primitive(store))
             }
             fn view(batch: &RecordBatch, name: &str) -> Result<Self::View, ArrowError> {
                 primitive(batch, name, false)
             }
+            #[inline]
             fn get(view: &Self::View, row: usize) -> Self {
                 view.value(row)
             }
@@ -97,15 +115,17 @@ macro_rules! primitive_cell {
             fn data_type() -> DataType {
                 <$arrow as ArrowPrimitiveType>::DATA_TYPE
             }
-            fn push(store: &mut Self::Store, value: Self) {
-                store.append_option(value);
+            #[inline]
+            fn push(store: &mut Self::Store, value: &Self) {
+                store.append_option(*value);
             }
             fn finish(store: &mut Self::Store) -> ArrayRef {
-                Arc::new(store.finish())
+                Arc::new(finish_primitive(store))
             }
             fn view(batch: &RecordBatch, name: &str) -> Result<Self::View, ArrowError> {
                 primitive(batch, name, true)
             }
+            #[inline]
             fn get(view: &Self::View, row: usize) -> Self {
                 view.is_valid(row).then(|| view.value(row))
             }
@@ -127,8 +147,9 @@ impl Cell for bool {
     fn data_type() -> DataType {
         DataType::Boolean
     }
-    fn push(store: &mut Self::Store, value: Self) {
-        store.append_value(value);
+    #[inline]
+    fn push(store: &mut Self::Store, value: &Self) {
+        store.append_value(*value);
     }
     fn finish(store: &mut Self::Store) -> ArrayRef {
         Arc::new(store.finish())
@@ -137,6 +158,7 @@ impl Cell for bool {
         let array = column(batch, name, false)?;
         array.as_boolean_opt().cloned().ok_or_else(|| other_type(name, array))
     }
+    #[inline]
     fn get(view: &Self::View, row: usize) -> Self {
         view.value(row)
     }
@@ -155,7 +177,8 @@ impl Cell for String {
     fn data_type() -> DataType {
         DataType::Utf8
     }
-    fn push(store: &mut Self::Store, value: Self) {
+    #[inline]
+    fn push(store: &mut Self::Store, value: &Self) {
         store.append_value(value);
     }
     fn finish(store: &mut Self::Store) -> ArrayRef {
@@ -164,6 +187,7 @@ impl Cell for String {
     fn view(batch: &RecordBatch, name: &str) -> Result<Self::View, ArrowError> {
         strings(batch, name, false)
     }
+    #[inline]
     fn get(view: &Self::View, row: usize) -> Self {
         view.value(row).to_owned()
     }
@@ -177,8 +201,9 @@ impl Cell for Option<String> {
     fn data_type() -> DataType {
         DataType::Utf8
     }
-    fn push(store: &mut Self::Store, value: Self) {
-        store.append_option(value);
+    #[inline]
+    fn push(store: &mut Self::Store, value: &Self) {
+        store.append_option(value.as_deref());
     }
     fn finish(store: &mut Self::Store) -> ArrayRef {
         Arc::new(store.finish())
@@ -186,6 +211,7 @@ impl Cell for Option<String> {
     fn view(batch: &RecordBatch, name: &str) -> Result<Self::View, ArrowError> {
         strings(batch, name, true)
     }
+    #[inline]
     fn get(view: &Self::View, row: usize) -> Self {
         view.is_valid(row).then(|| view.value(row).to_owned())
     }

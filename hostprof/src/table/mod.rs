@@ -57,6 +57,10 @@ pub struct Column {
     pub encoding: Encoding,
     /// Its type in Arrow and Parquet.
     pub data_type: DataType,
+    /// Its type in a batch in memory: a dictionary for a column of words.
+    pub batch_type: DataType,
+    /// The words it may hold, for a column of a closed list of them; else empty.
+    pub words: Vec<&'static str>,
     /// Whether it may be null. Absent is null, never zero.
     pub nullable: bool,
 }
@@ -83,7 +87,7 @@ pub trait Table: Sized + Send + 'static {
     /// A column is missing or of another type.
     fn rows(batch: &RecordBatch) -> Result<Vec<Self>, ArrowError>;
 
-    /// The Arrow schema, with unit and meaning in each field's metadata.
+    /// The Arrow schema of the table's files, with unit and meaning in each field's metadata.
     fn schema() -> SchemaRef {
         let fields: Vec<Field> = Self::columns()
             .into_iter()
@@ -97,14 +101,27 @@ pub trait Table: Sized + Send + 'static {
             .collect();
         Arc::new(Schema::new(fields))
     }
+
+    /// The Arrow schema of its batches: words are dictionaries, and fields carry no text.
+    fn batch_schema() -> SchemaRef {
+        let fields: Vec<Field> = Self::columns()
+            .into_iter()
+            .map(|column| Field::new(column.name, column.batch_type, column.nullable))
+            .collect();
+        Arc::new(Schema::new(fields))
+    }
 }
 
 /// Columns of a table under construction.
 pub trait Columns: Default + Send {
     /// The row they are made of.
     type Row: Table<Columns = Self>;
+    /// Appends rows, column by column: many at once cost a fraction of one by one.
+    fn extend(&mut self, rows: &[Self::Row]);
     /// Appends a row.
-    fn push(&mut self, row: Self::Row);
+    fn push(&mut self, row: &Self::Row) {
+        self.extend(std::slice::from_ref(row));
+    }
     /// Rows so far.
     fn len(&self) -> usize;
     /// Whether there is none.
@@ -163,10 +180,13 @@ macro_rules! table {
                     text: concat!($($field_text),+).trim_ascii(),
                     encoding: $crate::table::Encoding::$encoding,
                     data_type: <$type as $crate::table::Cell>::data_type(),
+                    batch_type: <$type as $crate::table::Cell>::batch_type(),
+                    words: <$type as $crate::table::Cell>::words(),
                     nullable: <$type as $crate::table::Cell>::NULLABLE,
                 } ),+]
             }
 
+            #[inline]
             fn span_mono_ns(&self) -> (u64, u64) {
                 let $this = self;
                 $span
@@ -183,11 +203,16 @@ macro_rules! table {
         impl $crate::table::Columns for $columns {
             type Row = $row;
 
-            fn push(&mut self, row: $row) {
-                self.rows += 1;
-                $( <$type as $crate::table::Cell>::push(&mut self.$field, row.$field); )+
+            fn extend(&mut self, rows: &[$row]) {
+                self.rows += rows.len();
+                $(
+                    for row in rows {
+                        <$type as $crate::table::Cell>::push(&mut self.$field, &row.$field);
+                    }
+                )+
             }
 
+            #[inline]
             fn len(&self) -> usize {
                 self.rows
             }
@@ -195,7 +220,7 @@ macro_rules! table {
             fn finish(&mut self) -> Result<arrow::array::RecordBatch, arrow::error::ArrowError> {
                 self.rows = 0;
                 arrow::array::RecordBatch::try_new(
-                    <$row as $crate::table::Table>::schema(),
+                    <$row as $crate::table::Table>::batch_schema(),
                     vec![$( <$type as $crate::table::Cell>::finish(&mut self.$field), )+],
                 )
             }

@@ -3,13 +3,13 @@
 use std::{marker::PhantomData, sync::Arc};
 
 use arrow::{
-    array::{Array, ArrayRef, DictionaryArray, PrimitiveBuilder, RecordBatch, StringArray},
+    array::{Array, ArrayRef, AsArray, DictionaryArray, PrimitiveBuilder, RecordBatch, StringArray},
     compute::cast,
-    datatypes::{DataType, Int32Type, UInt8Type},
+    datatypes::{DataType, UInt8Type},
     error::ArrowError,
 };
 
-use super::cell::{column, other_type};
+use super::cell::{column, finish_primitive, other_type};
 
 /// An enum whose values are words.
 pub trait Word: Copy + Sized + 'static {
@@ -45,6 +45,7 @@ macro_rules! words {
             fn word(self) -> &'static str {
                 match self { $(Self::$value => $word,)+ }
             }
+            #[inline]
             fn index(self) -> usize {
                 self as usize
             }
@@ -71,13 +72,14 @@ impl<W> Default for WordStore<W> {
 }
 
 impl<W: Word> WordStore<W> {
+    #[inline]
     pub(super) fn push(&mut self, value: Option<W>) {
         self.0.append_option(value.map(|value| value.index() as u8));
     }
 
     pub(super) fn finish(&mut self) -> ArrayRef {
         let words = StringArray::from_iter_values(W::ALL.iter().map(|value| value.word()));
-        let keys = self.0.finish();
+        let keys = finish_primitive(&mut self.0);
         match DictionaryArray::<UInt8Type>::try_new(keys, Arc::new(words)) {
             Ok(array) => Arc::new(array),
             // Keys come from `index`, below the number of words.
@@ -86,34 +88,37 @@ impl<W: Word> WordStore<W> {
     }
 }
 
+/// The type of a column of words in a batch.
+pub(super) fn dictionary() -> DataType {
+    DataType::Dictionary(Box::new(DataType::UInt8), Box::new(DataType::Utf8))
+}
+
 /// A column of words being read: the value of each row.
 pub struct WordView<W>(Vec<Option<W>>);
 
 impl<W: Word> WordView<W> {
     pub(super) fn new(batch: &RecordBatch, name: &str, nullable: bool) -> Result<Self, ArrowError> {
         let array = column(batch, name, nullable)?;
+        let array =
+            if *array.data_type() == dictionary() { array.clone() } else { cast(array, &dictionary())? };
         let dictionary =
-            cast(array, &DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8)))?;
-        let dictionary = dictionary
-            .as_any()
-            .downcast_ref::<DictionaryArray<Int32Type>>()
-            .ok_or_else(|| other_type(name, array))?;
-        let words = dictionary
-            .values()
-            .as_any()
-            .downcast_ref::<StringArray>()
-            .ok_or_else(|| other_type(name, array))?;
-        let values: Vec<W> = words
-            .iter()
-            .map(|word| {
-                let word = word.unwrap_or_default();
-                W::from_word(word)
-                    .ok_or_else(|| ArrowError::SchemaError(format!("column {name}: unknown value {word:?}")))
-            })
-            .collect::<Result<_, _>>()?;
-        Ok(Self(dictionary.keys().iter().map(|key| key.map(|key| values[key as usize])).collect()))
+            array.as_dictionary_opt::<UInt8Type>().ok_or_else(|| other_type(name, array.as_ref()))?;
+        let words =
+            dictionary.values().as_string_opt::<i32>().ok_or_else(|| other_type(name, array.as_ref()))?;
+        // A dictionary may hold words that no row has, and one for null.
+        let values: Vec<Option<W>> =
+            words.iter().map(|word| W::from_word(word.unwrap_or_default())).collect();
+        let keys = dictionary.keys();
+        let values: Vec<Option<W>> =
+            keys.iter().map(|key| key.and_then(|key| values[usize::from(key)])).collect();
+        if let Some(row) = (0..values.len()).find(|&row| values[row].is_none() && keys.is_valid(row)) {
+            let word = words.value(usize::from(keys.value(row)));
+            return Err(ArrowError::SchemaError(format!("column {name}: unknown value {word:?}")));
+        }
+        Ok(Self(values))
     }
 
+    #[inline]
     pub(super) fn get(&self, row: usize) -> Option<W> {
         self.0[row]
     }
@@ -130,8 +135,18 @@ macro_rules! word_cell {
             fn data_type() -> arrow::datatypes::DataType {
                 arrow::datatypes::DataType::Utf8
             }
-            fn push(store: &mut Self::Store, value: Self) {
-                store.push(Some(value));
+            fn batch_type() -> arrow::datatypes::DataType {
+                $crate::table::word::dictionary()
+            }
+            fn words() -> Vec<&'static str> {
+                <$name as $crate::table::Word>::ALL
+                    .iter()
+                    .map(|value| $crate::table::Word::word(*value))
+                    .collect()
+            }
+            #[inline]
+            fn push(store: &mut Self::Store, value: &Self) {
+                store.push(Some(*value));
             }
             fn finish(store: &mut Self::Store) -> arrow::array::ArrayRef {
                 store.finish()
@@ -142,6 +157,7 @@ macro_rules! word_cell {
             ) -> Result<Self::View, arrow::error::ArrowError> {
                 Self::View::new(batch, name, false)
             }
+            #[inline]
             fn get(view: &Self::View, row: usize) -> Self {
                 view.get(row).unwrap_or_default()
             }
@@ -155,8 +171,18 @@ macro_rules! word_cell {
             fn data_type() -> arrow::datatypes::DataType {
                 arrow::datatypes::DataType::Utf8
             }
-            fn push(store: &mut Self::Store, value: Self) {
-                store.push(value);
+            fn batch_type() -> arrow::datatypes::DataType {
+                $crate::table::word::dictionary()
+            }
+            fn words() -> Vec<&'static str> {
+                <$name as $crate::table::Word>::ALL
+                    .iter()
+                    .map(|value| $crate::table::Word::word(*value))
+                    .collect()
+            }
+            #[inline]
+            fn push(store: &mut Self::Store, value: &Self) {
+                store.push(*value);
             }
             fn finish(store: &mut Self::Store) -> arrow::array::ArrayRef {
                 store.finish()
@@ -167,6 +193,7 @@ macro_rules! word_cell {
             ) -> Result<Self::View, arrow::error::ArrowError> {
                 Self::View::new(batch, name, true)
             }
+            #[inline]
             fn get(view: &Self::View, row: usize) -> Self {
                 view.get(row)
             }

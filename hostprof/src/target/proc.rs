@@ -2,12 +2,12 @@
 
 use std::{fs, io, path::PathBuf};
 
-use hostprof_common::thread::Counters;
 use crate::{
     clock,
     probe::Seed,
     units::{Tgid, Tid},
 };
+use hostprof_common::thread::Counters;
 
 /// `PF_KTHREAD` of the flags in `/proc/PID/stat`.
 const PF_KTHREAD: u64 = 0x0020_0000;

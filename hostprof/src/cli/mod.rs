@@ -1,0 +1,59 @@
+//! The command line: one file per subcommand, no work done there.
+
+mod doctor;
+mod list;
+mod record;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+/// Where the threads of an LLM server (or any program) wait, and why, from the kernel, with nothing
+/// changed in the program.
+#[derive(Debug, Parser)]
+#[command(name = "hostprof", version, arg_required_else_help = true, disable_help_subcommand = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Record where the threads of a process wait, into a run folder
+    Record(record::Args),
+    /// List recordings: when, what, how long, how large
+    List(list::ListArgs),
+    /// Tell what this machine can measure, what not and why, and the remedy
+    Doctor(doctor::Args),
+}
+
+/// Runs what the command line says.
+///
+/// # Errors
+///
+/// It could not be done; printed once, by `main`.
+pub fn run(cli: Cli) -> Result<ExitCode> {
+    match cli.command {
+        Command::Record(args) => record::run(args),
+        Command::List(args) => list::run(&args),
+        Command::Doctor(args) => doctor::run(args),
+    }
+}
+
+/// The exit status of a failure: a command that could not be run has its own, as in a shell.
+pub fn failure(error: &anyhow::Error, runs_command: bool) -> ExitCode {
+    use crate::target::CommandError;
+    match error.downcast_ref::<CommandError>() {
+        Some(error) => ExitCode::from(error.status()),
+        None if runs_command => ExitCode::from(125),
+        None => ExitCode::FAILURE,
+    }
+}
+
+impl Cli {
+    /// Whether this runs a command, whose exit status is then hostprof's.
+    pub fn runs_command(&self) -> bool {
+        matches!(&self.command, Command::Record(args) if args.runs_command())
+    }
+}

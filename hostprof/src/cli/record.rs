@@ -1,0 +1,228 @@
+//! `hostprof record`.
+
+use std::{ffi::OsString, path::PathBuf, process::ExitCode, time::Duration};
+
+use anyhow::{Result, bail};
+
+use crate::{
+    bpf::DrainPriority,
+    collector::{self, Options, Outcome, Wanted, humane_bytes, humane_count},
+    probe::Selection,
+    target::{Selector, TreeMode},
+};
+
+/// What to record, how, and for how long.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  sudo hostprof record --pid 4711 --duration 30s     a server that is running
+  sudo hostprof record -- python3 bench.py           a command, from its first instruction
+  hostprof report runs/run_001                       what was found
+
+Ends at --duration, --max-size, --min-free, Ctrl-C, SIGTERM or when the target is gone; the files are
+complete in each case. With a command, Ctrl-C goes to the command alone, and its exit status is hostprof's.
+Prints the run folder on stdout.")]
+pub struct Args {
+    #[command(flatten)]
+    target: Target,
+
+    /// Folder of runs; the recording becomes run_NNN in it
+    #[arg(short, long, default_value = "runs", value_name = "DIR")]
+    out: PathBuf,
+
+    /// End after this long: 500ms, 30s, 5m, 2h
+    #[arg(long, value_parser = duration, value_name = "TIME")]
+    duration: Option<Duration>,
+
+    /// End when the tables have this size: 500MiB, 10GiB
+    #[arg(long, value_parser = size, default_value = "10GiB", value_name = "SIZE")]
+    max_size: u64,
+
+    /// End when less than this share of the disk is free
+    #[arg(long, value_parser = percent, default_value = "5%", value_name = "SHARE")]
+    min_free: f64,
+
+    /// Probes: auto, or names, or -NAME to leave one out (sched, waker, page_fault, host_runqueue)
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "auto",
+        allow_hyphen_values = true,
+        value_name = "PROBES"
+    )]
+    probe: Vec<String>,
+
+    /// The most threads recorded at a time
+    #[arg(long, default_value_t = 65_536, value_parser = clap::value_parser!(u32).range(1..=1_048_576), value_name = "N")]
+    max_threads: u32,
+
+    /// Size of each ring between the kernel and hostprof, a power of two
+    #[arg(long, value_parser = size, default_value = "8MiB", value_name = "SIZE")]
+    ring_size: u64,
+
+    /// Priority of the threads that empty the rings: real-time (or nice -20), or none
+    #[arg(long, value_enum, default_value_t)]
+    drain_priority: DrainPriority,
+}
+
+/// What to record.
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = true)]
+struct Target {
+    /// A process, or a thread of it; with it all processes below, and for a process of a known engine the
+    /// whole engine
+    #[arg(long, value_name = "PID", group = "target")]
+    pid: Option<u32>,
+
+    /// Every process of this name, and all below
+    #[arg(long, value_name = "NAME", group = "target")]
+    comm: Option<String>,
+
+    /// Every process in this cgroup, and all below
+    #[arg(long, value_name = "PATH", group = "target")]
+    cgroup: Option<String>,
+
+    /// How far around the target: engine, down (the processes below it), exact
+    #[arg(long, value_enum, default_value_t, value_name = "MODE")]
+    tree: TreeMode,
+
+    /// Run the command as the user that called sudo, not as root
+    #[arg(long, requires = "command")]
+    user: bool,
+
+    /// A command to run and record from its start
+    #[arg(last = true, value_name = "COMMAND", group = "target")]
+    command: Vec<OsString>,
+}
+
+impl Args {
+    /// Whether a command is to be run.
+    pub fn runs_command(&self) -> bool {
+        !self.target.command.is_empty()
+    }
+}
+
+/// Records.
+///
+/// # Errors
+///
+/// Nothing, or not all, could be recorded.
+pub fn run(args: Args) -> Result<ExitCode> {
+    let target = args.target;
+    let wanted = match (target.pid, target.comm, target.cgroup) {
+        (Some(pid), None, None) if target.command.is_empty() => Wanted::Running(Selector::Pid(pid)),
+        (None, Some(comm), None) if target.command.is_empty() => Wanted::Running(Selector::Comm(comm)),
+        (None, None, Some(path)) if target.command.is_empty() => Wanted::Running(Selector::Cgroup(path)),
+        (None, None, None) => Wanted::Command { command: target.command, as_user: target.user },
+        _ => bail!("choose a target: more than one is given (one of --pid, --comm, --cgroup, -- COMMAND)"),
+    };
+    let ring_bytes =
+        u32::try_from(args.ring_size).ok().filter(|bytes| bytes.is_power_of_two() && *bytes >= 4096);
+    let Some(ring_bytes) = ring_bytes else {
+        bail!("set the ring size: {} is not a power of two from 4KiB to 2GiB", args.ring_size);
+    };
+    let options = Options {
+        wanted,
+        tree: target.tree,
+        out: args.out,
+        duration: args.duration,
+        max_bytes: Some(args.max_size),
+        min_free: args.min_free,
+        probes: Selection::parse(&args.probe)?,
+        max_threads: args.max_threads,
+        ring_bytes,
+        rings: None,
+        drain_priority: args.drain_priority,
+    };
+    let outcome = collector::record(&options)?;
+    summary(&outcome);
+    println!("{}", outcome.run.display());
+    Ok(match outcome.status {
+        Some(status) => ExitCode::from(collector::shell_status(status) as u8),
+        None => ExitCode::SUCCESS,
+    })
+}
+
+fn summary(outcome: &Outcome) {
+    for note in &outcome.notes {
+        eprintln!("hostprof: {note}");
+    }
+    let totals = &outcome.totals;
+    let dropped: u64 = totals.dropped.iter().map(|dropped| dropped.records).sum();
+    let length = outcome.length.as_secs_f64();
+    eprintln!(
+        "hostprof: {length:.1} s ({}) · {} threads · {} records · {dropped} lost · {} · own CPU {:.2} s ({:.1} %), {}",
+        outcome.reason,
+        totals.threads,
+        humane_count(totals.records as f64),
+        humane_bytes(totals.bytes as f64),
+        totals.own_cpu_ns as f64 / 1e9,
+        totals.own_cpu_ns as f64 / 1e7 / length.max(1e-3),
+        humane_bytes(totals.own_max_rss_bytes as f64),
+    );
+}
+
+/// A number and the unit behind it.
+fn split_unit(text: &str) -> Result<(f64, &str), String> {
+    let text = text.trim();
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let number = text[..end].parse::<f64>().map_err(|_| format!("{text:?} does not begin with a number"))?;
+    Ok((number, text[end..].trim()))
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let (number, unit) = split_unit(text)?;
+    let seconds = match unit {
+        "ms" => number / 1e3,
+        "" | "s" => number,
+        "m" | "min" => number * 60.0,
+        "h" => number * 3600.0,
+        _ => return Err(format!("unknown unit {unit:?} (ms, s, m, h)")),
+    };
+    if seconds <= 0.0 {
+        return Err("must be more than nothing".to_owned());
+    }
+    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+}
+
+fn size(text: &str) -> Result<u64, String> {
+    let (number, unit) = split_unit(text)?;
+    let factor: u64 = match unit {
+        "" | "B" => 1,
+        "K" | "k" | "KiB" => 1 << 10,
+        "M" | "MiB" => 1 << 20,
+        "G" | "GiB" => 1 << 30,
+        "T" | "TiB" => 1 << 40,
+        "kB" | "KB" => 1_000,
+        "MB" => 1_000_000,
+        "GB" => 1_000_000_000,
+        _ => return Err(format!("unknown unit {unit:?} (B, KiB, MiB, GiB, kB, MB, GB)")),
+    };
+    Ok((number * factor as f64) as u64)
+}
+
+fn percent(text: &str) -> Result<f64, String> {
+    let (number, unit) = split_unit(text)?;
+    match unit {
+        "%" if number < 100.0 => Ok(number / 100.0),
+        "%" => Err("must be less than 100%".to_owned()),
+        _ => Err("must be a percentage, as 5%".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_sizes_and_shares_are_read_with_their_units() {
+        assert_eq!(duration("1.5m"), Ok(Duration::from_secs(90)));
+        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
+        assert!(duration("0s").is_err() && duration("soon").is_err() && duration("3d").is_err());
+        assert_eq!(size("8MiB"), Ok(8 << 20));
+        assert_eq!(size("10GB"), Ok(10_000_000_000));
+        assert!(size("-1").is_err());
+        assert_eq!(percent("5%"), Ok(0.05));
+        assert!(percent("0.05").is_err());
+    }
+}

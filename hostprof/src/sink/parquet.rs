@@ -1,0 +1,291 @@
+//! The sink of a recording: `<table>/part-00000.parquet`, a part every few seconds.
+//!
+//! The thread that pushes only moves rows into a batch; a thread for each table turns batches into columns
+//! and encodes them; another syncs a finished part. Between the first two is a queue: when it is full,
+//! pushing waits.
+
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::Ordering,
+        mpsc::{Receiver, Sender, SyncSender, channel, sync_channel},
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use ::parquet::file::properties::WriterPropertiesPtr;
+
+use super::{
+    Progress, Sink, SinkError, Writer,
+    part::{OpenPart, Span, properties},
+};
+use crate::{
+    recording::{RunFolder, TableFolder},
+    table::{Columns, Table},
+};
+
+/// Rows of a batch: few enough to stay in a core's cache while they become columns.
+const BATCH_ROWS: usize = 1 << 13;
+
+/// Rows of a batch turned into columns at a time.
+const STRIPE_ROWS: usize = 256;
+
+/// How parts are cut.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// A part is closed when its first row is this old: what a `kill -9` costs at most.
+    pub part_interval: Duration,
+    /// A part is closed when it has this size.
+    pub part_bytes: u64,
+    /// Batches of 8192 rows that may wait to be encoded, for each table. One of `off_cpu` is 1 MiB.
+    pub queued_batches: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { part_interval: Duration::from_secs(5), part_bytes: 64 << 20, queued_batches: 64 }
+    }
+}
+
+/// Writes Parquet into a run folder.
+#[derive(Debug)]
+pub struct ParquetSink {
+    folder: Arc<RunFolder>,
+    settings: Settings,
+    tables: Mutex<Vec<(&'static str, Arc<Progress>)>>,
+}
+
+impl ParquetSink {
+    /// A sink for the tables of a run.
+    pub fn new(folder: Arc<RunFolder>, settings: Settings) -> Self {
+        Self { folder, settings, tables: Mutex::default() }
+    }
+
+    /// How far each table begun has come.
+    pub fn progress(&self) -> Vec<(&'static str, Arc<Progress>)> {
+        self.tables.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Bytes of all tables, those under way included.
+    pub fn bytes(&self) -> u64 {
+        self.progress().iter().map(|(_, progress)| progress.bytes()).sum()
+    }
+
+    /// An error that befell a table, if one did: the recording should then end.
+    pub fn error(&self) -> Option<SinkError> {
+        self.progress().iter().find_map(|(_, progress)| progress.error().cloned())
+    }
+}
+
+impl Sink for ParquetSink {
+    type Writer<T: Table> = ParquetWriter<T>;
+
+    fn writer<T: Table>(&self) -> Result<ParquetWriter<T>, SinkError> {
+        let folder = self.folder.create_table(T::NAME)?;
+        let path = folder.path().to_owned();
+        let progress = Arc::new(Progress::default());
+        let encoder = Encoder {
+            folder: Arc::new(folder),
+            properties: properties::<T>().map_err(|error| SinkError::encode(&path, error))?,
+            part_bytes: self.settings.part_bytes,
+            progress: progress.clone(),
+            columns: T::Columns::default(),
+            next_part: 0,
+            open: None,
+            syncing: None,
+        };
+        let (queue, batches) = sync_channel(self.settings.queued_batches);
+        let (returns, spare) = channel();
+        let thread = thread::Builder::new()
+            .name(format!("sink-{}", T::NAME))
+            .spawn(move || encoder.run(&batches, &returns))
+            .map_err(|error| SinkError::write(&path, error))?;
+        self.tables.lock().unwrap_or_else(PoisonError::into_inner).push((T::NAME, progress.clone()));
+        Ok(ParquetWriter {
+            rows: Vec::new(),
+            part_since: None,
+            part_interval: self.settings.part_interval,
+            queue: Some(queue),
+            spare,
+            thread: Some(thread),
+            progress,
+            path,
+        })
+    }
+}
+
+/// What the thread that pushes hands to the one that encodes.
+struct Batch<T> {
+    rows: Vec<T>,
+    closes_part: bool,
+}
+
+/// Takes the rows of a table. See [`ParquetSink`].
+///
+/// Dropped without [`Writer::finish`] it still has its rows written, but waits for nothing.
+pub struct ParquetWriter<T: Table> {
+    rows: Vec<T>,
+    /// When the oldest row that is not in a closed part was first noticed.
+    part_since: Option<Instant>,
+    part_interval: Duration,
+    queue: Option<SyncSender<Batch<T>>>,
+    /// Emptied batches that come back: memory that was touched before.
+    spare: Receiver<Vec<T>>,
+    thread: Option<JoinHandle<()>>,
+    progress: Arc<Progress>,
+    path: PathBuf,
+}
+
+impl<T: Table> ParquetWriter<T> {
+    fn hand_over(&mut self, closes_part: bool) -> Result<(), SinkError> {
+        let spare = self.spare.try_recv().unwrap_or_default();
+        let rows = std::mem::replace(&mut self.rows, spare);
+        self.progress.rows.fetch_add(rows.len() as u64, Ordering::Relaxed);
+        let batch = Batch { rows, closes_part };
+        if closes_part {
+            self.part_since = None;
+        }
+        let sent = self.queue.as_ref().is_some_and(|queue| queue.send(batch).is_ok());
+        if sent { Ok(()) } else { Err(self.error()) }
+    }
+
+    fn part_is_due(&mut self) -> bool {
+        let now = Instant::now();
+        now.duration_since(*self.part_since.get_or_insert(now)) >= self.part_interval
+    }
+
+    fn error(&self) -> SinkError {
+        self.progress.error().cloned().unwrap_or_else(|| SinkError::Stopped(self.path.clone()))
+    }
+}
+
+impl<T: Table> Writer<T> for ParquetWriter<T> {
+    #[inline]
+    fn push(&mut self, row: T) -> Result<(), SinkError> {
+        self.rows.push(row);
+        if self.rows.len() < BATCH_ROWS {
+            return Ok(());
+        }
+        let due = self.part_is_due();
+        self.hand_over(due)
+    }
+
+    fn tick(&mut self) -> Result<(), SinkError> {
+        if self.progress.error().is_some() {
+            return Err(self.error());
+        }
+        let waits = self.part_since.is_some() || !self.rows.is_empty();
+        if waits && self.part_is_due() { self.hand_over(true) } else { Ok(()) }
+    }
+
+    fn finish(mut self) -> Result<(), SinkError> {
+        let handed_over = self.hand_over(true);
+        self.queue = None;
+        let ended = self.thread.take().is_some_and(|thread| thread.join().is_ok());
+        handed_over?;
+        if ended && self.progress.error().is_none() { Ok(()) } else { Err(self.error()) }
+    }
+}
+
+impl<T: Table> Drop for ParquetWriter<T> {
+    fn drop(&mut self) {
+        if self.queue.is_some() && !self.rows.is_empty() {
+            // Nobody is left to be told of an error; it stays in the progress.
+            let _ = self.hand_over(true);
+        }
+    }
+}
+
+/// The thread that encodes a table.
+struct Encoder<T: Table> {
+    folder: Arc<TableFolder>,
+    properties: WriterPropertiesPtr,
+    part_bytes: u64,
+    progress: Arc<Progress>,
+    columns: T::Columns,
+    next_part: u32,
+    open: Option<OpenPart>,
+    syncing: Option<JoinHandle<Result<(), SinkError>>>,
+}
+
+impl<T: Table> Encoder<T> {
+    fn run(mut self, queue: &Receiver<Batch<T>>, returns: &Sender<Vec<T>>) {
+        let written = queue
+            .iter()
+            .try_for_each(|mut batch| {
+                self.write(&batch.rows, batch.closes_part)?;
+                batch.rows.clear();
+                // The last ones find nobody that needs them.
+                let _ = returns.send(batch.rows);
+                Ok(())
+            })
+            .and_then(|()| {
+                // A table nothing happened in has one empty part, so that a query finds its columns.
+                if self.next_part == 0 {
+                    self.part()?;
+                }
+                self.close_part()
+            });
+        let synced = self.wait_for_sync();
+        // Set before the queue is dropped: whoever then fails to send finds it.
+        if let Err(error) = synced.and(written) {
+            self.progress.fail(error);
+        }
+    }
+
+    fn write(&mut self, rows: &[T], closes_part: bool) -> Result<(), SinkError> {
+        let began = Instant::now();
+        if !rows.is_empty() {
+            let mut span = Span::default();
+            for stripe in rows.chunks(STRIPE_ROWS) {
+                stripe.iter().for_each(|row| span.include(row.span_mono_ns()));
+                self.columns.extend(stripe);
+            }
+            let batch =
+                self.columns.finish().map_err(|error| SinkError::encode(self.folder.path(), error.into()))?;
+            let part = self.part()?;
+            part.write(&batch, span)?;
+            let bytes = part.bytes();
+            self.progress.open_bytes.store(bytes, Ordering::Relaxed);
+            self.progress.encoded(began.elapsed());
+            if bytes >= self.part_bytes {
+                return self.close_part();
+            }
+        }
+        if closes_part { self.close_part() } else { Ok(()) }
+    }
+
+    /// The part under way, begun if there is none.
+    fn part(&mut self) -> Result<&mut OpenPart, SinkError> {
+        let part = match self.open.take() {
+            Some(part) => part,
+            None => {
+                let part = OpenPart::create::<T>(&self.folder, self.next_part, &self.properties)?;
+                self.next_part += 1;
+                part
+            }
+        };
+        Ok(self.open.insert(part))
+    }
+
+    fn close_part(&mut self) -> Result<(), SinkError> {
+        let Some(part) = self.open.take() else { return Ok(()) };
+        // One at a time, so that parts appear in order.
+        self.wait_for_sync()?;
+        let began = Instant::now();
+        self.syncing = Some(part.close(self.progress.clone())?);
+        self.progress.open_bytes.store(0, Ordering::Relaxed);
+        self.progress.encoded(began.elapsed());
+        Ok(())
+    }
+
+    fn wait_for_sync(&mut self) -> Result<(), SinkError> {
+        match self.syncing.take().map(JoinHandle::join) {
+            None => Ok(()),
+            Some(Ok(result)) => result,
+            Some(Err(_)) => Err(SinkError::Stopped(self.folder.path().to_owned())),
+        }
+    }
+}
