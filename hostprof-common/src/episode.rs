@@ -46,7 +46,8 @@ pub struct Runnable {
 #[repr(C)]
 pub struct Blocked {
     pub head: Head,
-    /// When it was made runnable (`sched_wakeup`); 0 when no wakeup was seen.
+    /// When it was made runnable (`sched_wakeup`, or where that was not traced the kernel's account of the
+    /// wait for a CPU); 0 when neither tells.
     pub wake_ns: u64,
     /// The first argument of the system call.
     pub arg0: u64,
@@ -82,6 +83,8 @@ pub mod flag {
     pub const WAKE_NEW: u16 = 1 << 9;
     /// A task woke it, and `waker_tid` names it.
     pub const WAKE_TASK: u16 = 1 << 10;
+    /// The switch-in was not traced: its time is the kernel's `sched_info.last_arrival`.
+    pub const UNTOLD: u16 = 1 << 12;
     /// The thread was blocked, not merely off the CPU.
     pub const BLOCKED: u16 = 1 << 11;
 }

@@ -26,6 +26,8 @@ pub struct KernelLayout {
     pub task_run_delay: u32,
     /// `sched_info.last_queued`.
     pub task_last_queued: u32,
+    /// `sched_info.last_arrival`.
+    pub task_last_arrival: u32,
     /// `se.cfs_rq`; [`ABSENT`] without fair group scheduling.
     pub task_cfs_rq: u32,
     /// `throttled` (6.18 and later); [`ABSENT`] before.
@@ -75,7 +77,7 @@ pub struct KernelLayout {
     pub ring_mask: u32,
     /// 1 where the machine's run-queue latency is to be counted.
     pub host_runqueue: u32,
-    pub _pad: [u32; 2],
+    pub _pad: u32,
 }
 
 impl KernelLayout {

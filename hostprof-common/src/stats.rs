@@ -31,7 +31,10 @@ pub struct CpuStats {
     pub wakeups_early: u64,
     /// Times a tid's slot belonged to another thread (exec by a non-leader) and was found anew.
     pub slots_moved: u64,
-    pub _reserved: [u64; 4],
+    /// Switch-ins that the tracepoint did not tell, known from the kernel's own account at the next
+    /// switch-out (some kernels trace nothing in the context of some threads of their init).
+    pub switch_ins_untold: u64,
+    pub _reserved: [u64; 3],
     /// Run-queue latency of every task of the machine but the idle tasks, by [`HISTOGRAM_BUCKETS`].
     pub runqueue_ns: [u64; HISTOGRAM_BUCKETS],
 }

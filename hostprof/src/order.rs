@@ -66,7 +66,7 @@ impl Order {
                 _ => continue,
             }
             if let Some(event) = events.pop_front() {
-                if at < self.last {
+                if at < self.last && !event.is_untold() {
                     self.late += 1;
                 }
                 self.last = self.last.max(at);

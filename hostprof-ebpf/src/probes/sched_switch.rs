@@ -35,8 +35,9 @@ fn try_sched_switch(ctx: &BtfTracePointContext) -> Option<()> {
     let next = Task::new(ctx.arg(2));
     let cpu = Cpu::this()?;
     count!(cpu, switches);
+    let waited = next.queued_for();
     if layout!(host_runqueue) != 0 {
-        host_runqueue(cpu, next);
+        host_runqueue(cpu, next, waited);
     }
 
     let prev_slot = target::slot_of(prev);
@@ -52,7 +53,7 @@ fn try_sched_switch(ctx: &BtfTracePointContext) -> Option<()> {
         switch_out(cpu, slot, prev, preempt & 1 != 0, state, now);
     }
     if let Some(slot) = next_slot {
-        switch_in(cpu, slot, now);
+        switch_in(cpu, slot, now, waited, 0);
     }
     Some(())
 }
@@ -62,6 +63,13 @@ fn switch_out(cpu: Cpu, slot: *mut Slot, prev: Task, preempt: bool, state: u32, 
     // SAFETY: from a successful lookup; the run queue's lock keeps other switches of this thread away.
     let slot_ref = unsafe { &mut *slot };
     let counters = prev.counters(now);
+    if slot_ref.presence == presence::OFF_CPU {
+        // It leaves and was not seen to come.
+        count!(cpu, switch_ins_untold);
+        let arrived = now - prev.arrived_ago();
+        let waited = counters.run_delay_ns - slot_ref.last.run_delay_ns;
+        switch_in(cpu, slot, arrived, waited, flag::UNTOLD);
+    }
     // With a signal pending a task stays runnable although `state` says it meant to block.
     let blocked = !preempt && state != 0 && prev.state() != 0;
     let met_before = slot_ref.last.at_ns != 0;
@@ -97,8 +105,9 @@ fn switch_out(cpu: Cpu, slot: *mut Slot, prev: Task, preempt: bool, state: u32, 
     slot_ref.last = counters;
 }
 
+/// `waited` is the kernel's account of the wait for a CPU: for a wakeup that was not traced.
 #[inline(always)]
-fn switch_in(cpu: Cpu, slot: *mut Slot, now: u64) {
+fn switch_in(cpu: Cpu, slot: *mut Slot, now: u64, waited: u64, extra_flags: u16) {
     // SAFETY: as in `switch_out`.
     let slot = unsafe { &mut *slot };
     let was = slot.presence;
@@ -115,7 +124,7 @@ fn switch_in(cpu: Cpu, slot: *mut Slot, now: u64) {
         task_state: slot.task_state,
         syscall: slot.syscall,
         cpu_out: slot.cpu_out,
-        flags: slot.flags,
+        flags: slot.flags | extra_flags,
     };
     let woken = slot.wake_ns != 0;
     if was == presence::UNKNOWN {
@@ -134,7 +143,7 @@ fn switch_in(cpu: Cpu, slot: *mut Slot, now: u64) {
     }
     cpu.episode(Blocked {
         head,
-        wake_ns: slot.wake_ns,
+        wake_ns: if woken { slot.wake_ns } else { now.saturating_sub(waited) },
         arg0: slot.arg0,
         arg1: slot.arg1,
         waker_tid: if woken { slot.waker_tid } else { 0 },
@@ -145,11 +154,10 @@ fn switch_in(cpu: Cpu, slot: *mut Slot, now: u64) {
 
 /// Run-queue latency of the whole machine, in the kernel. The idle tasks (tid 0) never wait.
 #[inline(always)]
-fn host_runqueue(cpu: Cpu, next: Task) {
+fn host_runqueue(cpu: Cpu, next: Task, waited: u64) {
     if next.tid() == 0 {
         return;
     }
-    let Some(waited) = next.queued_for() else { return };
     let bucket = (64 - waited.leading_zeros()) as usize;
     // SAFETY: from a successful lookup, the index bounded by the mask.
     unsafe { (*cpu.stats()).runqueue_ns[bucket & (HISTOGRAM_BUCKETS - 1)] += 1 };

@@ -280,12 +280,12 @@ fn refused(action: &str, error: &(dyn std::error::Error + 'static)) -> LoadError
     let mut denied = false;
     while let Some(inner) = source {
         if let Some(io) = inner.downcast_ref::<std::io::Error>() {
-            denied |= io.kind() == std::io::ErrorKind::PermissionDenied;
+            denied |= io.raw_os_error() == Some(libc::EPERM);
         }
         if let Some(ProgramError::LoadError { io_error, verifier_log }) = inner.downcast_ref::<ProgramError>()
         {
-            denied |= io_error.kind() == std::io::ErrorKind::PermissionDenied
-                && verifier_log.to_string().is_empty();
+            // The verifier refuses with EACCES, which is no want of a capability.
+            denied |= io_error.raw_os_error() == Some(libc::EPERM);
             let log = verifier_log.to_string();
             let tail: Vec<&str> = log.lines().rev().take(4).collect();
             cause = format!("{io_error}: {}", tail.into_iter().rev().collect::<Vec<_>>().join(" | "));

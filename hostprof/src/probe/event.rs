@@ -2,7 +2,7 @@
 
 use hostprof_common::{
     RecordKind,
-    episode::{Blocked, Head, Runnable},
+    episode::{Blocked, Head, Runnable, flag},
     thread::{Begin, End, Exec, First, Rename},
 };
 
@@ -90,6 +90,11 @@ impl Event {
             Self::Exec(_) => size_of::<Exec>(),
             Self::Rename(_) => size_of::<Rename>(),
         }
+    }
+
+    /// Whether it was written long after it happened: its switch-in was not traced.
+    pub fn is_untold(&self) -> bool {
+        self.head().is_some_and(|head| head.flags & flag::UNTOLD != 0)
     }
 
     /// The head of an episode.
