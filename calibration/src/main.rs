@@ -63,11 +63,9 @@ fn run(arguments: &Arguments) -> Result<()> {
         Backend::Cpu => cpu::run(arguments.pattern, &plan)?,
     };
     let json = serde_json::to_string(&truth).context("write the result as JSON")?;
-    match &arguments.json {
-        Some(path) => std::fs::write(path, json + "\n").with_context(|| format!("write {}", path.display())),
-        None => {
-            println!("{json}");
-            Ok(())
-        }
-    }
+    let Some(path) = &arguments.json else {
+        println!("{json}");
+        return Ok(());
+    };
+    std::fs::write(path, json + "\n").with_context(|| format!("write {}", path.display()))
 }

@@ -46,7 +46,9 @@ fn each_program_shows_its_own_signature_and_no_other() {
         Pattern::ALL.iter().map(|p| (*p, stand_in(&run(*p, &["--seconds", "1.5"])))).collect();
     let matrix = judge_all(&recordings);
     for (_, verdicts) in &matrix.rows {
-        verdicts.iter().for_each(|v| println!("{}\n{v}", v.pattern));
+        for verdict in verdicts {
+            println!("{}\n{verdict}", verdict.pattern);
+        }
     }
     println!("{matrix}");
     assert!(matrix.is_diagonal(), "\n{matrix}");

@@ -25,9 +25,9 @@ pub(super) fn run(plan: &Plan) -> Result<Done> {
     let stop = AtomicBool::new(false);
     let turn = AtomicU32::new(PING);
     let threads = std::thread::scope(|scope| {
-        let pong = start(scope, "pong", || Ok(pong(plan, &turn)))?;
-        let ping = start(scope, "ping", || Ok(ping(plan, &turn, &stop)))?;
-        finish(plan, &stop, vec![ping, pong])
+        let answers = start(scope, "pong", || Ok(pong(plan, &turn)))?;
+        let asks = start(scope, "ping", || Ok(ping(plan, &turn, &stop)))?;
+        finish(plan, &stop, vec![asks, answers])
     })?;
     Ok(Done { operations: threads[0].operations, barriers: 0, threads })
 }

@@ -52,12 +52,12 @@ pub fn run(demo: &Demo) -> Result<bool> {
         let observed = Observed::new(&recording.report, &recording.truth);
         let verdict = judge(pattern, &observed);
         matching += usize::from(verdict.accepted());
-        print!("{}", view::pattern(&style, pattern, &recording));
-        println!("{}", view::signature(&style, &verdict));
+        print!("{}", view::pattern(style, pattern, &recording));
+        println!("{}", view::signature(style, &verdict));
         recordings.push((pattern, observed));
     }
     let matrix = judge_all(&recordings);
-    println!("{}", view::matrix(&style, &matrix));
+    println!("{}", view::matrix(style, &matrix));
     let line = format!("{matching} of {} patterns match their signature", Pattern::ALL.len());
     let line = if matrix.is_diagonal() { style.green(&line) } else { style.red(&line) };
     println!("{}", style.dim(&format!("recorded and judged in {:.0} s", start.elapsed().as_secs_f64())));

@@ -22,7 +22,7 @@ const STATES: [(&str, &str, usize); 6] = [
 const MOST_THREADS: usize = 12;
 
 /// A pattern's heading and its ledger.
-pub(super) fn pattern(style: &Style, pattern: Pattern, recording: &Recording) -> String {
+pub(super) fn pattern(style: Style, pattern: Pattern, recording: &Recording) -> String {
     let mut text = String::new();
     let title = format!("{pattern:<14}");
     let right = format!("{}", recording.run.display());
@@ -35,7 +35,7 @@ pub(super) fn pattern(style: &Style, pattern: Pattern, recording: &Recording) ->
 }
 
 /// One line a thread: shares of its wall clock by state, then rates.
-fn ledger(style: &Style, threads: &[ThreadReport], works: impl Fn(&str) -> bool) -> String {
+fn ledger(style: Style, threads: &[ThreadReport], works: impl Fn(&str) -> bool) -> String {
     let mut heading = format!("  {:<15}", "thread");
     for (_, name, width) in STATES {
         let _ = write!(heading, "{name:>width$}");
@@ -50,10 +50,10 @@ fn ledger(style: &Style, threads: &[ThreadReport], works: impl Fn(&str) -> bool)
         let mut named_ns = 0;
         for (state, _, width) in STATES {
             named_ns += thread.state_ns(state);
-            text.push_str(&share(*style, thread.state_ns(state), thread.wall_ns, width));
+            text.push_str(&share(style, thread.state_ns(state), thread.wall_ns, width));
         }
         let other_ns = thread.wall_ns.saturating_sub(named_ns);
-        text.push_str(&share(*style, other_ns, thread.wall_ns, 8));
+        text.push_str(&share(style, other_ns, thread.wall_ns, 8));
         let rate = |count: u64| {
             let seconds = thread.wall_ns as f64 / 1e9;
             if thread.wall_ns == 0 { "-".to_owned() } else { number((count as f64 / seconds).round()) }
@@ -81,7 +81,7 @@ fn printable(comm: &str) -> String {
 }
 
 /// One line a condition: what it is, intended, observed, ok or miss.
-pub(super) fn signature(style: &Style, verdict: &Verdict) -> String {
+pub(super) fn signature(style: Style, verdict: &Verdict) -> String {
     let heading = format!("  {:<48}{:>16}{:>18}", "signature", "intended", "observed");
     let mut text = style.dim(&heading) + "\n";
     for finding in &verdict.findings {
@@ -99,7 +99,7 @@ pub(super) fn signature(style: &Style, verdict: &Verdict) -> String {
 }
 
 /// Each recording under each label: the diagonal and nothing else is to be accepted.
-pub(super) fn matrix(style: &Style, matrix: &Matrix) -> String {
+pub(super) fn matrix(style: Style, matrix: &Matrix) -> String {
     let mut text = style.bold("each recording under each label") + "\n";
     let mut heading = format!("  {:<18}", "recorded");
     for label in Pattern::ALL {
@@ -141,7 +141,7 @@ mod tests {
 
     #[test]
     fn a_ledger_fits_100_columns_and_shows_the_working_threads_first() {
-        let text = ledger(&Style::PLAIN, &[thread("calibration"), thread("worker")], |c| c == "worker");
+        let text = ledger(Style::PLAIN, &[thread("calibration"), thread("worker")], |c| c == "worker");
         let lines: Vec<&str> = text.lines().collect();
         assert!(lines.iter().all(|line| line.chars().count() <= 100), "{text}");
         assert!(lines[1].starts_with("  worker") && lines[2].starts_with("  calibration"), "{text}");
@@ -152,7 +152,7 @@ mod tests {
 
     #[test]
     fn a_name_with_control_characters_cannot_reach_the_terminal() {
-        let text = ledger(&Style::PLAIN, &[thread("\u{1b}[31m\u{fffd}")], |_| true);
+        let text = ledger(Style::PLAIN, &[thread("\u{1b}[31m\u{fffd}")], |_| true);
         assert!(text.contains("?[31m") && !text.contains('\u{1b}'), "{text}");
     }
 }

@@ -33,11 +33,11 @@ impl Condition {
 impl fmt::Display for Condition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         use super::metric::number;
-        if self.at_least == self.at_most {
+        if self.at_least >= self.at_most {
             f.pad(&number(self.at_least))
         } else if self.at_most == f64::INFINITY {
             f.pad(&format!("≥ {}", number(self.at_least)))
-        } else if self.at_least == 0.0 {
+        } else if self.at_least <= 0.0 {
             f.pad(&format!("≤ {}", number(self.at_most)))
         } else {
             f.pad(&format!("{} to {}", number(self.at_least), number(self.at_most)))

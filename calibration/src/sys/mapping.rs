@@ -1,6 +1,6 @@
 //! Anonymous memory, mapped and unmapped by the call itself.
 
-use std::{io, ptr};
+use std::{io, os::fd::AsRawFd, ptr};
 
 /// The size of a page, bytes.
 pub fn page_bytes() -> usize {
@@ -15,21 +15,24 @@ pub struct Mapping {
     bytes: usize,
 }
 
+// SAFETY: the mapping is owned, like a `Vec`, and tied to no thread.
+unsafe impl Send for Mapping {}
+
 impl Mapping {
     /// Maps `bytes` of fresh anonymous memory; `flags` are added to `MAP_PRIVATE | MAP_ANONYMOUS`.
     pub fn anonymous(bytes: usize, flags: i32) -> io::Result<Self> {
-        Self::map(bytes, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | flags, -1)
+        Self::map(bytes, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | flags, -1, 0)
     }
 
-    /// Maps the first `bytes` of a file, shared.
-    pub fn file(file: &impl std::os::fd::AsRawFd, bytes: usize) -> io::Result<Self> {
-        Self::map(bytes, libc::MAP_SHARED, file.as_raw_fd())
+    /// Maps `bytes` of a file from `offset` on, shared.
+    pub fn file(file: &impl AsRawFd, bytes: usize, offset: i64) -> io::Result<Self> {
+        Self::map(bytes, libc::MAP_SHARED, file.as_raw_fd(), offset)
     }
 
-    fn map(bytes: usize, flags: i32, fd: i32) -> io::Result<Self> {
+    fn map(bytes: usize, flags: i32, fd: i32, offset: i64) -> io::Result<Self> {
         let protection = libc::PROT_READ | libc::PROT_WRITE;
         // SAFETY: the kernel chooses the address, so no live memory is replaced.
-        let address = unsafe { libc::mmap(ptr::null_mut(), bytes, protection, flags, fd, 0) };
+        let address = unsafe { libc::mmap(ptr::null_mut(), bytes, protection, flags, fd, offset) };
         if address == libc::MAP_FAILED {
             Err(io::Error::last_os_error())
         } else {
@@ -37,7 +40,12 @@ impl Mapping {
         }
     }
 
-    /// Where it begins.
+    /// Where it begins, on a page.
+    pub fn start(&self) -> *mut libc::c_void {
+        self.address
+    }
+
+    /// Its bytes.
     pub fn address(&self) -> *mut u8 {
         self.address.cast()
     }

@@ -23,12 +23,7 @@ pub struct Usage {
 impl Usage {
     /// The calling thread's counters since it began.
     pub fn of_this_thread() -> Self {
-        // SAFETY: an all-zero rusage is valid, and the kernel fills it.
-        let usage = unsafe {
-            let mut usage: libc::rusage = std::mem::zeroed();
-            libc::getrusage(libc::RUSAGE_THREAD, &raw mut usage);
-            usage
-        };
+        let usage = rusage();
         Self {
             tid: gettid(),
             nvcsw: usage.ru_nvcsw as u64,
@@ -50,5 +45,14 @@ impl Usage {
             maj_flt: self.maj_flt - earlier.maj_flt,
             cpu_ns: self.cpu_ns - earlier.cpu_ns,
         }
+    }
+}
+
+fn rusage() -> libc::rusage {
+    // SAFETY: an all-zero rusage is valid, and the kernel fills it.
+    unsafe {
+        let mut usage: libc::rusage = std::mem::zeroed();
+        libc::getrusage(libc::RUSAGE_THREAD, &raw mut usage);
+        usage
     }
 }
