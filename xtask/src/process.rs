@@ -35,6 +35,10 @@ impl End {
     pub fn success(self) -> bool {
         matches!(self, Self::Exited(status) if status.success())
     }
+
+    pub fn into_result(self) -> Result<()> {
+        if self.success() { Ok(()) } else { bail!("{self}") }
+    }
 }
 
 impl std::fmt::Display for End {
@@ -102,11 +106,11 @@ pub fn become_root() -> Result<()> {
     if !std::io::stdin().is_terminal() {
         command.arg("-n");
     }
-    let status = command.arg("-v").status().context("run sudo")?;
-    if !status.success() {
-        bail!("become root: sudo refused (run as root, or on a terminal where sudo can ask)");
+    match command.arg("-v").status() {
+        Ok(status) if status.success() => Ok(()),
+        Ok(_) => bail!("become root: sudo refused (run as root, or on a terminal where sudo can ask)"),
+        Err(err) => bail!("become root: run sudo: {err} (run as root)"),
     }
-    Ok(())
 }
 
 /// The process group that ends with this program.
@@ -125,10 +129,13 @@ pub struct Bounded {
 impl Bounded {
     pub fn start(command: &mut Command, limit: Duration) -> Result<Self> {
         ON_SIGNAL.call_once(end_group_on_signal);
-        let line = line_of(command);
+        let program = command.get_program().to_string_lossy().into_owned();
         let mut group = GROUP.lock().unwrap_or_else(PoisonError::into_inner);
-        let child =
-            command.stdin(Stdio::null()).process_group(0).spawn().with_context(|| format!("run {line}"))?;
+        let child = command
+            .stdin(Stdio::null())
+            .process_group(0)
+            .spawn()
+            .with_context(|| format!("run {program}"))?;
         let pid = Pid::from_child(&child);
         *group = Some(pid);
         Ok(Self { child, pid, deadline: Instant::now() + limit })

@@ -2,10 +2,10 @@
 
 use std::{path::Path, process::Command, time::Duration};
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow};
 
 use crate::{
-    process,
+    process::{self, End},
     setup::{compiler::major_minor, note},
 };
 
@@ -31,7 +31,9 @@ pub fn provide_compiler() -> Result<(), Refusal> {
         // Its lists may merely be missing; fetching them to find out is not worth a password.
         return Err(without_remedy(anyhow!("apt knows no recent {}", PACKAGES[0])));
     }
-    let remedy = Some(format!("sudo apt-get install -y --no-install-recommends {}", PACKAGES.join(" ")));
+    let sudo = if process::is_root() { "" } else { "sudo " };
+    let packages = PACKAGES.join(" ");
+    let remedy = Some(format!("{sudo}apt-get install -y --no-install-recommends {packages}"));
     if !known {
         note("apt-get update");
         if let Err(reason) = apt_get(&["update"], UPDATE_LIMIT) {
@@ -73,14 +75,12 @@ fn apt_get(args: &[&str], limit: Duration) -> Result<()> {
     };
     command.args(["-q", "-o", "DPkg::Lock::Timeout=60", "-o", "Acquire::http::Timeout=20"]).args(args);
     command.env("DEBIAN_FRONTEND", "noninteractive");
-    if process::is_root() {
-        let end = process::run_bounded(&mut command, limit)?;
-        if !end.success() {
-            bail!("apt-get {}: {end}", args[0]);
-        }
-        return Ok(());
-    }
-    process::run(&mut command)
+    let end = if process::is_root() {
+        process::run_bounded(&mut command, limit)
+    } else {
+        command.status().map(End::Exited).context("run sudo")
+    };
+    end.and_then(End::into_result).with_context(|| format!("apt-get {}", args[0]))
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 
 use crate::{
-    process,
+    process::{self, End},
     setup::{apt, linker, note},
 };
 
@@ -48,45 +48,30 @@ impl Display for Compiler {
 
 /// Finds a compiler, or installs one.
 pub fn provide() -> Result<Compiler> {
-    let mut passed_over = match find() {
+    let passed_over = match find() {
         Ok(compiler) => return Ok(compiler),
         Err(reasons) => reasons,
     };
-    let by_apt = apt::provide_compiler();
-    match &by_apt {
-        Ok(()) => match find() {
-            Ok(compiler) => return Ok(compiler),
-            Err(reasons) => passed_over = reasons,
-        },
-        Err(apt::Refusal { reason, remedy: Some(remedy) }) => {
-            note(&format!("{reason:#} (as root: {remedy})"));
-        }
-        Err(_) => {}
+    for reason in &passed_over {
+        note(reason);
     }
-    let by_rustup = install_by_rustup();
-    if let Ok(()) = by_rustup {
-        match find() {
-            Ok(compiler) => return Ok(compiler),
-            Err(reasons) => passed_over = reasons,
-        }
-    }
-    let passed_over = if passed_over.is_empty() { "no compiler".to_owned() } else { passed_over.join(", ") };
-    let mut tried = Vec::new();
-    // What a person can do better than this program comes last, as the remedy.
+    let mut tried = vec![format!("none of {} compilers here will do", passed_over.len())];
     let mut remedy = format!("rustup toolchain install {PINNED} --profile minimal --component rust-src");
-    if let Err(err) = by_rustup {
-        tried.push(format!("{err:#}"));
-    }
-    if let Err(err) = by_apt {
-        tried.push(format!("{:#}", err.reason));
-        if let Some(command) = err.remedy {
+    if let Err(refusal) = apt::provide_compiler() {
+        tried.push(format!("{:#}", refusal.reason));
+        if let Some(command) = refusal.remedy {
+            note(&format!("{:#} (by hand: {command})", refusal.reason));
             remedy = command;
         }
+    } else if let Ok(compiler) = find() {
+        return Ok(compiler);
     }
-    bail!(
-        "find a compiler with library source for bpfel-unknown-none: {passed_over}; {} (run: {remedy})",
-        tried.join("; ")
-    );
+    if let Err(reason) = install_by_rustup() {
+        tried.push(format!("{reason:#}"));
+    } else if let Ok(compiler) = find() {
+        return Ok(compiler);
+    }
+    bail!("find a compiler with library source for bpfel-unknown-none: {} (run: {remedy})", tried.join(", "));
 }
 
 /// The first usable compiler on this machine, or why each was passed over.
@@ -198,11 +183,7 @@ fn install_by_rustup() -> Result<()> {
     command.args(["toolchain", "install", PINNED, "--profile", "minimal"]);
     command.args(["--component", "rust-src", "--no-self-update"]);
     note(&format!("{} (at most {} s)", process::line_of(&command), DOWNLOAD_LIMIT.as_secs()));
-    let end = process::run_bounded(&mut command, DOWNLOAD_LIMIT)?;
-    if !end.success() {
-        bail!("rustup could not install {PINNED}: {end}");
-    }
-    Ok(())
+    process::run_bounded(&mut command, DOWNLOAD_LIMIT).and_then(End::into_result).context("install by rustup")
 }
 
 #[cfg(test)]

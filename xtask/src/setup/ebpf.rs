@@ -106,18 +106,28 @@ fn flags(workspace: &Workspace, tools: &Tools) -> Vec<String> {
         format!("bpf_target_arch=\"{}\"", env::consts::ARCH),
     ];
     // The last that fits wins: the target directory may lie in the workspace.
-    let sources = tools.compiler.sysroot.join("lib/rustlib/src/rust");
-    for (path, name) in [
-        (cargo_home().as_path(), "cargo"),
-        (&workspace.root, "."),
-        (&workspace.target, "target"),
-        (&sources, "rust"),
-    ] {
-        if !path.as_os_str().is_empty() {
-            flags.push(remap(path, name));
-        }
-    }
+    let cargo_home = cargo_home();
+    let mut places = vec![
+        (cargo_home.clone(), "cargo"),
+        (workspace.root.clone(), "."),
+        (workspace.target.clone(), "target"),
+    ];
+    // Named after the registry's host.
+    places.extend(entries(&cargo_home.join("registry/src")).into_iter().map(|registry| (registry, "crates")));
+    let library = tools.compiler.sysroot.join("lib/rustlib/src/rust/library");
+    // Distributions keep it elsewhere, behind a link.
+    places.extend(library.canonicalize().ok().map(|library| (library, "rust/library")));
+    places.push((library, "rust/library"));
+    places.retain(|(path, _)| path.is_absolute());
+    flags.extend(places.iter().map(|(path, name)| remap(path, name)));
     flags
+}
+
+fn entries(dir: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(dir) else { return Vec::new() };
+    let mut entries: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    entries.sort();
+    entries
 }
 
 /// Keeps the build machine's directories out of the object.

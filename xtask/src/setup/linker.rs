@@ -149,6 +149,8 @@ fn install(workspace: &Workspace, tools: &Path, feature: &str) -> Result<()> {
         .arg("--target-dir")
         .arg(&build)
         .arg("bpf-linker");
+    // Nobody steps through it.
+    command.env("CARGO_PROFILE_RELEASE_DEBUG", "false");
     note(&format!("cargo install bpf-linker {VERSION} with {feature} (about 90 s on 2 cores)"));
     process::run(&mut command).with_context(|| {
         format!("build bpf-linker {VERSION} (needs crates.io, or a mirror of it in cargo's configuration)")
