@@ -181,8 +181,9 @@ fn end_group_on_signal() {
     let Ok(mut signals) = Signals::new([SIGINT, SIGTERM, SIGHUP]) else { return };
     thread::spawn(move || {
         if let Some(signal) = signals.forever().next() {
-            let group = *GROUP.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(group) = group {
+            // Held to the end: nothing is started any more, and nothing said of what is ended here.
+            let group = GROUP.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(group) = *group {
                 let _ = kill_process_group(group, Signal::TERM);
                 thread::sleep(Duration::from_millis(500));
                 let _ = kill_process_group(group, Signal::KILL);

@@ -1,6 +1,6 @@
 //! Traces of one machine in tracked files: someone's home, this checkout's place, a private registry.
 
-use std::{env, fs};
+use std::{env, fs, path::Path};
 
 use anyhow::{Result, bail};
 
@@ -53,7 +53,8 @@ fn trace_in(file: &str, line: &str, here: &[String]) -> Option<String> {
     if let Some(path) = here.iter().find(|path| line.contains(path.as_str())) {
         return Some(path.clone());
     }
-    if line.contains(ROOT) && !file.ends_with(".md") {
+    let is_prose = Path::new(file).extension().is_some_and(|extension| extension == "md");
+    if line.contains(ROOT) && !is_prose {
         return Some(ROOT.to_owned());
     }
     if file.ends_with("Cargo.lock")
