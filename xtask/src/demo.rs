@@ -2,11 +2,15 @@
 
 use anyhow::{Result, bail};
 
-use crate::{process, setup, workspace::Workspace};
+use crate::{
+    process,
+    setup::{self, UserHalf},
+    workspace::Workspace,
+};
 
 /// Builds, then records and judges.
 pub fn run(workspace: &Workspace) -> Result<()> {
-    setup::build(workspace)?;
+    setup::build(workspace, UserHalf::Programs)?;
     process::become_root()?;
     let demo = stub::Demo {
         hostprof: workspace.release("hostprof"),

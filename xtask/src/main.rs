@@ -17,7 +17,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use crate::workspace::Workspace;
+use crate::{setup::UserHalf, workspace::Workspace};
 
 /// Builds, shows, checks and tests hostprof.
 ///
@@ -54,11 +54,11 @@ enum Command {
 fn run(cli: Cli) -> Result<ExitCode> {
     let workspace = Workspace::find()?;
     match cli.command {
-        Command::Build => drop(setup::build(&workspace)?),
+        Command::Build => drop(setup::build(&workspace, UserHalf::Programs)?),
         Command::Demo => demo::run(&workspace)?,
         Command::Lint => lint::run(&workspace)?,
         Command::Docs { check } => {
-            setup::build(&workspace)?;
+            setup::build(&workspace, UserHalf::Programs)?;
             if check { docs::check(&workspace)? } else { docs::write(&workspace)? }
         }
         Command::Test { filter } => {

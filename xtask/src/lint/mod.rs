@@ -19,7 +19,7 @@ use anyhow::{Result, bail};
 
 use crate::{
     docs, process,
-    setup::{self, Tools, ebpf, seconds},
+    setup::{self, Tools, UserHalf, ebpf, seconds},
     workspace::Workspace,
 };
 
@@ -32,7 +32,7 @@ pub struct Outcome {
 
 /// `cargo xtask lint`
 pub fn run(workspace: &Workspace) -> Result<()> {
-    let tools = setup::build(workspace)?;
+    let tools = setup::build(workspace, UserHalf::Programs)?;
     let outcomes = check(workspace, &tools);
     let failed: Vec<_> =
         outcomes.iter().filter(|outcome| !outcome.passed).map(|outcome| outcome.name).collect();

@@ -31,13 +31,30 @@ pub struct Tools {
     pub linker: Linker,
 }
 
+/// What of the user half is built.
+#[derive(Clone, Copy)]
+pub enum UserHalf {
+    Programs,
+    /// The tests too, in one go: their dependencies' features change how the shared ones are built, so
+    /// that building the programs first would build most of the graph twice.
+    ProgramsAndTests,
+}
+
+impl UserHalf {
+    fn args(self) -> &'static [&'static str] {
+        match self {
+            Self::Programs => &["build", "--release"],
+            Self::ProgramsAndTests => &["build", "--release", "--lib", "--bins", "--tests"],
+        }
+    }
+}
+
 /// Everything: tools, kernel half, user half.
-pub fn build(workspace: &Workspace) -> Result<Tools> {
+pub fn build(workspace: &Workspace, user_half: UserHalf) -> Result<Tools> {
     let mut steps = Steps::new(4 + NEED_TRACEFS.len().min(1));
     let tools = kernel_half(workspace, &mut steps)?;
     steps.step("user half", || {
-        // The selection and profile of the tests: the graph is built once.
-        process::run(workspace.cargo().args(["build", "--release"]))?;
+        process::run(workspace.cargo().args(user_half.args()))?;
         Ok(((), workspace.release("").display().to_string()))
     })?;
     if let Some(probe) = NEED_TRACEFS.first() {

@@ -12,7 +12,7 @@ use anyhow::{Result, bail};
 
 use crate::{
     lint,
-    setup::{self, seconds},
+    setup::{self, UserHalf, seconds},
     test::libtest::Counts,
     workspace::Workspace,
 };
@@ -48,7 +48,7 @@ pub fn run(workspace: &Workspace, filter: Option<&str>) -> bool {
 }
 
 fn run_into(workspace: &Workspace, filter: Option<&str>, rows: &mut Vec<Row>) -> Result<()> {
-    let tools = setup::build(workspace)?;
+    let tools = setup::build(workspace, UserHalf::ProgramsAndTests)?;
     if filter.is_none() {
         rows.extend(lint::check(workspace, &tools).into_iter().map(|outcome| Row {
             name: format!("lint {}", outcome.name),
