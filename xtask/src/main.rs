@@ -1,1 +1,81 @@
-fn main() {}
+//! `cargo xtask`: what a newcomer and CI run.
+//!
+//! Reads the command line and runs one subcommand. Data goes to stdout, progress to stderr; 1 is the exit
+//! status of whatever failed, with one line that says what and how to mend it.
+
+mod demo;
+mod docs;
+mod lint;
+mod messages;
+mod process;
+mod setup;
+mod test;
+mod workspace;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use crate::{setup::UserHalf, workspace::Workspace};
+
+/// Builds, shows, checks and tests hostprof.
+///
+/// Run it as yourself: it asks for sudo at the steps that need it.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Finds or installs what the eBPF half needs, then builds both halves.
+    Build,
+    /// Builds, records the four CPU calibration patterns and judges what was recorded.
+    Demo,
+    /// Checks format, clippy, layers, generated docs and stray local paths.
+    Lint,
+    /// Writes the generated pages of docs/.
+    Docs {
+        /// Write nothing; fail when a page is stale.
+        #[arg(long)]
+        check: bool,
+    },
+    /// Builds, lints, and runs every test, those on the real kernel as root.
+    Test {
+        /// Run only the tests with this in their name, and no lint.
+        #[arg(long, value_name = "TEXT")]
+        filter: Option<String>,
+    },
+}
+
+fn run(cli: Cli) -> Result<ExitCode> {
+    let workspace = Workspace::find()?;
+    match cli.command {
+        Command::Build => drop(setup::build(&workspace, UserHalf::Programs)?),
+        Command::Demo => demo::run(&workspace)?,
+        Command::Lint => lint::run(&workspace)?,
+        Command::Docs { check } => {
+            setup::build(&workspace, UserHalf::Programs)?;
+            if check { docs::check(&workspace)? } else { docs::write(&workspace)? }
+        }
+        Command::Test { filter } => {
+            if !test::run(&workspace, filter.as_deref()) {
+                return Ok(ExitCode::FAILURE);
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse()) {
+        Ok(code) => code,
+        Err(err) => {
+            eprintln!("error: {err:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! From a fresh clone to both halves built, one line for each step.
+//!
+//! What is local is used first; a download is tried only when nothing local will do, within a time limit.
+//! A step that is done already costs next to nothing, so every other subcommand starts here.
+
+mod apt;
+pub mod compiler;
+pub mod ebpf;
+mod linker;
+
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Result, bail};
+
+use crate::{
+    process,
+    setup::{compiler::Compiler, linker::Linker},
+    workspace::Workspace,
+};
+
+/// Probes whose hooks can only be attached through tracefs. None of today's is: they attach through BTF
+/// and `perf_event_open`, which need no mount.
+const NEED_TRACEFS: &[&str] = &[];
+
+/// What the kernel half is built with.
+pub struct Tools {
+    pub compiler: Compiler,
+    pub linker: Linker,
+}
+
+/// What of the user half is built.
+#[derive(Clone, Copy)]
+pub enum UserHalf {
+    Programs,
+    /// The tests too, in one go: their dependencies' features change how the shared ones are built, so
+    /// that building the programs first would build most of the graph twice.
+    ProgramsAndTests,
+}
+
+impl UserHalf {
+    fn args(self) -> &'static [&'static str] {
+        match self {
+            Self::Programs => &["build", "--release"],
+            Self::ProgramsAndTests => &["build", "--release", "--lib", "--bins", "--tests"],
+        }
+    }
+}
+
+/// Everything: tools, kernel half, user half.
+pub fn build(workspace: &Workspace, user_half: UserHalf) -> Result<Tools> {
+    let mut steps = Steps::new(4 + NEED_TRACEFS.len().min(1));
+    let tools = kernel_half(workspace, &mut steps)?;
+    steps.step("user half", || {
+        process::run(workspace.cargo().args(user_half.args()))?;
+        Ok(((), workspace.release("").display().to_string()))
+    })?;
+    if let Some(probe) = NEED_TRACEFS.first() {
+        steps.step("tracefs", || tracefs(probe))?;
+    }
+    Ok(tools)
+}
+
+fn kernel_half(workspace: &Workspace, steps: &mut Steps) -> Result<Tools> {
+    let compiler = steps.step("compiler with library source", || {
+        let compiler = compiler::provide()?;
+        let found = compiler.to_string();
+        Ok((compiler, found))
+    })?;
+    let linker = steps.step("bpf-linker", || {
+        let linker = linker::provide(workspace, &compiler)?;
+        let found = linker.to_string();
+        Ok((linker, found))
+    })?;
+    let tools = Tools { compiler, linker };
+    steps.step("kernel half", || {
+        let object = ebpf::build(workspace, &tools)?;
+        Ok(((), object.display().to_string()))
+    })?;
+    Ok(tools)
+}
+
+fn tracefs(probe: &str) -> Result<((), String)> {
+    let mounts = [PathBuf::from("/sys/kernel/tracing"), PathBuf::from("/sys/kernel/debug/tracing")];
+    match mounts.iter().find(|mount| mount.join("events").is_dir()) {
+        Some(mount) => Ok(((), mount.display().to_string())),
+        None => bail!(
+            "find tracefs: not mounted, and probe {probe} needs it (sudo mount -t tracefs tracefs /sys/kernel/tracing)"
+        ),
+    }
+}
+
+/// Counts and times the steps of a build.
+struct Steps {
+    next: usize,
+    total: usize,
+}
+
+impl Steps {
+    fn new(total: usize) -> Self {
+        Self { next: 1, total }
+    }
+
+    /// Runs a step, which yields its result and what to say of it.
+    fn step<T>(&mut self, name: &str, work: impl FnOnce() -> Result<(T, String)>) -> Result<T> {
+        let started = Instant::now();
+        let (result, found) = work()?;
+        eprintln!("[{}/{}] {name}: {found}  ok  {}", self.next, self.total, seconds(started.elapsed()));
+        self.next += 1;
+        Ok(result)
+    }
+}
+
+/// Says what takes its time within a step.
+pub fn note(what: &str) {
+    eprintln!("      {what}");
+}
+
+/// `12.3 s`
+pub fn seconds(duration: Duration) -> String {
+    format!("{:.1} s", duration.as_secs_f64())
+}

@@ -1,0 +1,84 @@
+//! `cargo xtask test`: every check and every test, in one table.
+//!
+//! Tests run as the invoking user, except those of hostprof's `tests/kernel*`, which run as root, one by
+//! one. The last line is the sum, alone, whatever happened.
+
+mod libtest;
+mod suite;
+
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+
+use crate::{
+    lint,
+    setup::{self, UserHalf, seconds},
+    test::libtest::Counts,
+    workspace::Workspace,
+};
+
+/// A line of the closing table.
+struct Row {
+    name: String,
+    /// `None` for a lint, which passes or fails as a whole.
+    counts: Option<Counts>,
+    problem: Option<String>,
+    took: Duration,
+}
+
+/// Runs all; with `filter` only the tests with it in their name. Whether all went well.
+pub fn run(workspace: &Workspace, filter: Option<&str>) -> bool {
+    let mut rows = Vec::new();
+    let completed = run_into(workspace, filter, &mut rows);
+    let mut sum = Counts::default();
+    for row in &rows {
+        match row.counts {
+            Some(counts) => sum += counts,
+            None => sum.failed += u64::from(row.problem.is_some()),
+        }
+    }
+    if let Err(err) = &completed {
+        // Here, not in `main`: the sum is the last line.
+        eprintln!("error: {err:#}");
+        sum.failed += 1;
+    }
+    print_table(&rows);
+    println!("{} passed, {} failed", sum.passed, sum.failed);
+    sum.failed == 0
+}
+
+fn run_into(workspace: &Workspace, filter: Option<&str>, rows: &mut Vec<Row>) -> Result<()> {
+    let tools = setup::build(workspace, UserHalf::ProgramsAndTests)?;
+    if filter.is_none() {
+        rows.extend(lint::check(workspace, &tools).into_iter().map(|outcome| Row {
+            name: format!("lint {}", outcome.name),
+            counts: None,
+            problem: (!outcome.passed).then(|| "see above".to_owned()),
+            took: outcome.took,
+        }));
+    }
+    for suite in suite::build_all(workspace)? {
+        println!("\n{}", suite.name);
+        let outcome = suite.run(workspace, filter)?;
+        let counts = Some(outcome.counts);
+        rows.push(Row { name: suite.name, counts, problem: outcome.problem, took: outcome.took });
+    }
+    if filter.is_some_and(|_| rows.iter().all(|row| row.counts == Some(Counts::default()))) {
+        bail!("run tests: none has {} in its name", filter.unwrap_or_default());
+    }
+    Ok(())
+}
+
+fn print_table(rows: &[Row]) {
+    let width = rows.iter().map(|row| row.name.len()).max().unwrap_or_default().max(5);
+    println!("\n{:width$}  passed  failed  ignored       time", "suite");
+    for row in rows {
+        let Row { name, problem, took, .. } = row;
+        let counts = match row.counts {
+            Some(Counts { passed, failed, ignored }) => format!("{passed:6}  {failed:6}  {ignored:7}"),
+            None => format!("{:>6}  {:6}  {:7}", if problem.is_none() { "ok" } else { "FAILED" }, "", ""),
+        };
+        let problem = problem.as_ref().map(|problem| format!("  {problem}")).unwrap_or_default();
+        println!("{name:width$}  {counts}  {:>9}{problem}", seconds(*took));
+    }
+}
