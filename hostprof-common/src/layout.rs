@@ -77,7 +77,8 @@ pub struct KernelLayout {
     pub ring_mask: u32,
     /// 1 where the machine's run-queue latency is to be counted.
     pub host_runqueue: u32,
-    pub _pad: u32,
+    /// Slots there are.
+    pub slots: u32,
 }
 
 impl KernelLayout {

@@ -70,6 +70,14 @@ pub mod presence {
 
 const _: () = assert!(size_of::<Slot>() == 128);
 
+/// What is given out by counting: indices of the kernel half's two counters.
+pub mod given_out {
+    /// Thread numbers.
+    pub const UTIDS: u32 = 0;
+    /// Slots, from index 1 on.
+    pub const SLOTS: u32 = 1;
+}
+
 /// What user space hands the `adopt` program, as the arguments of a raw tracepoint.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]

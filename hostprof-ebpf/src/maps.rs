@@ -25,7 +25,7 @@ pub static TIDS: Array<u32, 1> = Array::new();
 #[btf_map]
 pub static SLOTS: Array<Slot, 1> = Array::new();
 
-/// Indices of [`SLOTS`] that are free.
+/// Indices of [`SLOTS`] that were used and are free again.
 #[btf_map]
 pub static FREE_SLOTS: Queue<u32, 1> = Queue::new();
 
@@ -34,9 +34,10 @@ pub static FREE_SLOTS: Queue<u32, 1> = Queue::new();
 #[btf_map]
 pub static SLOT_BY_START: HashMap<StartKey, u32, 1> = HashMap::new();
 
-/// How many thread numbers have been given out.
+/// How many thread numbers have been given out, and how many slots have ever been used: see
+/// `hostprof_common::slot::given_out`.
 #[btf_map]
-pub static NEXT_UTID: Array<u64, 1> = Array::new();
+pub static GIVEN_OUT: Array<u64, 2> = Array::new();
 
 /// Counters, a block for each CPU.
 #[btf_map]

@@ -3,14 +3,14 @@
 use hostprof_common::{
     RecordKind,
     episode::flag,
-    slot::{Slot, presence},
+    slot::{Slot, given_out, presence},
     thread::{Begin, Counters, End, cause},
 };
 
 use crate::{
     atomic::{compare_exchange, fetch_increment},
     emit::{Cpu, count},
-    maps::{FREE_SLOTS, NEXT_UTID, SLOT_BY_START, SLOTS, StartKey, TIDS, layout},
+    maps::{FREE_SLOTS, GIVEN_OUT, SLOT_BY_START, SLOTS, StartKey, TIDS, layout},
     task::Task,
 };
 
@@ -47,9 +47,26 @@ pub fn slot_of(task: Task) -> Option<*mut Slot> {
 /// The next thread number of the recording; never 0.
 #[inline(always)]
 pub fn next_utid() -> Option<u32> {
-    let next = NEXT_UTID.get_ptr_mut(0)?;
+    let next = GIVEN_OUT.get_ptr_mut(given_out::UTIDS)?;
     // SAFETY: from a successful lookup.
     Some(unsafe { fetch_increment(next) } as u32 + 1)
+}
+
+/// A free slot's index: one that was used, else the next that never was.
+#[inline(always)]
+pub fn take_slot() -> Option<u32> {
+    if let Ok(Some(index)) = FREE_SLOTS.pop() {
+        return Some(index);
+    }
+    let used = GIVEN_OUT.get_ptr_mut(given_out::SLOTS)?;
+    // SAFETY: from a successful lookup. Only this counts up, so that the bound holds but for a race that
+    // the map's own bound ends.
+    unsafe {
+        if *used >= u64::from(layout!(slots)) {
+            return None;
+        }
+        Some(fetch_increment(used) as u32 + 1)
+    }
 }
 
 /// Puts a thread that a recorded thread made into the target set, before it first runs. False where no
@@ -68,7 +85,7 @@ pub fn begin_fork(cpu: Cpu, child: Task, parent_utid: u32, now: u64) -> bool {
             }
         }
     }
-    let Ok(Some(index)) = FREE_SLOTS.pop() else {
+    let Some(index) = take_slot() else {
         count!(cpu, slots_full);
         return false;
     };

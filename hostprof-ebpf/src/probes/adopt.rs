@@ -38,7 +38,7 @@ fn try_adopt(args: *const u64) -> Option<u32> {
     if unsafe { *entry } != 0 {
         return Some(answer::KNOWN);
     }
-    let Ok(Some(index)) = FREE_SLOTS.pop() else {
+    let Some(index) = target::take_slot() else {
         count!(cpu, slots_full);
         return Some(answer::FULL);
     };

@@ -1,6 +1,6 @@
 //! The running kernel's structure offsets and tracepoint arguments, from its BTF.
 
-use std::path::Path;
+use std::{cell::RefCell, collections::HashMap, path::Path};
 
 use btf_rs::{Backend, Btf, BtfType, Datasec, Member, Type};
 use hostprof_common::layout::{ABSENT, KernelLayout};
@@ -11,7 +11,11 @@ use super::error::LoadError;
 pub const VMLINUX_BTF: &str = "/sys/kernel/btf/vmlinux";
 
 /// A kernel's type information, opened for looking up.
-pub struct KernelBtf(Btf);
+pub struct KernelBtf {
+    btf: Btf,
+    /// Structures found so far: finding one by name reads all types.
+    structures: RefCell<HashMap<&'static str, Option<Type>>>,
+}
 
 impl KernelBtf {
     /// Opens the running kernel's.
@@ -24,15 +28,16 @@ impl KernelBtf {
             return Err(LoadError::NoBtf);
         }
         Btf::from_file_with_backend(VMLINUX_BTF, Backend::Mmap)
-            .map(Self)
+            .map(|btf| Self { btf, structures: RefCell::default() })
             .map_err(|error| LoadError::Btf(error.to_string()))
     }
 
     /// How many arguments a tracepoint hands to a `tp_btf` program; `None` where the kernel lacks it.
     pub fn tracepoint_args(&self, name: &str) -> Option<usize> {
-        let typedef = self.0.resolve_types_by_name(&format!("btf_trace_{name}")).ok()?.into_iter().next()?;
-        let pointer = self.0.resolve_chained_type(typedef.as_btf_type()?).ok()?;
-        match self.0.resolve_chained_type(pointer.as_btf_type()?).ok()? {
+        let typedef =
+            self.btf.resolve_types_by_name(&format!("btf_trace_{name}")).ok()?.into_iter().next()?;
+        let pointer = self.btf.resolve_chained_type(typedef.as_btf_type()?).ok()?;
+        match self.btf.resolve_chained_type(pointer.as_btf_type()?).ok()? {
             // The first parameter is the tracepoint's own `void *`.
             Type::FuncProto(proto) => Some(proto.parameters.len().saturating_sub(1)),
             _ => None,
@@ -40,15 +45,14 @@ impl KernelBtf {
     }
 
     /// Where the member at `path` (`se.cfs_rq`) lies, in bytes from the start of `structure`; `None` where the running kernel has no such member.
-    fn offset(&self, structure: &str, path: &str) -> Option<u32> {
-        let types = self.0.resolve_types_by_name(structure).ok()?;
-        let root = types.into_iter().find(|kind| matches!(kind, Type::Struct(_)))?;
+    fn offset(&self, structure: &'static str, path: &str) -> Option<u32> {
+        let root = self.structure(structure)?;
         let mut bits = 0;
         let mut inside = root;
         for name in path.split('.') {
             let (member, offset) = self.member(&inside, name)?;
             bits += offset;
-            inside = self.strip(self.0.resolve_chained_type(&member).ok()?)?;
+            inside = self.strip(self.btf.resolve_chained_type(&member).ok()?)?;
         }
         bits.is_multiple_of(8).then_some(bits / 8)
     }
@@ -57,12 +61,12 @@ impl KernelBtf {
     fn member(&self, kind: &Type, name: &str) -> Option<(Member, u32)> {
         let (Type::Struct(structure) | Type::Union(structure)) = kind else { return None };
         for member in &structure.members {
-            let member_name = self.0.resolve_name(member).unwrap_or_default();
+            let member_name = self.btf.resolve_name(member).unwrap_or_default();
             if member_name == name {
                 return Some((member.clone(), member.bit_offset()));
             }
             if member_name.is_empty() {
-                let inner = self.strip(self.0.resolve_chained_type(member).ok()?)?;
+                let inner = self.strip(self.btf.resolve_chained_type(member).ok()?)?;
                 if let Some((found, offset)) = self.member(&inner, name) {
                     return Some((found, member.bit_offset() + offset));
                 }
@@ -75,26 +79,34 @@ impl KernelBtf {
     fn strip(&self, mut kind: Type) -> Option<Type> {
         loop {
             kind = match &kind {
-                Type::Typedef(inner) => self.0.resolve_chained_type(inner).ok()?,
-                Type::Const(inner) => self.0.resolve_chained_type(inner).ok()?,
-                Type::Volatile(inner) => self.0.resolve_chained_type(inner).ok()?,
-                Type::TypeTag(inner) => self.0.resolve_chained_type(inner).ok()?,
-                Type::Array(inner) => self.0.resolve_chained_type(inner).ok()?,
+                Type::Typedef(inner) => self.btf.resolve_chained_type(inner).ok()?,
+                Type::Const(inner) => self.btf.resolve_chained_type(inner).ok()?,
+                Type::Volatile(inner) => self.btf.resolve_chained_type(inner).ok()?,
+                Type::TypeTag(inner) => self.btf.resolve_chained_type(inner).ok()?,
+                Type::Array(inner) => self.btf.resolve_chained_type(inner).ok()?,
                 _ => return Some(kind),
             };
         }
     }
 
-    fn size(&self, structure: &str) -> Option<u32> {
-        self.0.resolve_types_by_name(structure).ok()?.into_iter().find_map(|kind| match kind {
+    fn structure(&self, name: &'static str) -> Option<Type> {
+        let find = || {
+            let types = self.btf.resolve_types_by_name(name).ok()?;
+            types.into_iter().find(|kind| matches!(kind, Type::Struct(_)))
+        };
+        self.structures.borrow_mut().entry(name).or_insert_with(find).clone()
+    }
+
+    fn size(&self, structure: &'static str) -> Option<u32> {
+        match self.structure(structure)? {
             Type::Struct(structure) => u32::try_from(structure.size()).ok(),
             _ => None,
-        })
+        }
     }
 
     /// Where a variable lies in per-CPU memory, from the section's start.
     fn per_cpu_offset(&self, section: &Datasec, name: &str) -> Option<u64> {
-        let ids = self.0.resolve_ids_by_name(name).ok()?;
+        let ids = self.btf.resolve_ids_by_name(name).ok()?;
         section
             .variables
             .iter()
@@ -105,10 +117,12 @@ impl KernelBtf {
     /// How far the preempt count lies from the run queue in per-CPU memory.
     fn preempt_count_from_rq(&self) -> Option<u64> {
         let section =
-            self.0.resolve_types_by_name(".data..percpu").ok()?.into_iter().find_map(|kind| match kind {
-                Type::Datasec(section) => Some(section),
-                _ => None,
-            })?;
+            self.btf.resolve_types_by_name(".data..percpu").ok()?.into_iter().find_map(
+                |kind| match kind {
+                    Type::Datasec(section) => Some(section),
+                    _ => None,
+                },
+            )?;
         let rq = self.per_cpu_offset(&section, "runqueues")?;
         let count = self.per_cpu_offset(&section, "__preempt_count").or_else(|| {
             // 6.2 to 6.14 keep it among the hot variables.
@@ -128,7 +142,7 @@ pub fn read(btf: &KernelBtf, kernel: (u32, u32)) -> Result<KernelLayout, LoadErr
     let need = |structure: &'static str, path: &'static str| {
         btf.offset(structure, path).ok_or(LoadError::KernelField { structure, path })
     };
-    let may = |structure, path| btf.offset(structure, path).unwrap_or(ABSENT);
+    let may = |structure: &'static str, path: &str| btf.offset(structure, path).unwrap_or(ABSENT);
     let switch_args = btf.tracepoint_args("sched_switch").ok_or(LoadError::NoTracepoint("sched_switch"))?;
     let preempt_count = btf.preempt_count_from_rq();
     Ok(KernelLayout {

@@ -4,12 +4,12 @@ use std::os::fd::{AsFd as _, AsRawFd as _};
 
 use aya::{
     Btf, Ebpf, EbpfLoader, TestRun as _,
-    maps::{Array, ArrayOfMaps, Map, MapData, Queue, RingBuf},
+    maps::{Array, ArrayOfMaps, Map, MapData, RingBuf},
     programs::{BtfTracePoint, ProgramError, RawTracePoint, RawTracePointRunOptions},
 };
 use hostprof_common::{
     layout::KernelLayout,
-    slot::{Slot, adopt},
+    slot::{Slot, adopt, given_out},
     stats::CpuStats,
 };
 
@@ -57,6 +57,7 @@ pub struct Kernel {
     programs: Vec<&'static str>,
     slots: Array<MapData, Slot>,
     stats: Array<MapData, CpuStats>,
+    given_out: Array<MapData, u64>,
 }
 
 /// The rings, each for one consumer.
@@ -97,6 +98,7 @@ impl Kernel {
             thread_ring_bytes: u64::from(THREAD_RING_BYTES),
             ring_mask: settings.rings - 1,
             host_runqueue: u32::from(settings.host_runqueue),
+            slots: settings.slots,
             ..layout::read(&kernel_btf, version)?
         };
         let cpus = support::possible_cpus()?;
@@ -120,12 +122,9 @@ impl Kernel {
             episodes.push(Ring::try_from(Map::RingBuf(ring)).map_err(|error| refused("map a ring", &error))?);
         }
         let threads = take(&mut ebpf, "THREADS")?;
-        let mut free: Queue<MapData, u32> = take(&mut ebpf, "FREE_SLOTS")?;
-        for index in 1..=settings.slots {
-            free.push(index, 0).map_err(|error| refused("fill the free slots", &error))?;
-        }
         let slots = take(&mut ebpf, "SLOTS")?;
         let stats = take(&mut ebpf, "STATS")?;
+        let given_out = take(&mut ebpf, "GIVEN_OUT")?;
 
         let btf = Btf::from_sys_fs().map_err(|error| LoadError::Btf(error.to_string()))?;
         let mut programs: Vec<&'static str> = LIFECYCLE.to_vec();
@@ -141,7 +140,7 @@ impl Kernel {
             program(&mut ebpf, name)?.load(name, &btf).map_err(|error| refused(&action(), &error))?;
         }
         adopter(&mut ebpf)?.load().map_err(|error| refused("load raw_tp/adopt", &error))?;
-        Ok((Self { ebpf, layout, programs, slots, stats }, Rings { episodes, threads }))
+        Ok((Self { ebpf, layout, programs, slots, stats, given_out }, Rings { episodes, threads }))
     }
 
     /// Attaches every loaded program. The target set is empty until [`Kernel::adopt`].
@@ -215,7 +214,9 @@ impl Kernel {
     /// The map cannot be read.
     pub fn slots(&self) -> Result<Vec<Slot>, LoadError> {
         let mut live = Vec::new();
-        for index in 1..self.slots.len() {
+        let used =
+            self.given_out.get(&given_out::SLOTS, 0).map_err(|error| refused("read the slots", &error))?;
+        for index in 1..=u32::try_from(used).unwrap_or(u32::MAX).min(self.slots.len() - 1) {
             let slot = self.slots.get(&index, 0).map_err(|error| refused("read the slots", &error))?;
             if slot.utid != 0 {
                 live.push(slot);
