@@ -60,8 +60,10 @@ fn hostprof<'a>(demo: &Demo, arguments: impl IntoIterator<Item = &'a OsStr>) -> 
 /// Runs a command to its end and returns what it printed; its error output is shown if it fails.
 fn success(mut command: Command) -> Result<String> {
     let name = described(&command);
-    let Output { status, stdout, stderr } =
-        command.stdin(Stdio::inherit()).output().with_context(|| format!("run {name}"))?;
+    let Output { status, stdout, stderr } = command
+        .stdin(Stdio::inherit())
+        .output()
+        .with_context(|| format!("start {}", command.get_program().display()))?;
     let stdout = String::from_utf8_lossy(&stdout).into_owned();
     if !status.success() {
         let stderr = String::from_utf8_lossy(&stderr);

@@ -20,17 +20,19 @@ const fn layer(module: &'static str, may_name: &'static [&'static str]) -> Layer
     Layer { module, may_name }
 }
 
-/// `units, clock ← table ← {probe, sampler, request, ledger, sink, live}`, `probe ← bpf`, `live ← tui`.
+/// `units, clock ← table ← {probe, sampler, request, ledger, recording, live}`, `probe ← {order, bpf}`,
+/// `recording ← sink`, `live ← tui`.
 const LAYERS: &[Layer] = &[
     layer("units", &[]),
     layer("clock", &["units"]),
     layer("table", &["units", "clock"]),
-    layer("order", &["units", "clock", "table"]),
     layer("probe", &["units", "clock", "table"]),
+    layer("order", &["units", "clock", "table", "probe"]),
     layer("sampler", &["units", "clock", "table"]),
     layer("request", &["units", "clock", "table"]),
     layer("ledger", &["units", "clock", "table"]),
-    layer("sink", &["units", "clock", "table"]),
+    layer("recording", &["units", "clock", "table"]),
+    layer("sink", &["units", "clock", "table", "recording"]),
     layer("live", &["units", "clock", "table", "ledger"]),
     layer("bpf", &["units", "clock", "table", "probe"]),
     layer("tui", &["units", "clock", "table", "ledger", "live"]),
