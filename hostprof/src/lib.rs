@@ -7,6 +7,7 @@ pub mod bpf;
 pub mod cli;
 pub mod clock;
 pub mod collector;
+pub mod docs;
 pub mod doctor;
 pub mod order;
 pub mod privilege;

@@ -19,7 +19,7 @@ pub struct Args {
 /// # Errors
 ///
 /// The output cannot be written.
-pub fn run(args: Args) -> Result<ExitCode> {
+pub fn run(args: &Args) -> Result<ExitCode> {
     let findings = doctor::examine();
     if args.json {
         println!("{}", serde_json::to_string_pretty(&findings).context("print the findings")?);

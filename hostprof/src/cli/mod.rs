@@ -1,5 +1,6 @@
 //! The command line: one file per subcommand, no work done there.
 
+mod docs;
 mod doctor;
 mod list;
 mod record;
@@ -26,6 +27,9 @@ enum Command {
     List(list::ListArgs),
     /// Tell what this machine can measure, what not and why, and the remedy
     Doctor(doctor::Args),
+    /// Write the documentation pages that are made from the code
+    #[command(hide = true)]
+    GenerateDocs(docs::Args),
 }
 
 /// Runs what the command line says.
@@ -37,7 +41,8 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
     match cli.command {
         Command::Record(args) => record::run(args),
         Command::List(args) => list::run(&args),
-        Command::Doctor(args) => doctor::run(args),
+        Command::Doctor(args) => doctor::run(&args),
+        Command::GenerateDocs(args) => docs::run(&args),
     }
 }
 

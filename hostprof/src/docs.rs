@@ -1,0 +1,111 @@
+//! Pages that are made from the code: `docs/schema.md` from the tables, `docs/probes.md` from the probes.
+
+use std::fmt::Write as _;
+
+use crate::{
+    for_each_table,
+    probe::{PROBES, syscalls},
+    table::{
+        HistogramRow, LossRow, OffCpuRow, PageFaultRow, SCHEMA_VERSION, State, Table, ThreadRow, Word as _,
+    },
+};
+
+const MADE: &str = "<!-- Made by `cargo xtask docs` from the code: edit that. -->\n";
+
+/// The pages, by file name.
+pub fn pages() -> Vec<(&'static str, String)> {
+    vec![("schema.md", schema()), ("probes.md", probes())]
+}
+
+fn schema() -> String {
+    let mut page = format!(
+        "# Tables\n\n{MADE}\nSchema version {SCHEMA_VERSION}. Every table is a folder of Parquet parts in the run folder; `SELECT` \
+         works on them unchanged, as `'runs/run_001/off_cpu/*.parquet'` in DuckDB. Each column's unit and meaning \
+         are in the file too, in its field metadata. Times are CLOCK_MONOTONIC nanoseconds; absent is null, never \
+         zero; rows are written in end order.\n"
+    );
+    macro_rules! each {
+        ($($row:ty),+ $(,)?) => { $( table::<$row>(&mut page); )+ };
+    }
+    for_each_table!(each);
+    page
+}
+
+fn table<T: Table>(page: &mut String) {
+    let _ = write!(page, "\n## `{}`\n\n{}\n\n", T::NAME, T::TEXT.trim());
+    let _ = writeln!(page, "| column | type | unit | meaning |\n|---|---|---|---|");
+    for column in T::columns() {
+        let null = if column.nullable { ", null" } else { "" };
+        let _ = writeln!(
+            page,
+            "| `{}` | {}{null} | {} | {} |",
+            column.name,
+            format!("{:?}", column.data_type).to_lowercase(),
+            column.unit,
+            column.text.replace('|', "\\|").replace('\n', " "),
+        );
+    }
+}
+
+fn probes() -> String {
+    let mut page = format!(
+        "# Probes\n\n{MADE}\n`--probe auto` (the default) has every probe that the machine can run; `--probe a,b` chooses, \
+         `--probe auto,-c` leaves one out. A probe asked for by name must run, or the recording does not begin.\n\n\
+         | probe | question | programs | tables | what bystanders pay |\n|---|---|---|---|---|\n"
+    );
+    for probe in PROBES {
+        let programs = if probe.programs.is_empty() { "–".to_owned() } else { code(probe.programs) };
+        let required = if probe.required { " (always)" } else { "" };
+        let _ = writeln!(
+            page,
+            "| `{}`{required} | {} | {programs} | {} | {} |",
+            probe.name,
+            probe.question,
+            code(probe.tables),
+            probe.bystander_cost,
+        );
+    }
+    page.push_str(
+        "\nAll programs are attached as `tp_btf`, which needs neither tracefs nor perf events; none is on a system \
+         call's path. `adopt` is attached to nothing: it is run once for each thread that a scan finds.\n\n\
+         ## States\n\nWhy a thread was off the CPU, decided in this order at the switch-out.\n\n\
+         | state | system calls |\n|---|---|\n",
+    );
+    for &state in State::ALL {
+        let calls = syscalls::calls(state);
+        let calls = if calls.is_empty() { "–".to_owned() } else { code(&calls) };
+        let _ = writeln!(page, "| `{state}` | {calls} |");
+    }
+    page
+}
+
+fn code(words: &[&str]) -> String {
+    words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_column_of_every_table_has_a_meaning() {
+        macro_rules! each {
+            ($($row:ty),+ $(,)?) => { $(
+                for column in <$row>::columns() {
+                    assert!(column.text.len() > 10, "{}.{} has no text", <$row>::NAME, column.name);
+                }
+            )+ };
+        }
+        for_each_table!(each);
+    }
+
+    #[test]
+    fn every_table_is_filled_by_a_probe() {
+        macro_rules! each {
+            ($($row:ty),+ $(,)?) => { $(
+                assert!(PROBES.iter().any(|probe| probe.tables.contains(&<$row>::NAME)), "{}", <$row>::NAME);
+            )+ };
+        }
+        for_each_table!(each);
+    }
+}
