@@ -8,6 +8,7 @@ pub mod cli;
 pub mod clock;
 pub mod collector;
 pub mod doctor;
+pub mod ledger;
 pub mod order;
 pub mod privilege;
 pub mod probe;
