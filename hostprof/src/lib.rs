@@ -4,6 +4,7 @@
 //! collector ← cli`. `docs/architecture.md` draws them.
 
 pub mod bpf;
+pub mod check;
 pub mod cli;
 pub mod clock;
 pub mod collector;
@@ -13,6 +14,7 @@ pub mod order;
 pub mod privilege;
 pub mod probe;
 pub mod recording;
+pub mod report;
 pub mod sink;
 pub mod table;
 pub mod target;
