@@ -4,15 +4,18 @@
 //! collector ← cli`. `docs/architecture.md` draws them.
 
 pub mod bpf;
+pub mod check;
 pub mod cli;
 pub mod clock;
 pub mod collector;
 pub mod docs;
 pub mod doctor;
+pub mod ledger;
 pub mod order;
 pub mod privilege;
 pub mod probe;
 pub mod recording;
+pub mod report;
 pub mod sink;
 pub mod table;
 pub mod target;

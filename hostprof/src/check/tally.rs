@@ -1,0 +1,170 @@
+//! What `check` keeps of a thread while rows go by, and how it compares it with the kernel's counters.
+
+use super::{
+    row,
+    rules::{Breaches, Rule},
+    tolerance,
+};
+use crate::{
+    ledger::ThreadLedger,
+    table::{OffCpuRow, State, ThreadRow},
+};
+
+/// A thread so far.
+#[derive(Default)]
+pub(super) struct Tally {
+    pub(super) breaches: Breaches,
+    pub(super) rows: u64,
+    /// The end of the last row.
+    pub(super) last_end_ns: u64,
+    /// The CPU the last row ended on.
+    pub(super) last_cpu: Option<u16>,
+    /// No row may follow: the last was an exit, or open at the end.
+    pub(super) closed: bool,
+    /// Another thread was switched in on `last_cpu` then: this one must have left by then.
+    pub(super) displaced: Option<Displaced>,
+    pub(super) minor_faults: u64,
+    pub(super) major_faults: u64,
+    /// It makes system calls whose numbers are kept: x86-64's.
+    numbered: bool,
+    /// The first row whose state stands for a system call of which no number was kept.
+    unnumbered: Option<(State, u64)>,
+    first_has_row: bool,
+    last_has_row: bool,
+    switches: u64,
+    voluntary: u64,
+    off_ns: u64,
+    runqueue_ns: u64,
+    throttled_ns: u64,
+    episodes: u64,
+}
+
+/// When a thread was displaced from its CPU, and by whom.
+#[derive(Clone, Copy)]
+pub(super) struct Displaced {
+    pub(super) at_ns: u64,
+    /// By its place among the thread rows.
+    pub(super) by: usize,
+}
+
+impl Tally {
+    /// Counts a row towards what the kernel counted between its two readings.
+    pub(super) fn count(&mut self, thread: &ThreadRow, row: &OffCpuRow, end_ns: u64) {
+        self.rows += 1;
+        self.numbered |= row.syscall_nr.is_some();
+        if row.syscall_nr.is_none() && row::needs_syscall(row.state) && !row.open_start {
+            self.unnumbered.get_or_insert((row.state, row.ts_mono_ns));
+        }
+        let (Some(first_ns), Some(last_ns)) = (thread.first_mono_ns, thread.last_mono_ns) else { return };
+        let start_ns = row.ts_mono_ns;
+        // The wait of a new thread for its first CPU follows no switch.
+        let switched = !row.open_start && row.state != State::Runqueue;
+        self.first_has_row |= row.state == State::Runqueue || (!row.open_start && start_ns == first_ns);
+        self.last_has_row |= switched && start_ns == last_ns;
+        if switched && first_ns < start_ns && start_ns <= last_ns {
+            self.switches += 1;
+            self.voluntary += u64::from(row.voluntary);
+        }
+        let clip = |ns: u64| ns.clamp(first_ns, last_ns.max(first_ns));
+        self.off_ns += clip(end_ns) - clip(start_ns);
+        if start_ns >= first_ns && end_ns <= last_ns {
+            self.episodes += 1;
+            if row.state == State::Throttled {
+                self.throttled_ns += row.runqueue_ns;
+            } else {
+                self.runqueue_ns += row.runqueue_ns;
+            }
+        }
+    }
+
+    /// Compares with the kernel's counters; answers whether they could be compared.
+    pub(super) fn compare(&mut self, thread: &ThreadRow, ledger: &ThreadLedger, faults: bool) -> bool {
+        let breaches = &mut self.breaches;
+        // Numbers of i386 are not kept, but a thread that makes calls of both kinds is none we know.
+        if let Some((state, at_ns)) = self.unnumbered.filter(|_| self.numbered) {
+            breaches.add(Rule::StateSyscall, Some(at_ns), || {
+                ("a state that stands for no system call".to_owned(), state.to_string())
+            });
+        }
+        let mut exact = |rule, kernel: Option<u64>, found: u64, what: &str| {
+            let Some(expected) = kernel else { return false };
+            if expected != found {
+                breaches.add(rule, None, || (format!("{expected} ({what})"), format!("{found}")));
+            }
+            true
+        };
+        let voluntary = delta(thread.nvcsw_first, thread.nvcsw_last);
+        let involuntary = delta(thread.nivcsw_first, thread.nivcsw_last);
+        let switches = voluntary.zip(involuntary).map(|(voluntary, not)| voluntary + not);
+        let mut compared =
+            exact(Rule::Switches, switches, self.switches + thread.lost_switches, "nvcsw + nivcsw");
+        if thread.lost_switches == 0 {
+            compared &= exact(Rule::Voluntary, voluntary, self.voluntary, "nvcsw");
+        }
+        if let (Some(first_ns), Some(last_ns)) = (thread.first_mono_ns, thread.last_mono_ns) {
+            if faults {
+                let minor = delta(thread.min_flt_first, thread.min_flt_last);
+                exact(Rule::MinorFaults, minor, self.minor_faults, "min_flt");
+                let major = delta(thread.maj_flt_first, thread.maj_flt_last);
+                exact(Rule::MajorFaults, major, self.major_faults, "maj_flt");
+            }
+            if thread.lost_switches == 0 {
+                compared &= self.compare_times(thread, last_ns.saturating_sub(first_ns));
+                self.compare_edges(first_ns, last_ns);
+            }
+        }
+        let allowed_ns = tolerance::unattributed_ns(ledger.wall_ns);
+        let unattributed_ns = ledger.times.unattributed_ns;
+        if unattributed_ns > allowed_ns {
+            self.breaches.add(Rule::Unattributed, None, || {
+                let wall_ns = ledger.wall_ns;
+                (format!("at most {allowed_ns} ns of {wall_ns} ns"), format!("{unattributed_ns} ns"))
+            });
+        }
+        compared
+    }
+
+    fn compare_times(&mut self, thread: &ThreadRow, between_ns: u64) -> bool {
+        let Some(kernel_ns) = delta(thread.sum_exec_ns_first, thread.sum_exec_ns_last) else { return false };
+        let found_ns = between_ns.saturating_sub(self.off_ns);
+        let allowed_ns = tolerance::on_cpu_ns(kernel_ns, self.switches);
+        if kernel_ns.abs_diff(found_ns) > allowed_ns {
+            self.breaches.add(Rule::OnCpu, None, || {
+                (format!("{kernel_ns} ± {allowed_ns} ns (sum_exec_runtime)"), format!("{found_ns} ns"))
+            });
+        }
+        let Some(kernel_ns) = delta(thread.run_delay_ns_first, thread.run_delay_ns_last) else {
+            return false;
+        };
+        let allowed_ns = tolerance::runqueue_ns(kernel_ns, self.episodes);
+        // Whether run_delay holds the time a quota held the thread differs between kernels.
+        let (least_ns, most_ns) = (self.runqueue_ns, self.runqueue_ns + self.throttled_ns);
+        if kernel_ns + allowed_ns < least_ns || kernel_ns > most_ns + allowed_ns {
+            self.breaches.add(Rule::Runqueue, None, || {
+                let throttled = match self.throttled_ns {
+                    0 => String::new(),
+                    ns => format!(" and {ns} ns throttled"),
+                };
+                (format!("{kernel_ns} ± {allowed_ns} ns (run_delay)"), format!("{least_ns} ns{throttled}"))
+            });
+        }
+        true
+    }
+
+    fn compare_edges(&mut self, first_ns: u64, last_ns: u64) {
+        for (has_row, at_ns, which) in
+            [(self.first_has_row, first_ns, "first"), (self.last_has_row, last_ns, "last")]
+        {
+            if !has_row {
+                self.breaches.add(Rule::CountedRows, Some(at_ns), || {
+                    (format!("a row at the {which} reading of the counters"), "none".to_owned())
+                });
+            }
+        }
+    }
+}
+
+/// What a counter moved by.
+fn delta(first: Option<u64>, last: Option<u64>) -> Option<u64> {
+    last?.checked_sub(first?)
+}

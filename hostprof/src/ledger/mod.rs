@@ -1,0 +1,136 @@
+//! Where each thread's time went: states that exclude one another and sum to its wall clock.
+//!
+//! Reads rows of `thread`, `loss` and `off_cpu`, in file order and one at a time; yields times and episodes
+//! for each thread. What no row accounts for is time on the CPU, except where rows contradict one another or
+//! are known to be lost: that is `unattributed`. It keeps a fixed amount for each thread, and knows nothing
+//! of files or of the kernel.
+
+pub mod roles;
+
+mod lives;
+mod replay;
+mod times;
+mod unwritten;
+mod window;
+
+use std::collections::BTreeMap;
+
+pub(crate) use self::replay::end_of;
+pub use self::{
+    lives::Lives,
+    replay::{Part, Piece, Replay},
+    times::{OFF_STATES, StateTimes},
+    unwritten::Unwritten,
+    window::{Window, WindowLedger, WindowShare},
+};
+use crate::table::{LossRow, OffCpuRow, ThreadRow, Word};
+
+/// One thread's account.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ThreadLedger {
+    /// From when recording of the thread began to when it ended. `times` sums to this, exactly.
+    pub wall_ns: u64,
+    /// Time by state, each instant counted once.
+    pub times: StateTimes,
+    /// Time by state as the rows tell it, by [`Word::index`] of the state: what SQL over `off_cpu` gives.
+    /// Differs from `times` only where rows contradict one another.
+    pub recorded_ns: [u64; OFF_STATES],
+    /// Rows by state, by [`Word::index`] of the state.
+    pub episodes: [u64; OFF_STATES],
+}
+
+impl ThreadLedger {
+    /// Time by state as the rows tell it, with what remains as `on_cpu`: nanosecond for nanosecond what SQL
+    /// over the tables gives.
+    pub fn recorded(&self) -> StateTimes {
+        StateTimes { off_ns: self.recorded_ns, ..self.times }
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.wall_ns += other.wall_ns;
+        self.times.add(&other.times);
+        for (sum, ns) in self.recorded_ns.iter_mut().zip(other.recorded_ns) {
+            *sum = sum.saturating_add(ns);
+        }
+        for (sum, count) in self.episodes.iter_mut().zip(other.episodes) {
+            *sum += count;
+        }
+    }
+}
+
+/// The accounts of all threads of a recording, under construction.
+pub struct Ledger {
+    replay: Replay,
+    threads: Vec<ThreadLedger>,
+}
+
+impl Ledger {
+    /// Starts an account for each thread row; `loss` tells where records are missing.
+    pub fn new(threads: &[ThreadRow], loss: &[LossRow]) -> Self {
+        let accounts = threads
+            .iter()
+            .map(|row| ThreadLedger {
+                wall_ns: row.end_mono_ns.saturating_sub(row.begin_mono_ns),
+                ..ThreadLedger::default()
+            })
+            .collect();
+        Self { replay: Replay::new(threads, loss), threads: accounts }
+    }
+
+    /// Adds a row, in file order. Answers which thread row it belongs to, and `None` for one of no known
+    /// thread. `each` sees the stretches of time that the row settles.
+    pub fn off_cpu_with(&mut self, row: &OffCpuRow, mut each: impl FnMut(Piece)) -> Option<usize> {
+        let accounts = &mut self.threads;
+        let thread = self.replay.off_cpu(row, |piece| {
+            accounts[piece.thread].times.add_part(piece.part, piece.len_ns());
+            each(piece);
+        })?;
+        let account = &mut accounts[thread];
+        account.episodes[row.state.index()] += 1;
+        for (state, ns) in replay::recorded(row) {
+            let sum = &mut account.recorded_ns[state.index()];
+            *sum = sum.saturating_add(ns);
+        }
+        Some(thread)
+    }
+
+    /// As [`Ledger::off_cpu_with`], with nobody watching.
+    pub fn off_cpu(&mut self, row: &OffCpuRow) -> Option<usize> {
+        self.off_cpu_with(row, |_| ())
+    }
+
+    /// The thread of a tid at a time.
+    pub fn lives(&self) -> &Lives {
+        self.replay.lives()
+    }
+
+    /// Closes the accounts: one for each thread row, in the same order. `each` sees what was still unsettled.
+    pub fn finish_with(mut self, mut each: impl FnMut(Piece)) -> Vec<ThreadLedger> {
+        let accounts = &mut self.threads;
+        self.replay.finish(|piece| {
+            accounts[piece.thread].times.add_part(piece.part, piece.len_ns());
+            each(piece);
+        });
+        self.threads
+    }
+
+    /// As [`Ledger::finish_with`], with nobody watching.
+    pub fn finish(self) -> Vec<ThreadLedger> {
+        self.finish_with(|_| ())
+    }
+}
+
+/// Accounts added up by a key: a role, a process. Gives the number of threads with each sum.
+pub fn roll_up<K: Ord>(
+    threads: &[ThreadRow],
+    accounts: &[ThreadLedger],
+    key: impl Fn(&ThreadRow) -> K,
+) -> BTreeMap<K, (usize, ThreadLedger)> {
+    let mut sums: BTreeMap<K, (usize, ThreadLedger)> = BTreeMap::new();
+    for (row, account) in threads.iter().zip(accounts) {
+        let (count, sum) = sums.entry(key(row)).or_default();
+        *count += 1;
+        sum.add(account);
+    }
+    sums
+}

@@ -1,0 +1,53 @@
+//! Time by state: the ledger's unit of account.
+
+use super::Part;
+use crate::table::{State, Word};
+
+/// How many states `off_cpu` knows.
+pub const OFF_STATES: usize = State::ALL.len();
+
+/// Nanoseconds by state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StateTimes {
+    /// On a CPU.
+    pub on_cpu_ns: u64,
+    /// Where rows contradict one another or are known to be lost.
+    pub unattributed_ns: u64,
+    /// Off the CPU, by [`Word::index`] of the state.
+    pub off_ns: [u64; OFF_STATES],
+}
+
+impl StateTimes {
+    /// Time off the CPU in one state.
+    pub fn off(&self, state: State) -> u64 {
+        self.off_ns[state.index()]
+    }
+
+    /// All states together.
+    pub fn total_ns(&self) -> u64 {
+        self.on_cpu_ns + self.unattributed_ns + self.off_ns.iter().sum::<u64>()
+    }
+
+    /// Each state by its word, `unattributed` left out; zeros included.
+    pub fn words(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        let off = State::ALL.iter().map(|&state| (state.word(), self.off(state)));
+        std::iter::once(("on_cpu", self.on_cpu_ns)).chain(off)
+    }
+
+    /// Adds times up.
+    pub fn add(&mut self, other: &Self) {
+        self.on_cpu_ns += other.on_cpu_ns;
+        self.unattributed_ns += other.unattributed_ns;
+        for (sum, ns) in self.off_ns.iter_mut().zip(other.off_ns) {
+            *sum += ns;
+        }
+    }
+
+    pub(super) fn add_part(&mut self, part: Part, ns: u64) {
+        match part {
+            Part::OnCpu => self.on_cpu_ns += ns,
+            Part::Unattributed => self.unattributed_ns += ns,
+            Part::Off(state) => self.off_ns[state.index()] += ns,
+        }
+    }
+}

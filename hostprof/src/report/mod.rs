@@ -1,0 +1,26 @@
+//! The story of a recording: where each thread's time went, in what waits, and who ended them.
+//!
+//! Reads the rows of a recording once; yields a [`Report`], which is printed as JSON or set as text. It
+//! attributes time and names wakers; it does not say what caused what.
+
+pub mod humane;
+
+mod columns;
+mod fold;
+mod hash;
+mod latency;
+mod model;
+mod recording;
+mod text;
+mod wakers;
+
+pub use self::{
+    fold::Fold,
+    model::{
+        Bucket, ByState, Futex, GroupShare, HostRunqueue, Latency, NeverRan, OtherFutexes, PageFaults,
+        Participant, ProbeOff, ProcessShare, Quality, Report, RunHeader, Switches, ThreadFaults, ThreadShare,
+        Totals, Wait, WakerPair,
+    },
+    recording::report,
+    text::{Detail, render},
+};

@@ -1,0 +1,65 @@
+//! The report on a recording on disk.
+
+use chrono::{DateTime, Local};
+
+use super::{Fold, ProbeOff, Report, RunHeader};
+use crate::{
+    check::{all, each},
+    ledger::Unwritten,
+    recording::{Config, Recording, RecordingError},
+    table::{HistogramRow, LossRow, OffCpuRow, PageFaultRow, ThreadRow},
+};
+
+/// Reads a recording and reports on it. One with no end is read twice: the rows of threads that lived on
+/// were not written.
+///
+/// # Errors
+///
+/// A part of it cannot be read.
+pub fn report(recording: &Recording) -> Result<Report, RecordingError> {
+    let mut threads: Vec<ThreadRow> = all(recording)?;
+    if recording.config().ended.is_none() {
+        let mut unwritten = Unwritten::new(&threads);
+        each::<OffCpuRow>(recording, |row| unwritten.off_cpu(row))?;
+        let unwritten = unwritten.finish();
+        threads.extend(unwritten);
+    }
+    let loss: Vec<LossRow> = all(recording)?;
+    let histogram: Vec<HistogramRow> = all(recording)?;
+    let mut fold = Fold::new(&threads, &loss);
+    each::<OffCpuRow>(recording, |row| fold.off_cpu(row))?;
+    each::<PageFaultRow>(recording, |row| fold.page_fault(row))?;
+    let name = recording.path().file_name().map(|name| name.to_string_lossy().into_owned());
+    Ok(fold.finish(header(recording.config(), name.unwrap_or_default()), &histogram))
+}
+
+fn header(config: &Config, name: String) -> RunHeader {
+    let target = &config.target;
+    let roots: Vec<String> = target.roots.iter().map(|root| format!("{} {}", root.comm, root.tgid)).collect();
+    let of = if roots.is_empty() { String::new() } else { format!(" ({})", roots.join(", ")) };
+    let started = DateTime::parse_from_rfc3339(&config.started.wall).map_or_else(
+        |_| config.started.wall.clone(),
+        |wall| wall.with_timezone(&Local).format("%Y-%m-%d %H:%M:%S %:z").to_string(),
+    );
+    let totals = config.totals.as_ref();
+    RunHeader {
+        name,
+        target: format!("{} {}{of}", target.kind, target.value),
+        engine: target.engine.clone(),
+        host: config.host.hostname.clone(),
+        kernel: config.host.kernel_release.clone(),
+        cpus: Some(config.host.online_cpus.len() as u32).filter(|cpus| *cpus > 0),
+        started,
+        started_mono_ns: Some(config.started.mono_ns.0),
+        ended_mono_ns: config.ended.as_ref().map(|ended| ended.at.mono_ns.0),
+        end_reason: config.ended.as_ref().map(|ended| ended.reason.to_string()),
+        probes_off: config
+            .probes
+            .iter()
+            .filter(|probe| !probe.on)
+            .map(|probe| ProbeOff { name: probe.name.clone(), reason: probe.reason.clone() })
+            .collect(),
+        own_cpu_ns: totals.map(|totals| totals.own_cpu_ns),
+        own_max_rss_bytes: totals.map(|totals| totals.own_max_rss_bytes),
+    }
+}
