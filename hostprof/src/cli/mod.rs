@@ -1,9 +1,11 @@
 //! The command line: one file per subcommand, no work done there.
 
+mod check;
 mod docs;
 mod doctor;
 mod list;
 mod record;
+mod report;
 
 use std::process::ExitCode;
 
@@ -23,6 +25,10 @@ pub struct Cli {
 enum Command {
     /// Record where the threads of a process wait, into a run folder
     Record(record::Args),
+    /// Compare a recording with the kernel's own counters, thread by thread
+    Check(check::CheckArgs),
+    /// Tell what a recording shows: where the time went, by role, thread and wait
+    Report(report::ReportArgs),
     /// List recordings: when, what, how long, how large
     List(list::ListArgs),
     /// Tell what this machine can measure, what not and why, and the remedy
@@ -40,6 +46,8 @@ enum Command {
 pub fn run(cli: Cli) -> Result<ExitCode> {
     match cli.command {
         Command::Record(args) => record::run(args),
+        Command::Check(args) => check::run(&args),
+        Command::Report(args) => report::run(&args),
         Command::List(args) => list::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::GenerateDocs(args) => docs::run(&args),

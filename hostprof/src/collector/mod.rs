@@ -131,7 +131,14 @@ pub fn record(options: &Options) -> Result<Outcome> {
         let gauges = Arc::new(Gauges::default());
         let page_faults = options.probes.has(PAGE_FAULT);
         let ring_count = rings.episodes.len();
-        let pipeline = Pipeline::new(&sink, ring_count, page_faults, proc.clone(), Arc::clone(&gauges))?;
+        let pipeline = Pipeline::new(
+            &sink,
+            ring_count,
+            page_faults,
+            attached.found.engine,
+            proc.clone(),
+            Arc::clone(&gauges),
+        )?;
         anyhow::Ok((sink, gauges, pipeline))
     })();
     let (sink, gauges, pipeline) = match recording {

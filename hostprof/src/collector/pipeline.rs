@@ -145,6 +145,7 @@ impl Pipeline {
         sink: &ParquetSink,
         rings: usize,
         page_faults: bool,
+        engine: Option<&str>,
         proc: Proc,
         gauges: Arc<Gauges>,
     ) -> Result<Self, SinkError> {
@@ -155,7 +156,7 @@ impl Pipeline {
             page_faults,
             histogram: sink.writer()?,
             loss: sink.writer()?,
-            roles: role::Roles::new(proc.clone()),
+            roles: role::Roles::new(engine, proc.clone()),
             error: None,
         };
         Ok(Self {

@@ -1,20 +1,76 @@
-//! The role of a thread, told when its row is written.
+//! The role of a thread, told when its row is written: by then its behaviour is known.
 
-use crate::{probe::Life, table::ThreadRow, target::Proc};
+use std::collections::HashMap;
+
+use crate::{
+    ledger::{
+        StateTimes,
+        roles::{Rules, ThreadFacts},
+    },
+    probe::{Life, escape_comm},
+    table::ThreadRow,
+    target::Proc,
+    units::Tgid,
+};
 
 /// What tells roles.
 pub struct Roles {
-    _proc: Proc,
+    rules: Option<Rules>,
+    engine: Option<String>,
+    proc: Proc,
+    /// The name of each process's main thread, as last seen.
+    processes: HashMap<u32, String>,
 }
 
 impl Roles {
-    /// Roles by the built-in rules.
-    pub fn new(proc: Proc) -> Self {
-        Self { _proc: proc }
+    /// Roles by the built-in rules, for a target that was taken for this engine.
+    pub fn new(engine: Option<&str>, proc: Proc) -> Self {
+        // The built-in rules are tested; without them threads would merely have no role.
+        let rules = Rules::built_in().ok();
+        Self { rules, engine: engine.map(str::to_lowercase), proc, processes: HashMap::new() }
     }
 
     /// The thread's row with its role.
     pub fn assign(&mut self, life: &Life) -> ThreadRow {
-        life.row.clone()
+        let mut row = life.row.clone();
+        let process_comm = self.process_comm(&row);
+        let off_ns: u64 = life.off_ns.iter().sum();
+        let times = StateTimes {
+            on_cpu_ns: (row.end_mono_ns - row.begin_mono_ns).saturating_sub(off_ns),
+            unattributed_ns: 0,
+            off_ns: life.off_ns,
+        };
+        let role = self.rules.as_ref().and_then(|rules| {
+            rules.assign(&ThreadFacts {
+                comm: &row.comm,
+                process_comm: &process_comm,
+                exe: row.exe.as_deref(),
+                is_main: row.tid == row.tgid,
+                engine: self.engine.as_deref(),
+                times: &times,
+                syscalls: &life.syscalls,
+            })
+        });
+        if let Some(role) = role {
+            row.role = Some(role.name);
+            row.role_rule = Some(role.rule);
+            row.role_confidence = Some(role.confidence);
+        }
+        row
+    }
+
+    fn process_comm(&mut self, row: &ThreadRow) -> String {
+        if row.tid == row.tgid {
+            self.processes.insert(row.tgid, row.comm.clone());
+            return row.comm.clone();
+        }
+        let proc = &self.proc;
+        self.processes
+            .entry(row.tgid)
+            .or_insert_with(|| {
+                let process = proc.process(Tgid(row.tgid));
+                process.map_or_else(|| row.comm.clone(), |process| escape_comm(&process.comm))
+            })
+            .clone()
     }
 }

@@ -18,7 +18,7 @@ pub struct Life {
     /// Its last wait: what a restarted system call goes on with.
     pub last_wait: Option<State>,
     /// Time off the CPU by state, in [`State::ALL`]'s order: what its role is told by.
-    pub state_ns: Vec<u64>,
+    pub off_ns: [u64; State::ALL.len()],
     /// Episodes by system call.
     pub syscalls: Vec<(i32, u64)>,
     seq: Option<u32>,
@@ -51,7 +51,7 @@ impl Life {
             row,
             seed: None,
             last_wait: None,
-            state_ns: vec![0; State::ALL.len()],
+            off_ns: [0; State::ALL.len()],
             syscalls: Vec::new(),
             seq: None,
             min_flt: None,
@@ -162,7 +162,9 @@ impl Life {
 
     /// Adds an episode to what the thread's role is told by.
     pub fn count(&mut self, row: &OffCpuRow) {
-        self.state_ns[row.state.index()] += row.blocked_ns;
+        self.off_ns[row.state.index()] += row.blocked_ns;
+        let waited = if row.state.is_runnable() { row.state } else { State::Runqueue };
+        self.off_ns[waited.index()] += row.runqueue_ns;
         if let Some(nr) = row.syscall_nr {
             match self.syscalls.iter_mut().find(|(known, _)| *known == nr) {
                 Some((_, count)) => *count += 1,
