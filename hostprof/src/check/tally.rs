@@ -29,8 +29,8 @@ pub(super) struct Tally {
     numbered: bool,
     /// The first row whose state stands for a system call of which no number was kept.
     unnumbered: Option<(State, u64)>,
-    first_has_row: bool,
-    last_has_row: bool,
+    /// Whether a row begins at the first and at the last reading of the counters.
+    has_row: [bool; 2],
     switches: u64,
     voluntary: u64,
     off_ns: u64,
@@ -59,8 +59,8 @@ impl Tally {
         let start_ns = row.ts_mono_ns;
         // The wait of a new thread for its first CPU follows no switch.
         let switched = !row.open_start && row.state != State::Runqueue;
-        self.first_has_row |= row.state == State::Runqueue || (!row.open_start && start_ns == first_ns);
-        self.last_has_row |= switched && start_ns == last_ns;
+        self.has_row[0] |= row.state == State::Runqueue || (!row.open_start && start_ns == first_ns);
+        self.has_row[1] |= switched && start_ns == last_ns;
         if switched && first_ns < start_ns && start_ns <= last_ns {
             self.switches += 1;
             self.voluntary += u64::from(row.voluntary);
@@ -153,7 +153,7 @@ impl Tally {
 
     fn compare_edges(&mut self, first_ns: u64, last_ns: u64) {
         for (has_row, at_ns, which) in
-            [(self.first_has_row, first_ns, "first"), (self.last_has_row, last_ns, "last")]
+            [(self.has_row[0], first_ns, "first"), (self.has_row[1], last_ns, "last")]
         {
             if !has_row {
                 self.breaches.add(Rule::CountedRows, Some(at_ns), || {
