@@ -87,7 +87,7 @@ impl KernelLayout {
     pub const ZERO: Self = unsafe { core::mem::zeroed() };
 }
 
-const _: () = assert!(size_of::<KernelLayout>() % 8 == 0);
+const _: () = assert!(size_of::<KernelLayout>().is_multiple_of(8));
 
 #[cfg(feature = "user")]
 // SAFETY: `repr(C)`, integers only, no padding: 30 words, three aligned double words and their pairs.

@@ -166,7 +166,6 @@ impl<'a, F: Fn(i32) -> State> Check<'a, F> {
             loss: Loss::of(loss, threads),
             tallies: threads.iter().map(|_| Tally::default()).collect(),
             cpus: Vec::new(),
-            last_end_ns: 0,
             episodes: 0,
             page_faults,
             strangers: BTreeMap::new(),
@@ -182,15 +181,7 @@ impl<'a, F: Fn(i32) -> State> Check<'a, F> {
         };
         let (thread, tally) = (&self.threads[place], &mut self.tallies[place]);
         let end_ns = end_of(row);
-        let at = Some(row.ts_mono_ns);
         row::check(row, &self.state_of, &mut tally.breaches);
-        if end_ns < self.last_end_ns {
-            let last_end_ns = self.last_end_ns;
-            tally.breaches.add(Rule::FileOrder, at, || {
-                (format!("a row that ends at {last_end_ns} or later"), format!("one that ends at {end_ns}"))
-            });
-        }
-        self.last_end_ns = self.last_end_ns.max(end_ns);
         check_place(thread, tally, row, end_ns);
         tally.count(thread, row, end_ns);
         if thread.lost_switches == 0 {

@@ -8,8 +8,6 @@ use serde::Serialize;
 pub enum Rule {
     /// A row lies within its thread's life.
     Life,
-    /// Rows are written in the order of their ends.
-    FileOrder,
     /// A thread's rows do not overlap.
     Overlap,
     /// A row that was open at the start is its thread's first; one open at the end, or an exit, its last.
@@ -32,6 +30,8 @@ pub enum Rule {
     Switches,
     /// As many voluntary switches as the kernel counted.
     Voluntary,
+    /// On-CPU and run-queue time together as the kernel summed them, within tolerance.
+    Runnable,
     /// On-CPU time as the kernel summed it, within tolerance.
     OnCpu,
     /// Run-queue time as the kernel summed it, within tolerance.
@@ -49,7 +49,6 @@ impl Rule {
     pub fn title(self) -> &'static str {
         match self {
             Self::Life => "row within the thread's life",
-            Self::FileOrder => "rows in the order of their ends",
             Self::Overlap => "rows apart",
             Self::Open => "open rows at the edges",
             Self::Wake => "wakeups",
@@ -61,6 +60,7 @@ impl Rule {
             Self::CountedRows => "rows at the counters",
             Self::Switches => "switches",
             Self::Voluntary => "voluntary switches",
+            Self::Runnable => "on-CPU and run-queue time",
             Self::OnCpu => "on-CPU time",
             Self::Runqueue => "run-queue time",
             Self::MinorFaults => "minor faults",

@@ -1,5 +1,7 @@
 //! What `check` keeps of a thread while rows go by, and how it compares it with the kernel's counters.
 
+use std::ops::RangeInclusive;
+
 use super::{
     row,
     rules::{Breaches, Rule},
@@ -36,6 +38,8 @@ pub(super) struct Tally {
     off_ns: u64,
     runqueue_ns: u64,
     throttled_ns: u64,
+    /// Of `runqueue_ns`, what followed a wakeup.
+    woken_runqueue_ns: u64,
     episodes: u64,
 }
 
@@ -73,6 +77,7 @@ impl Tally {
                 self.throttled_ns += row.runqueue_ns;
             } else {
                 self.runqueue_ns += row.runqueue_ns;
+                self.woken_runqueue_ns += if row.state.is_runnable() { 0 } else { row.runqueue_ns };
             }
         }
     }
@@ -125,29 +130,40 @@ impl Tally {
     }
 
     fn compare_times(&mut self, thread: &ThreadRow, between_ns: u64) -> bool {
-        let Some(kernel_ns) = delta(thread.sum_exec_ns_first, thread.sum_exec_ns_last) else { return false };
+        let on_cpu = delta(thread.sum_exec_ns_first, thread.sum_exec_ns_last);
+        let runqueue = delta(thread.run_delay_ns_first, thread.run_delay_ns_last);
+        let (Some(on_cpu_ns), Some(runqueue_ns)) = (on_cpu, runqueue) else { return false };
         let found_ns = between_ns.saturating_sub(self.off_ns);
-        let allowed_ns = tolerance::on_cpu_ns(kernel_ns, self.switches);
-        if kernel_ns.abs_diff(found_ns) > allowed_ns {
-            self.breaches.add(Rule::OnCpu, None, || {
-                (format!("{kernel_ns} ± {allowed_ns} ns (sum_exec_runtime)"), format!("{found_ns} ns"))
-            });
-        }
-        let Some(kernel_ns) = delta(thread.run_delay_ns_first, thread.run_delay_ns_last) else {
-            return false;
-        };
-        let allowed_ns = tolerance::runqueue_ns(kernel_ns, self.episodes);
+        let on_cpu_slack = tolerance::on_cpu_ns(on_cpu_ns, self.switches);
+        let runqueue_slack = tolerance::runqueue_ns(runqueue_ns, self.episodes);
         // Whether run_delay holds the time a quota held the thread differs between kernels.
-        let (least_ns, most_ns) = (self.runqueue_ns, self.runqueue_ns + self.throttled_ns);
-        if kernel_ns + allowed_ns < least_ns || kernel_ns > most_ns + allowed_ns {
-            self.breaches.add(Rule::Runqueue, None, || {
-                let throttled = match self.throttled_ns {
-                    0 => String::new(),
-                    ns => format!(" and {ns} ns throttled"),
-                };
-                (format!("{kernel_ns} ± {allowed_ns} ns (run_delay)"), format!("{least_ns} ns{throttled}"))
-            });
-        }
+        let throttled = 0..=self.throttled_ns;
+        let mut within = |rule, kernel_ns: u64, (below, above): (u64, u64), found: RangeInclusive<u64>, what: &str| {
+            let (least_ns, most_ns) = (kernel_ns.saturating_sub(below), kernel_ns + above);
+            if *found.end() < least_ns || *found.start() > most_ns {
+                self.breaches.add(rule, None, || {
+                    let throttled = match found.end() - found.start() {
+                        0 => String::new(),
+                        ns => format!(" and {ns} ns throttled"),
+                    };
+                    let expected = format!("{kernel_ns} ns (-{below}, +{above}; {what})");
+                    (expected, format!("{} ns{throttled}", found.start()))
+                });
+            }
+        };
+        let plus = |ns: u64| ns + throttled.start()..=ns + throttled.end();
+        let slack = on_cpu_slack + runqueue_slack;
+        within(
+            Rule::Runnable,
+            on_cpu_ns + runqueue_ns,
+            (slack, slack),
+            plus(found_ns + self.runqueue_ns),
+            "sum_exec_runtime + run_delay",
+        );
+        let moved = self.woken_runqueue_ns;
+        within(Rule::OnCpu, on_cpu_ns, (on_cpu_slack + moved, on_cpu_slack), found_ns..=found_ns, "sum_exec_runtime");
+        let allowed = (runqueue_slack, runqueue_slack + moved);
+        within(Rule::Runqueue, runqueue_ns, allowed, plus(self.runqueue_ns), "run_delay");
         true
     }
 

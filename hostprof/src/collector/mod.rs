@@ -257,6 +257,13 @@ fn end(reason: EndReason, folded: &Result<Folded, SinkError>) -> (EndReason, Opt
 
 fn folded_notes(folded: &Folded) -> Vec<String> {
     let mut notes = Vec::new();
+    let counts = &folded.counts;
+    if counts.lost_switches > 0 {
+        notes.push(format!("{} context switches have no record (hostprof check names the threads)", counts.lost_switches));
+    }
+    if counts.orphans > 0 {
+        notes.push(format!("{} records are of threads whose beginning was lost", counts.orphans));
+    }
     if folded.late > 0 {
         notes.push(format!("{} records came later than the order allows for", folded.late));
     }

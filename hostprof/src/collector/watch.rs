@@ -122,6 +122,7 @@ impl<'a> Watch<'a> {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let started = Instant::now();
         let mut tick = 0_u64;
+        let mut seen_live = false;
         let end = |reason| End { reason, status: None, abandon_command: false };
         loop {
             tokio::select! {
@@ -145,7 +146,8 @@ impl<'a> Watch<'a> {
                     if pipeline_ended() {
                         return Ok(end(EndReason::Error("the writer ended early".to_owned())));
                     }
-                    if command.is_none() && self.gauges.threads() > 0 && self.gauges.live() == 0 {
+                    seen_live |= self.gauges.live() > 0;
+                    if command.is_none() && seen_live && self.gauges.live() == 0 {
                         return Ok(end(EndReason::TargetExit));
                     }
                 }
