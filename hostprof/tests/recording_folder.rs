@@ -1,5 +1,7 @@
 //! Making run folders: numbers, modes, links, and nothing left behind.
 
+#![allow(clippy::unwrap_used, reason = "a test panics where it fails")]
+
 use std::{
     fs,
     os::unix::fs::{PermissionsExt, symlink},

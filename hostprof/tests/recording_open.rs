@@ -1,5 +1,7 @@
 //! Opening recordings, good and bad.
 
+#![allow(clippy::unwrap_used, reason = "a test panics where it fails")]
+
 mod sink_support;
 
 use std::fs;

@@ -1,5 +1,7 @@
 //! A disk that is full: a limit on the size of files fails writes in the same way.
 
+#![allow(clippy::unwrap_used, reason = "a test panics where it fails")]
+
 mod sink_support;
 
 use hostprof::{

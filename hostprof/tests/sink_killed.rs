@@ -1,5 +1,7 @@
 //! `kill -9` leaves whole parts and nothing that reads as one but is not.
 
+#![allow(clippy::unwrap_used, reason = "a test panics where it fails")]
+
 mod sink_support;
 
 use std::{

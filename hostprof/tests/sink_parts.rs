@@ -1,5 +1,7 @@
 //! How a table is cut into parts, and what they say of themselves.
 
+#![allow(clippy::unwrap_used, reason = "a test panics where it fails")]
+
 mod sink_support;
 
 use std::{
@@ -140,7 +142,7 @@ fn the_streams_stay_within_their_bytes_a_row() {
         run.sink.bytes() as f64 / count
     };
     let ping_pong = bytes_per_row(streams::ping_pong(300_000).collect());
-    assert!(ping_pong < 4.3, "{ping_pong}");
+    assert!(ping_pong < 4.25, "{ping_pong}");
     let messaging = bytes_per_row(streams::messaging(300_000).collect());
-    assert!(messaging < 11.0, "{messaging}");
+    assert!(messaging < 10.25, "{messaging}");
 }

@@ -177,7 +177,7 @@ pub struct ClockAnchor {
     pub mono_ns: u64,
     /// CLOCK_REALTIME.
     pub wall_ns: u64,
-    /// CLOCK_BOOTTIME.
+    /// `CLOCK_BOOTTIME`.
     pub boot_ns: u64,
 }
 

@@ -105,8 +105,10 @@ impl SinkError {
             },
             Self::Stopped(_) => return false,
         };
-        use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
-        matches!(cause.kind(), StorageFull | QuotaExceeded | FileTooLarge)
+        matches!(
+            cause.kind(),
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
+        )
     }
 }
 

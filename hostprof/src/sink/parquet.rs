@@ -240,7 +240,9 @@ impl<T: Table> Encoder<T> {
         if !rows.is_empty() {
             let mut span = Span::default();
             for stripe in rows.chunks(STRIPE_ROWS) {
-                stripe.iter().for_each(|row| span.include(row.span_mono_ns()));
+                for row in stripe {
+                    span.include(row.span_mono_ns());
+                }
                 self.columns.extend(stripe);
             }
             let batch =
@@ -259,13 +261,12 @@ impl<T: Table> Encoder<T> {
 
     /// The part under way, begun if there is none.
     fn part(&mut self) -> Result<&mut OpenPart, SinkError> {
-        let part = match self.open.take() {
-            Some(part) => part,
-            None => {
-                let part = OpenPart::create::<T>(&self.folder, self.next_part, &self.properties)?;
-                self.next_part += 1;
-                part
-            }
+        let part = if let Some(part) = self.open.take() {
+            part
+        } else {
+            let part = OpenPart::create::<T>(&self.folder, self.next_part, &self.properties)?;
+            self.next_part += 1;
+            part
         };
         Ok(self.open.insert(part))
     }

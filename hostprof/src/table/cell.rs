@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use arrow::{
     array::{
-        Array, ArrayBuilder, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, BooleanBuilder,
-        PrimitiveArray, PrimitiveBuilder, RecordBatch, StringArray, StringBuilder,
+        Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, BooleanBuilder, PrimitiveArray,
+        RecordBatch, StringArray, StringBuilder, builder::NullBufferBuilder,
     },
     datatypes::{DataType, Float64Type, Int32Type, UInt16Type, UInt32Type, UInt64Type},
     error::ArrowError,
@@ -30,8 +30,10 @@ pub trait Cell: Sized {
     fn words() -> Vec<&'static str> {
         Vec::new()
     }
-    /// Appends a value.
-    fn push(store: &mut Self::Store, value: &Self);
+    /// Appends values.
+    fn extend<'a>(store: &mut Self::Store, values: impl ExactSizeIterator<Item = &'a Self> + Clone)
+    where
+        Self: 'a;
     /// Hands the column over and starts anew.
     fn finish(store: &mut Self::Store) -> ArrayRef;
     /// Finds the column in a batch.
@@ -73,18 +75,56 @@ fn primitive<T: ArrowPrimitiveType>(
     array.as_primitive_opt::<T>().cloned().ok_or_else(|| other_type(name, array))
 }
 
-/// Hands a column over; the next is as long as a rule, and has room for it.
-pub(super) fn finish_primitive<T: ArrowPrimitiveType>(store: &mut PrimitiveBuilder<T>) -> PrimitiveArray<T> {
-    let rows = store.len();
-    let array = store.finish();
-    *store = PrimitiveBuilder::with_capacity(rows);
-    array
+/// A column of numbers under construction: a slice of rows costs a few instructions a value, where
+/// arrow's own builder, a value at a time, costs ten times that.
+pub struct PrimitiveStore<T: ArrowPrimitiveType> {
+    values: Vec<T::Native>,
+    valid: NullBufferBuilder,
+}
+
+impl<T: ArrowPrimitiveType> Default for PrimitiveStore<T> {
+    fn default() -> Self {
+        Self { values: Vec::new(), valid: NullBufferBuilder::new(0) }
+    }
+}
+
+impl<T: ArrowPrimitiveType> PrimitiveStore<T> {
+    /// Appends values of which none is null, to a column that has no nulls.
+    #[inline]
+    fn extend(&mut self, values: impl Iterator<Item = T::Native>) {
+        self.values.extend(values);
+    }
+
+    /// Appends values.
+    #[inline]
+    pub(super) fn extend_options(
+        &mut self,
+        values: impl ExactSizeIterator<Item = Option<T::Native>> + Clone,
+    ) {
+        let count = values.len();
+        let valid = values.clone().flatten().count();
+        if valid == count {
+            self.valid.append_n_non_nulls(count);
+        } else if valid == 0 {
+            self.valid.append_n_nulls(count);
+        } else {
+            values.clone().for_each(|value| self.valid.append(value.is_some()));
+        }
+        self.values.extend(values.map(Option::unwrap_or_default));
+    }
+
+    /// Hands the column over; the next is as long as a rule, and has room for it.
+    pub(super) fn finish(&mut self) -> PrimitiveArray<T> {
+        let room = Vec::with_capacity(self.values.len());
+        let values = std::mem::replace(&mut self.values, room);
+        PrimitiveArray::new(values.into(), self.valid.finish())
+    }
 }
 
 macro_rules! primitive_cell {
     ($type:ty, $arrow:ty) => {
         impl Cell for $type {
-            type Store = PrimitiveBuilder<$arrow>;
+            type Store = PrimitiveStore<$arrow>;
             type View = PrimitiveArray<$arrow>;
             const NULLABLE: bool = false;
 
@@ -92,11 +132,11 @@ macro_rules! primitive_cell {
                 <$arrow as ArrowPrimitiveType>::DATA_TYPE
             }
             #[inline]
-            fn push(store: &mut Self::Store, value: &Self) {
-                store.append_value(*value);
+            fn extend<'a>(store: &mut Self::Store, values: impl ExactSizeIterator<Item = &'a Self> + Clone) {
+                store.extend(values.copied());
             }
             fn finish(store: &mut Self::Store) -> ArrayRef {
-                Arc::new(finish_primitive(store))
+                Arc::new(store.finish())
             }
             fn view(batch: &RecordBatch, name: &str) -> Result<Self::View, ArrowError> {
                 primitive(batch, name, false)
@@ -108,7 +148,7 @@ macro_rules! primitive_cell {
         }
 
         impl Cell for Option<$type> {
-            type Store = PrimitiveBuilder<$arrow>;
+            type Store = PrimitiveStore<$arrow>;
             type View = PrimitiveArray<$arrow>;
             const NULLABLE: bool = true;
 
@@ -116,11 +156,11 @@ macro_rules! primitive_cell {
                 <$arrow as ArrowPrimitiveType>::DATA_TYPE
             }
             #[inline]
-            fn push(store: &mut Self::Store, value: &Self) {
-                store.append_option(*value);
+            fn extend<'a>(store: &mut Self::Store, values: impl ExactSizeIterator<Item = &'a Self> + Clone) {
+                store.extend_options(values.copied());
             }
             fn finish(store: &mut Self::Store) -> ArrayRef {
-                Arc::new(finish_primitive(store))
+                Arc::new(store.finish())
             }
             fn view(batch: &RecordBatch, name: &str) -> Result<Self::View, ArrowError> {
                 primitive(batch, name, true)
@@ -148,8 +188,8 @@ impl Cell for bool {
         DataType::Boolean
     }
     #[inline]
-    fn push(store: &mut Self::Store, value: &Self) {
-        store.append_value(*value);
+    fn extend<'a>(store: &mut Self::Store, values: impl ExactSizeIterator<Item = &'a Self> + Clone) {
+        values.for_each(|value| store.append_value(*value));
     }
     fn finish(store: &mut Self::Store) -> ArrayRef {
         Arc::new(store.finish())
@@ -178,8 +218,8 @@ impl Cell for String {
         DataType::Utf8
     }
     #[inline]
-    fn push(store: &mut Self::Store, value: &Self) {
-        store.append_value(value);
+    fn extend<'a>(store: &mut Self::Store, values: impl ExactSizeIterator<Item = &'a Self> + Clone) {
+        values.for_each(|value| store.append_value(value));
     }
     fn finish(store: &mut Self::Store) -> ArrayRef {
         Arc::new(store.finish())
@@ -202,8 +242,8 @@ impl Cell for Option<String> {
         DataType::Utf8
     }
     #[inline]
-    fn push(store: &mut Self::Store, value: &Self) {
-        store.append_option(value.as_deref());
+    fn extend<'a>(store: &mut Self::Store, values: impl ExactSizeIterator<Item = &'a Self> + Clone) {
+        values.for_each(|value| store.append_option(value.as_deref()));
     }
     fn finish(store: &mut Self::Store) -> ArrayRef {
         Arc::new(store.finish())

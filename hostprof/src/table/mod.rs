@@ -206,9 +206,10 @@ macro_rules! table {
             fn extend(&mut self, rows: &[$row]) {
                 self.rows += rows.len();
                 $(
-                    for row in rows {
-                        <$type as $crate::table::Cell>::push(&mut self.$field, &row.$field);
-                    }
+                    <$type as $crate::table::Cell>::extend(
+                        &mut self.$field,
+                        rows.iter().map(|row| &row.$field),
+                    );
                 )+
             }
 

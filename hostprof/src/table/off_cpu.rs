@@ -105,9 +105,9 @@ table! {
     /// The call's second argument: the futex operation, the ioctl request. Null as for `arg0`.
     arg1: Option<u64> ["" Dictionary],
     /// From the switch-out to the wakeup; 0 for a thread that stayed runnable.
-    blocked_ns: u64 ["ns" Delta],
+    blocked_ns: u64 ["ns" Plain],
     /// From the wakeup to the switch-in, or from the switch-out for a thread that stayed runnable.
-    runqueue_ns: u64 ["ns" Delta],
+    runqueue_ns: u64 ["ns" Plain],
     /// Whether the kernel counted the switch as voluntary. Source: which of nvcsw and nivcsw moved.
     voluntary: bool ["" Dictionary],
     /// Whether the thread had major page faults since its last switch-out: with `page_fault`, the wait was

@@ -3,13 +3,13 @@
 use std::{marker::PhantomData, sync::Arc};
 
 use arrow::{
-    array::{Array, ArrayRef, AsArray, DictionaryArray, PrimitiveBuilder, RecordBatch, StringArray},
+    array::{Array, ArrayRef, AsArray, DictionaryArray, RecordBatch, StringArray},
     compute::cast,
     datatypes::{DataType, UInt8Type},
     error::ArrowError,
 };
 
-use super::cell::{column, finish_primitive, other_type};
+use super::cell::{PrimitiveStore, column, other_type};
 
 /// An enum whose values are words.
 pub trait Word: Copy + Sized + 'static {
@@ -63,23 +63,23 @@ macro_rules! words {
 pub(super) use words;
 
 /// A column of words under construction: keys into [`Word::ALL`].
-pub struct WordStore<W>(PrimitiveBuilder<UInt8Type>, PhantomData<W>);
+pub struct WordStore<W>(PrimitiveStore<UInt8Type>, PhantomData<W>);
 
 impl<W> Default for WordStore<W> {
     fn default() -> Self {
-        Self(PrimitiveBuilder::new(), PhantomData)
+        Self(PrimitiveStore::default(), PhantomData)
     }
 }
 
 impl<W: Word> WordStore<W> {
     #[inline]
-    pub(super) fn push(&mut self, value: Option<W>) {
-        self.0.append_option(value.map(|value| value.index() as u8));
+    pub(super) fn extend(&mut self, values: impl ExactSizeIterator<Item = Option<W>> + Clone) {
+        self.0.extend_options(values.map(|value| value.map(|value| value.index() as u8)));
     }
 
     pub(super) fn finish(&mut self) -> ArrayRef {
         let words = StringArray::from_iter_values(W::ALL.iter().map(|value| value.word()));
-        let keys = finish_primitive(&mut self.0);
+        let keys = self.0.finish();
         match DictionaryArray::<UInt8Type>::try_new(keys, Arc::new(words)) {
             Ok(array) => Arc::new(array),
             // Keys come from `index`, below the number of words.
@@ -145,8 +145,8 @@ macro_rules! word_cell {
                     .collect()
             }
             #[inline]
-            fn push(store: &mut Self::Store, value: &Self) {
-                store.push(Some(*value));
+            fn extend<'a>(store: &mut Self::Store, values: impl ExactSizeIterator<Item = &'a Self> + Clone) {
+                store.extend(values.copied().map(Some));
             }
             fn finish(store: &mut Self::Store) -> arrow::array::ArrayRef {
                 store.finish()
@@ -181,8 +181,8 @@ macro_rules! word_cell {
                     .collect()
             }
             #[inline]
-            fn push(store: &mut Self::Store, value: &Self) {
-                store.push(*value);
+            fn extend<'a>(store: &mut Self::Store, values: impl ExactSizeIterator<Item = &'a Self> + Clone) {
+                store.extend(values.copied());
             }
             fn finish(store: &mut Self::Store) -> arrow::array::ArrayRef {
                 store.finish()
