@@ -39,6 +39,7 @@ pub struct KernelLayout {
     pub cfs_rq_throttle_count: u32,
     pub cfs_rq_rq: u32,
     pub rq_clock: u32,
+    pub rq_clock_task: u32,
     pub pid_level: u32,
     /// `pid.numbers[0].nr`.
     pub pid_numbers_nr: u32,
@@ -79,6 +80,7 @@ pub struct KernelLayout {
     pub host_runqueue: u32,
     /// Slots there are.
     pub slots: u32,
+    pub _pad: u32,
 }
 
 impl KernelLayout {

@@ -15,6 +15,8 @@ pub struct Slot {
     /// The system call's first two arguments, at the switch-out.
     pub arg0: u64,
     pub arg1: u64,
+    /// By how much the run queue's `clock` was ahead of its `clock_task` at the switch-in.
+    pub ahead_ns: u64,
     /// The thread's number in this recording; 0 in a free slot.
     pub utid: u32,
     /// Its tid, in the initial pid namespace.
@@ -44,6 +46,7 @@ impl Slot {
         wake_ns: 0,
         arg0: 0,
         arg1: 0,
+        ahead_ns: 0,
         utid: 0,
         tid: 0,
         task_state: 0,
@@ -68,7 +71,7 @@ pub mod presence {
     pub const OFF_CPU: u16 = 2;
 }
 
-const _: () = assert!(size_of::<Slot>() == 128);
+const _: () = assert!(size_of::<Slot>() == 144);
 
 /// What is given out by counting: indices of the kernel half's two counters.
 pub mod given_out {

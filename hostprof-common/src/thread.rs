@@ -22,12 +22,23 @@ pub struct Counters {
     pub min_flt: u64,
     /// Major page faults (`maj_flt`).
     pub maj_flt: u64,
+    /// Nanoseconds of interrupts and of the hypervisor while the thread was on a CPU, since it was met:
+    /// summed by hostprof over its stays, as the run queue's `clock` ran ahead of its `clock_task`.
+    pub stolen_ns: u64,
 }
 
 impl Counters {
     /// Before the first reading.
-    pub const ZERO: Self =
-        Self { at_ns: 0, nvcsw: 0, nivcsw: 0, sum_exec_ns: 0, run_delay_ns: 0, min_flt: 0, maj_flt: 0 };
+    pub const ZERO: Self = Self {
+        at_ns: 0,
+        nvcsw: 0,
+        nivcsw: 0,
+        sum_exec_ns: 0,
+        run_delay_ns: 0,
+        min_flt: 0,
+        maj_flt: 0,
+        stolen_ns: 0,
+    };
 }
 
 /// How a thread came into the recording: [`Begin::cause`].
@@ -131,10 +142,10 @@ pub struct Rename {
 }
 
 const _: () = {
-    assert!(size_of::<Counters>() == 56);
+    assert!(size_of::<Counters>() == 64);
     assert!(size_of::<Begin>() == 56);
-    assert!(size_of::<First>() == 64);
-    assert!(size_of::<End>() == 80);
+    assert!(size_of::<First>() == 72);
+    assert!(size_of::<End>() == 88);
     assert!(size_of::<Exec>() == 32 + EXEC_PATH_BYTES);
     assert!(size_of::<Rename>() == 32);
 };

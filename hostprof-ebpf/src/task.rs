@@ -94,6 +94,7 @@ impl Task {
                 run_delay_ns: load(self.0, layout!(task_run_delay)),
                 min_flt: load(self.0, layout!(task_min_flt)),
                 maj_flt: load(self.0, layout!(task_maj_flt)),
+                stolen_ns: 0,
             }
         }
     }
@@ -209,6 +210,19 @@ impl Task {
         let mark: u64 = unsafe { load(self.0, mark) };
         let clock: u64 = unsafe { load(self.run_queue(), layout!(rq_clock)) };
         if mark == 0 || clock < mark { 0 } else { clock - mark }
+    }
+
+    /// By how much the clock of the task's run queue is ahead of that which counts tasks' time: the sum of
+    /// interrupt and hypervisor time of the CPU. Only at a switch of the task. 0 where it is not told.
+    #[inline(always)]
+    pub fn clock_ahead(self) -> u64 {
+        if layout!(task_cfs_rq) == ABSENT || layout!(rq_clock_task) == ABSENT {
+            return 0;
+        }
+        let rq = self.run_queue();
+        let (clock, task): (u64, u64) =
+            unsafe { (load(rq, layout!(rq_clock)), load(rq, layout!(rq_clock_task))) };
+        clock - task
     }
 
     #[inline(always)]

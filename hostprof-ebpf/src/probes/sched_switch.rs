@@ -54,6 +54,8 @@ fn try_sched_switch(ctx: &BtfTracePointContext) -> Option<()> {
     }
     if let Some(slot) = next_slot {
         switch_in(cpu, slot, now, waited, 0);
+        // SAFETY: from a successful lookup.
+        unsafe { (*slot).ahead_ns = next.clock_ahead() };
     }
     Some(())
 }
@@ -62,7 +64,11 @@ fn try_sched_switch(ctx: &BtfTracePointContext) -> Option<()> {
 fn switch_out(cpu: Cpu, slot: *mut Slot, prev: Task, preempt: bool, state: u32, now: u64) {
     // SAFETY: from a successful lookup; the run queue's lock keeps other switches of this thread away.
     let slot_ref = unsafe { &mut *slot };
-    let counters = prev.counters(now);
+    let mut counters = prev.counters(now);
+    counters.stolen_ns = slot_ref.last.stolen_ns;
+    if slot_ref.presence == presence::ON_CPU {
+        counters.stolen_ns += prev.clock_ahead() - slot_ref.ahead_ns;
+    }
     if slot_ref.presence == presence::OFF_CPU {
         // It leaves and was not seen to come.
         count!(cpu, switch_ins_untold);

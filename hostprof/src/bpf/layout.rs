@@ -167,6 +167,7 @@ pub fn read(btf: &KernelBtf, kernel: (u32, u32)) -> Result<KernelLayout, LoadErr
         cfs_rq_throttle_count: may("cfs_rq", "throttle_count"),
         cfs_rq_rq: may("cfs_rq", "rq"),
         rq_clock: may("rq", "clock"),
+        rq_clock_task: may("rq", "clock_task"),
         pid_level: need("pid", "level")?,
         pid_numbers_nr: need("pid", "numbers")? + need("upid", "nr")?,
         upid_bytes: btf.size("upid").ok_or(LoadError::KernelField { structure: "upid", path: "" })?,

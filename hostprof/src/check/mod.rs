@@ -140,7 +140,6 @@ pub struct Check<'a, F> {
     loss: Loss,
     tallies: Vec<Tally>,
     cpus: Vec<CpuOccupant>,
-    last_end_ns: u64,
     episodes: u64,
     page_faults: bool,
     strangers: BTreeMap<u32, u64>,

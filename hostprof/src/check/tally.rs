@@ -133,24 +133,27 @@ impl Tally {
         let on_cpu = delta(thread.sum_exec_ns_first, thread.sum_exec_ns_last);
         let runqueue = delta(thread.run_delay_ns_first, thread.run_delay_ns_last);
         let (Some(on_cpu_ns), Some(runqueue_ns)) = (on_cpu, runqueue) else { return false };
+        // The kernel's figure leaves out interrupts and the hypervisor; the recording does not.
+        let on_cpu_ns = on_cpu_ns + thread.stolen_ns.unwrap_or(0);
         let found_ns = between_ns.saturating_sub(self.off_ns);
         let on_cpu_slack = tolerance::on_cpu_ns(on_cpu_ns, self.switches);
         let runqueue_slack = tolerance::runqueue_ns(runqueue_ns, self.episodes);
         // Whether run_delay holds the time a quota held the thread differs between kernels.
         let throttled = 0..=self.throttled_ns;
-        let mut within = |rule, kernel_ns: u64, (below, above): (u64, u64), found: RangeInclusive<u64>, what: &str| {
-            let (least_ns, most_ns) = (kernel_ns.saturating_sub(below), kernel_ns + above);
-            if *found.end() < least_ns || *found.start() > most_ns {
-                self.breaches.add(rule, None, || {
-                    let throttled = match found.end() - found.start() {
-                        0 => String::new(),
-                        ns => format!(" and {ns} ns throttled"),
-                    };
-                    let expected = format!("{kernel_ns} ns (-{below}, +{above}; {what})");
-                    (expected, format!("{} ns{throttled}", found.start()))
-                });
-            }
-        };
+        let mut within =
+            |rule, kernel_ns: u64, (below, above): (u64, u64), found: RangeInclusive<u64>, what: &str| {
+                let (least_ns, most_ns) = (kernel_ns.saturating_sub(below), kernel_ns + above);
+                if *found.end() < least_ns || *found.start() > most_ns {
+                    self.breaches.add(rule, None, || {
+                        let throttled = match found.end() - found.start() {
+                            0 => String::new(),
+                            ns => format!(" and {ns} ns throttled"),
+                        };
+                        let expected = format!("{kernel_ns} ns (-{below}, +{above}; {what})");
+                        (expected, format!("{} ns{throttled}", found.start()))
+                    });
+                }
+            };
         let plus = |ns: u64| ns + throttled.start()..=ns + throttled.end();
         let slack = on_cpu_slack + runqueue_slack;
         within(
@@ -158,11 +161,17 @@ impl Tally {
             on_cpu_ns + runqueue_ns,
             (slack, slack),
             plus(found_ns + self.runqueue_ns),
-            "sum_exec_runtime + run_delay",
+            "sum_exec_runtime + stolen + run_delay",
         );
         let moved = self.woken_runqueue_ns;
-        within(Rule::OnCpu, on_cpu_ns, (on_cpu_slack + moved, on_cpu_slack), found_ns..=found_ns, "sum_exec_runtime");
-        let allowed = (runqueue_slack, runqueue_slack + moved);
+        within(
+            Rule::OnCpu,
+            on_cpu_ns,
+            (slack + moved, slack),
+            found_ns..=found_ns,
+            "sum_exec_runtime + stolen",
+        );
+        let allowed = (slack, slack + moved);
         within(Rule::Runqueue, runqueue_ns, allowed, plus(self.runqueue_ns), "run_delay");
         true
     }

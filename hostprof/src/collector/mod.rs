@@ -259,7 +259,10 @@ fn folded_notes(folded: &Folded) -> Vec<String> {
     let mut notes = Vec::new();
     let counts = &folded.counts;
     if counts.lost_switches > 0 {
-        notes.push(format!("{} context switches have no record (hostprof check names the threads)", counts.lost_switches));
+        notes.push(format!(
+            "{} context switches have no record (hostprof check names the threads)",
+            counts.lost_switches
+        ));
     }
     if counts.orphans > 0 {
         notes.push(format!("{} records are of threads whose beginning was lost", counts.orphans));

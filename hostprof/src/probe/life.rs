@@ -22,6 +22,7 @@ pub struct Life {
     /// Episodes by system call.
     pub syscalls: Vec<(i32, u64)>,
     seq: Option<u32>,
+    stolen_first_ns: u64,
     min_flt: Option<u32>,
     maj_flt: Option<u32>,
     faults: PageFaultRow,
@@ -54,6 +55,7 @@ impl Life {
             off_ns: [0; State::ALL.len()],
             syscalls: Vec::new(),
             seq: None,
+            stolen_first_ns: 0,
             min_flt: None,
             maj_flt: None,
         };
@@ -88,6 +90,7 @@ impl Life {
         row.run_delay_ns_first = Some(counters.run_delay_ns);
         row.min_flt_first = Some(counters.min_flt);
         row.maj_flt_first = Some(counters.maj_flt);
+        self.stolen_first_ns = counters.stolen_ns;
         self.seq = Some((counters.nvcsw.wrapping_add(counters.nivcsw) as u32).wrapping_sub(1));
         self.min_flt = Some(counters.min_flt as u32);
         self.maj_flt = Some(counters.maj_flt as u32);
@@ -105,6 +108,7 @@ impl Life {
         row.run_delay_ns_last = Some(counters.run_delay_ns);
         row.min_flt_last = Some(counters.min_flt);
         row.maj_flt_last = Some(counters.maj_flt);
+        row.stolen_ns = Some(counters.stolen_ns - self.stolen_first_ns);
     }
 
     /// For a thread that never was switched: what `/proc` showed when it was met and shows now.

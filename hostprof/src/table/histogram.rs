@@ -18,6 +18,6 @@ table! {
     bucket_low_ns: u64 ["ns" Dictionary],
     /// First value beyond the bucket.
     bucket_high_ns: u64 ["ns" Dictionary],
-    /// How many.
+    /// How many waits were in the bucket.
     count: u64 ["" Delta],
 }

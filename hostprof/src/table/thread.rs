@@ -69,6 +69,9 @@ table! {
     maj_flt_first: Option<u64> ["" Plain],
     /// As `maj_flt_first`, at the end.
     maj_flt_last: Option<u64> ["" Plain],
+    /// Interrupt and hypervisor time while it was on a CPU, between the two readings: inside its on-CPU time
+    /// here, outside the kernel's `sum_exec`. Source: rq.clock - rq.clock_task at its switches.
+    stolen_ns: Option<u64> ["ns" Plain],
     /// Context switches of the thread whose records were lost, told by gaps in the kernel's count.
     lost_switches: u64 ["" Plain],
 }

@@ -146,6 +146,7 @@ impl Proc {
                 run_delay_ns: run_delay?,
                 min_flt: field(7)?,
                 maj_flt: field(9)?,
+                stolen_ns: 0,
             })
         })();
         let syscall = fs::read_to_string(file("syscall"));
