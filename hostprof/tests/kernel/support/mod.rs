@@ -19,6 +19,7 @@ use nix::{
     unistd::Pid,
 };
 
+#[allow(unused_imports, reason = "as above")]
 pub use self::{
     recorded::{Recorded, record, record_with},
     recorder::Recorder,
