@@ -1,0 +1,30 @@
+//! The four calibration patterns, recorded: each shows its own signature and none of the others'.
+
+#[path = "kernel/support/mod.rs"]
+mod support;
+
+use std::ffi::OsString;
+
+use calibration::{
+    Pattern,
+    signature::{Observed, judge_all},
+};
+use support::{Recorder, calibration_path};
+
+/// Records a pattern; its ledger beside the program's own account.
+fn observed(pattern: Pattern) -> Observed {
+    let command: [OsString; 5] =
+        ["--".into(), calibration_path().into(), pattern.name().into(), "--seconds".into(), "2".into()];
+    let recorded = Recorder::spawn(&command).finish().checked();
+    assert!(recorded.status.success(), "{}", recorded.stderr);
+    let truth = recorded.lines.first().expect("the program's account");
+    Observed::from_json(&recorded.report().to_string(), &truth.to_string()).expect("read both accounts")
+}
+
+#[test]
+fn each_pattern_is_recognised_and_taken_for_no_other() {
+    let recordings = Pattern::ALL.map(|pattern| (pattern, observed(pattern)));
+    let matrix = judge_all(&recordings);
+    println!("{matrix}");
+    assert!(matrix.is_diagonal(), "{matrix}");
+}
