@@ -78,7 +78,8 @@ fn children_that_share_a_pid_each_have_their_own_row() {
         assert!(reason.contains("clone with a chosen pid"), "{reason}");
         return;
     }
-    let children: Vec<_> = recorded.lines.iter().map(|line| &line["child"]).filter(|c| !c.is_null()).collect();
+    let children: Vec<_> =
+        recorded.lines.iter().map(|line| &line["child"]).filter(|c| !c.is_null()).collect();
     let pids: BTreeSet<u64> = children.iter().map(|child| number(child, "pid")).collect();
     let mut lives = recorded.rows::<ThreadRow>();
     lives.retain(|life| pids.contains(&life.tid.into()));

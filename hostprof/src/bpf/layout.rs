@@ -76,6 +76,7 @@ impl KernelBtf {
     }
 
     /// The type behind typedefs, qualifiers and arrays.
+    #[expect(clippy::match_same_arms, reason = "each binds another type")]
     fn strip(&self, mut kind: Type) -> Option<Type> {
         loop {
             kind = match &kind {

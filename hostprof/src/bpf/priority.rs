@@ -45,10 +45,10 @@ impl Achieved {
 pub fn allow() {
     for resource in [Resource::RLIMIT_RTPRIO, Resource::RLIMIT_NICE] {
         let limit = if resource == Resource::RLIMIT_RTPRIO { 1 } else { 40 };
-        if let Ok((soft, hard)) = getrlimit(resource) {
-            if soft < limit {
-                let _ = setrlimit(resource, limit, hard.max(limit));
-            }
+        if let Ok((soft, hard)) = getrlimit(resource)
+            && soft < limit
+        {
+            let _ = setrlimit(resource, limit, hard.max(limit));
         }
     }
 }

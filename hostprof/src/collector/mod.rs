@@ -30,9 +30,10 @@ use crate::{
     clock,
     privilege::{self, Invoker},
     probe::{HOST_RUNQUEUE, PAGE_FAULT, SCHED, Selection, WAKER},
-    recording::{Dropped, EndReason, Ended, Moment, RunFolder, Totals},
+    recording::{Config, Dropped, EndReason, Ended, Moment, RunFolder, Totals},
     sink::{ParquetSink, Settings as SinkSettings, SinkError},
     target::{HeldCommand, Proc, Selector, TreeMode},
+    units::MonoNs,
 };
 
 /// Messages that may wait for the pipeline: at most 64 batches of 256 KiB.
@@ -125,23 +126,8 @@ pub fn record(options: &Options) -> Result<Outcome> {
     let mut config = describe::config(options, &attached.found, &selector, &proc, &invoker, &settings);
     config.started = Moment::new(clock::wall(), started);
     config.capabilities = capabilities;
-    let recording = (|| {
-        config.write(&folder)?;
-        let sink = ParquetSink::new(Arc::clone(&folder), SinkSettings::default());
-        let gauges = Arc::new(Gauges::default());
-        let page_faults = options.probes.has(PAGE_FAULT);
-        let ring_count = rings.episodes.len();
-        let pipeline = Pipeline::new(
-            &sink,
-            ring_count,
-            page_faults,
-            attached.found.engine,
-            proc.clone(),
-            Arc::clone(&gauges),
-        )?;
-        anyhow::Ok((sink, gauges, pipeline))
-    })();
-    let (sink, gauges, pipeline) = match recording {
+    let begun = begin(options, &config, &folder, rings.episodes.len(), attached.found.engine, proc);
+    let (sink, gauges, pipeline) = match begun {
         Ok(parts) => parts,
         Err(error) => {
             let _ = std::fs::remove_dir_all(folder.path());
@@ -183,12 +169,6 @@ pub fn record(options: &Options) -> Result<Outcome> {
     let folded = folding.join().map_err(|_| anyhow!("fold the records: the thread panicked"))?;
     watch.clear_progress();
 
-    let (reason, failure) = end(ended.reason, &folded);
-    let mut notes = attached.found.notes;
-    notes.extend(failure.iter().map(|error| format!("{error}: what was written before is readable")));
-    if let Ok(folded) = &folded {
-        notes.extend(folded_notes(folded));
-    }
     let totals = Totals {
         records: gauges.records(),
         bytes: sink.bytes(),
@@ -197,10 +177,45 @@ pub fn record(options: &Options) -> Result<Outcome> {
         own_max_rss_bytes: progress::own_max_rss(),
         threads: gauges.threads(),
     };
-    config.ended = Some(Ended { at: Moment::new(clock::wall(), stop), reason: reason.clone() });
-    config.totals = Some(totals.clone());
+    config.totals = Some(totals);
     config.clock_anchors = anchors;
-    let status = match (ended.status, &command) {
+    conclude(config, &folder, stop, attached.found.notes, &folded, &ended, command.as_ref())
+}
+
+/// Makes what a recording needs before its first record is read.
+fn begin(
+    options: &Options,
+    config: &Config,
+    folder: &Arc<RunFolder>,
+    rings: usize,
+    engine: Option<&str>,
+    proc: Proc,
+) -> Result<(ParquetSink, Arc<Gauges>, Pipeline)> {
+    config.write(folder)?;
+    let sink = ParquetSink::new(Arc::clone(folder), SinkSettings::default());
+    let gauges = Arc::new(Gauges::default());
+    let page_faults = options.probes.has(PAGE_FAULT);
+    let pipeline = Pipeline::new(&sink, rings, page_faults, engine, proc, Arc::clone(&gauges))?;
+    Ok((sink, gauges, pipeline))
+}
+
+/// Writes how a recording ended, and waits for a command that outlives it.
+fn conclude(
+    mut config: Config,
+    folder: &RunFolder,
+    stop: MonoNs,
+    mut notes: Vec<String>,
+    folded: &Result<Folded, SinkError>,
+    ended: &watch::End,
+    command: Option<&HeldCommand>,
+) -> Result<Outcome> {
+    let (reason, failure) = end(ended.reason.clone(), folded);
+    notes.extend(failure.iter().map(|error| format!("{error}: what was written before is readable")));
+    if let Ok(folded) = folded {
+        notes.extend(folded_notes(folded));
+    }
+    config.ended = Some(Ended { at: Moment::new(clock::wall(), stop), reason: reason.clone() });
+    let status = match (ended.status, command) {
         (Some(status), _) => Some(status),
         // The recording is over and the command is not: its status is still hostprof's.
         (None, Some(command)) if !ended.abandon_command => {
@@ -210,7 +225,7 @@ pub fn record(options: &Options) -> Result<Outcome> {
         _ => None,
     };
     config.exit_status = status.map(shell_status);
-    if let Err(error) = config.write(&folder) {
+    if let Err(error) = config.write(folder) {
         notes.push(error.to_string());
     }
     if let Some(error) = failure
@@ -218,7 +233,8 @@ pub fn record(options: &Options) -> Result<Outcome> {
     {
         return Err(error.into());
     }
-    let length = Duration::from_nanos(stop.0.saturating_sub(started.0));
+    let length = Duration::from_nanos(stop.0.saturating_sub(config.started.mono_ns.0));
+    let totals = config.totals.unwrap_or_default();
     Ok(Outcome { run: folder.path().to_owned(), reason, length, totals, notes, status })
 }
 

@@ -214,19 +214,16 @@ impl Pipeline {
     fn decode(&mut self, stream: usize, mut bytes: &[u8]) {
         let mut records = 0;
         while !bytes.is_empty() {
-            match Event::decode(bytes) {
-                Ok(event) => {
-                    bytes = &bytes[event.wire_bytes()..];
-                    if stream == self.thread_stream && matches!(event, Event::Begin(_)) {
-                        self.gauges.threads.fetch_add(1, Ordering::Relaxed);
-                    }
-                    self.order.push(stream, event);
-                    records += 1;
+            if let Ok(event) = Event::decode(bytes) {
+                bytes = &bytes[event.wire_bytes()..];
+                if stream == self.thread_stream && matches!(event, Event::Begin(_)) {
+                    self.gauges.threads.fetch_add(1, Ordering::Relaxed);
                 }
-                Err(_) => {
-                    self.undecodable += bytes.len() as u64;
-                    break;
-                }
+                self.order.push(stream, event);
+                records += 1;
+            } else {
+                self.undecodable += bytes.len() as u64;
+                break;
             }
         }
         self.gauges.records.fetch_add(records, Ordering::Relaxed);

@@ -45,18 +45,12 @@ impl Progress {
         let rate = (state.records - self.last.1) as f64 / since;
         let own = (cpu.saturating_sub(self.last.2)).as_secs_f64() / since * 100.0;
         let elapsed = self.start.elapsed().as_secs_f64();
-        let (of, projected) = match self.duration {
-            Some(duration) => {
-                let whole = state.bytes as f64 * duration.as_secs_f64() / elapsed.max(1e-3);
-                (
-                    format!("/{}", humane_seconds(duration.as_secs_f64())),
-                    format!(" → {}", humane_bytes(whole)),
-                )
-            }
-            None => {
-                let hour = state.bytes as f64 * 3600.0 / elapsed.max(1e-3);
-                (String::new(), format!(" ({}/h)", humane_bytes(hour)))
-            }
+        let (of, projected) = if let Some(duration) = self.duration {
+            let whole = state.bytes as f64 * duration.as_secs_f64() / elapsed.max(1e-3);
+            (format!("/{}", humane_seconds(duration.as_secs_f64())), format!(" → {}", humane_bytes(whole)))
+        } else {
+            let hour = state.bytes as f64 * 3600.0 / elapsed.max(1e-3);
+            (String::new(), format!(" ({}/h)", humane_bytes(hour)))
         };
         let _ = write!(
             io::stderr(),

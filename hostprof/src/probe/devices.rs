@@ -16,13 +16,13 @@ impl Devices {
     pub fn nvidia() -> Self {
         let mut devices = Self::from_proc_devices(&fs::read_to_string("/proc/devices").unwrap_or_default());
         for entry in fs::read_dir("/dev").into_iter().flatten().flatten() {
-            if entry.file_name().to_string_lossy().starts_with("nvidia") {
-                if let Ok(metadata) = entry.metadata() {
-                    let rdev = metadata.st_rdev();
-                    let major = nix::sys::stat::major(rdev) as u32;
-                    if major != 0 {
-                        devices.add_major(major);
-                    }
+            if entry.file_name().to_string_lossy().starts_with("nvidia")
+                && let Ok(metadata) = entry.metadata()
+            {
+                let rdev = metadata.st_rdev();
+                let major = nix::sys::stat::major(rdev) as u32;
+                if major != 0 {
+                    devices.add_major(major);
                 }
             }
         }
@@ -34,10 +34,10 @@ impl Devices {
         let character = text.split("Block devices").next().unwrap_or_default();
         for line in character.lines() {
             let mut words = line.split_whitespace();
-            if let (Some(Ok(major)), Some(name)) = (words.next().map(str::parse::<u32>), words.next()) {
-                if name.starts_with("nvidia") {
-                    devices.add_major(major);
-                }
+            if let (Some(Ok(major)), Some(name)) = (words.next().map(str::parse::<u32>), words.next())
+                && name.starts_with("nvidia")
+            {
+                devices.add_major(major);
             }
         }
         devices

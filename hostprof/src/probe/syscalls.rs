@@ -167,7 +167,7 @@ mod tests {
         assert_eq!(state_of(230), State::Sleep);
         assert_eq!(state_of(71), State::SyscallOther, "msgrcv has no state of its own");
         assert_eq!(state_of_i386(162), State::Sleep);
-        assert_eq!(number(X32_BIT | 35), 35);
+        assert_eq!(number(X32_BIT + 35), 35);
         assert_eq!(number(-1), -1);
     }
 }

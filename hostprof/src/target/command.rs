@@ -183,10 +183,10 @@ fn give_terminal(child: Pid) -> bool {
 }
 
 /// The child's part: waits for the word, then becomes the command. Returns only when that fails.
-fn child(hold: File, path: &CString, arguments: &[CString], user: Option<(Uid, Gid)>) -> Errno {
+fn child(mut hold: File, path: &CString, arguments: &[CString], user: Option<(Uid, Gid)>) -> Errno {
     let _ = setpgid(Pid::from_raw(0), Pid::from_raw(0));
     let mut word = [0];
-    match (&hold).read(&mut word) {
+    match hold.read(&mut word) {
         Ok(1) => {}
         // hostprof is gone: there is nothing to run for.
         _ => std::process::exit(125),

@@ -1,7 +1,7 @@
 //! From what the user named to the processes that are meant.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeSet, HashMap},
     io,
 };
 
@@ -119,17 +119,17 @@ pub fn find(proc: &Proc, selector: &Selector, mode: TreeMode) -> Result<Found, T
     if mode == TreeMode::Engine && !matches!(selector, Selector::Command(_)) {
         pull_in_engines(proc, &processes, &mut found);
     }
-    let mut all: BTreeMap<Tgid, ()> = found.roots.iter().map(|&root| (root, ())).collect();
+    let mut all: BTreeSet<Tgid> = found.roots.iter().copied().collect();
     if mode != TreeMode::Exact {
         for process in processes.values() {
             if below(&processes, process.tgid, &found.roots) && !process.is_zombie {
-                all.insert(process.tgid, ());
+                all.insert(process.tgid);
             }
         }
     }
     // hostprof's own process may stand below a recorded shell: it is no part of the target.
     all.remove(&Tgid(std::process::id()));
-    found.processes = all.into_keys().collect();
+    found.processes = all.into_iter().collect();
     Ok(found)
 }
 
