@@ -176,13 +176,17 @@ impl Drop for SmallDisk {
 
 #[test]
 fn a_full_disk_ends_the_recording_and_leaves_whole_parts() {
-    let disk = SmallDisk::mount("2M");
+    let disk = SmallDisk::mount("64M");
     let workload = Workload::start(&["storm", "--seconds", "60"]);
     let pid = workload.pid().to_string();
     let out = disk.0.path().join("runs");
     let arguments = ["--pid", &pid, "--min-free", "0%"];
     let recorder =
         Recorder::spawn_command(hostprof(), tempfile::tempdir().unwrap(), &out, &arguments);
+    let run = out.join("run_001");
+    poll("a part", || Recording::open(&run).ok()?.parts::<OffCpuRow>().ok().filter(|parts| !parts.is_empty()));
+    // As much as there is room for: the write ends with an error.
+    let _ = fs::write(disk.0.path().join("filler"), vec![1; 128 << 20]);
     let recorded = recorder.finish();
     workload.stop();
     assert_eq!(recorded.reason(), &EndReason::DiskFull, "{}", recorded.stderr);
@@ -271,9 +275,10 @@ fn a_user_without_capabilities_is_told_the_remedy() {
 
 #[test]
 fn a_folder_that_the_user_may_not_write_to_is_refused() {
+    let roots = tempfile::tempdir().unwrap();
     let dir = users_folder();
     let mut command = as_user(dir.path(), Some("cap_bpf,cap_perfmon+ep"));
-    let output = command.args(["record", "-o", "/proc/runs", "--", "true"]).output().expect("run setpriv");
+    let output = command.args(["record", "-o"]).arg(roots.path().join("runs")).args(["--", "true"]).output().expect("run setpriv");
     assert_eq!(output.status.code(), Some(125), "{}", text(&output.stderr));
     assert!(text(&output.stderr).contains("-o"), "{}", text(&output.stderr));
 }
