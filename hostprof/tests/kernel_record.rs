@@ -131,9 +131,8 @@ fn two_recorders_at_once_have_a_folder_each() {
     let out = dir.path().join("runs");
     let pid = workload.pid().to_string();
     let arguments = ["--pid", &pid, "--duration", "500ms"];
-    let recorders = [(); 2].map(|()| {
-        Recorder::spawn_command(hostprof(), tempfile::tempdir().unwrap(), &out, &arguments)
-    });
+    let recorders =
+        [(); 2].map(|()| Recorder::spawn_command(hostprof(), tempfile::tempdir().unwrap(), &out, &arguments));
     let runs = recorders.map(|recorder| recorder.finish().checked().run);
     assert_ne!(runs[0], runs[1]);
     workload.stop();
@@ -181,10 +180,11 @@ fn a_full_disk_ends_the_recording_and_leaves_whole_parts() {
     let pid = workload.pid().to_string();
     let out = disk.0.path().join("runs");
     let arguments = ["--pid", &pid, "--min-free", "0%"];
-    let recorder =
-        Recorder::spawn_command(hostprof(), tempfile::tempdir().unwrap(), &out, &arguments);
+    let recorder = Recorder::spawn_command(hostprof(), tempfile::tempdir().unwrap(), &out, &arguments);
     let run = out.join("run_001");
-    poll("a part", || Recording::open(&run).ok()?.parts::<OffCpuRow>().ok().filter(|parts| !parts.is_empty()));
+    poll("a part", || {
+        Recording::open(&run).ok()?.parts::<OffCpuRow>().ok().filter(|parts| !parts.is_empty())
+    });
     // As much as there is room for: the write ends with an error.
     let _ = fs::write(disk.0.path().join("filler"), vec![1; 128 << 20]);
     let recorded = recorder.finish();
@@ -278,7 +278,12 @@ fn a_folder_that_the_user_may_not_write_to_is_refused() {
     let roots = tempfile::tempdir().unwrap();
     let dir = users_folder();
     let mut command = as_user(dir.path(), Some("cap_bpf,cap_perfmon+ep"));
-    let output = command.args(["record", "-o"]).arg(roots.path().join("runs")).args(["--", "true"]).output().expect("run setpriv");
+    let output = command
+        .args(["record", "-o"])
+        .arg(roots.path().join("runs"))
+        .args(["--", "true"])
+        .output()
+        .expect("run setpriv");
     assert_eq!(output.status.code(), Some(125), "{}", text(&output.stderr));
     assert!(text(&output.stderr).contains("-o"), "{}", text(&output.stderr));
 }
