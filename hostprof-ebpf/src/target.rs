@@ -14,6 +14,10 @@ use crate::{
     task::Task,
 };
 
+/// In the tid table, where a process's main thread has ended: another thread of it may yet take the tid by
+/// exec, and is then found by its start. No slot has this index.
+pub const LEADER_GONE: u32 = u32::MAX;
+
 /// The slot of a recorded thread, or `None`. Two loads for a task that is not recorded.
 #[inline(always)]
 pub fn slot_of(task: Task) -> Option<*mut Slot> {
@@ -22,19 +26,23 @@ pub fn slot_of(task: Task) -> Option<*mut Slot> {
     if index == 0 {
         return None;
     }
-    let slot = SLOTS.get_ptr_mut(index)?;
     let start_ns = task.start_ns();
+    let slot = SLOTS.get_ptr_mut(index);
     // SAFETY: from a successful lookup, here and below.
-    let known = unsafe { (*slot).start_ns };
+    let known = match slot {
+        Some(slot) => unsafe { (*slot).start_ns },
+        // `LEADER_GONE`: no thread is known by this tid, but one may have come to it.
+        None => u64::MAX,
+    };
     if known == start_ns {
-        return Some(slot);
+        return slot;
     }
     if known == 0 {
         // Adopted by user space, which cannot know the start to the nanosecond.
-        unsafe { (*slot).start_ns = start_ns };
+        unsafe { (*slot?).start_ns = start_ns };
         let key = StartKey { start_ns, tgid: u64::from(task.tgid()) };
         let _ = SLOT_BY_START.insert(key, index, 0);
-        return Some(slot);
+        return slot;
     }
     let key = StartKey { start_ns, tgid: u64::from(task.tgid()) };
     let index = unsafe { *SLOT_BY_START.get(key)? };
@@ -148,7 +156,8 @@ pub fn end(cpu: Cpu, task: Task, slot: *mut Slot, flags: u16, counters: Counters
     let _ = SLOT_BY_START.remove(key);
     if let Some(entry) = TIDS.get_ptr_mut(task.tid()) {
         // Not where the tid already is another thread's.
-        unsafe { compare_exchange(entry, index, 0) };
+        let rest = if task.tid() == task.tgid() { LEADER_GONE } else { 0 };
+        unsafe { compare_exchange(entry, index, rest) };
     }
     unsafe { (*slot).utid = 0 };
     let _ = FREE_SLOTS.push(index, 0);

@@ -9,7 +9,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let runs_command = cli.runs_command();
     cli::run(cli).unwrap_or_else(|error| {
-        eprintln!("hostprof: {error:#}");
+        eprintln!("hostprof: {}", cli::message(&error));
         cli::failure(&error, runs_command)
     })
 }

@@ -1,5 +1,12 @@
 //! The four calibration patterns, recorded: each shows its own signature and none of the others'.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::needless_pass_by_value,
+    clippy::duration_suboptimal_units,
+    reason = "helpers of tests are tests"
+)]
+
 #[path = "kernel/support/mod.rs"]
 mod support;
 

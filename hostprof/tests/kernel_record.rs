@@ -1,5 +1,12 @@
 //! `hostprof record` as a user meets it: how it ends, what it refuses, whose files it makes.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::needless_pass_by_value,
+    clippy::duration_suboptimal_units,
+    reason = "helpers of tests are tests"
+)]
+
 #[path = "kernel/support/mod.rs"]
 mod support;
 

@@ -1,6 +1,13 @@
 //! Each state on the real kernel: workloads block in a known way a known number of times, and the rows
 //! are counted.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::needless_pass_by_value,
+    clippy::duration_suboptimal_units,
+    reason = "helpers of tests are tests"
+)]
+
 #[path = "kernel/support/mod.rs"]
 mod support;
 

@@ -1,5 +1,12 @@
 //! Threads and processes on the real kernel: they come, go, take each other's ids, and hang.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::needless_pass_by_value,
+    clippy::duration_suboptimal_units,
+    reason = "helpers of tests are tests"
+)]
+
 #[path = "kernel/support/mod.rs"]
 mod support;
 

@@ -35,7 +35,8 @@ fn try_adopt(args: *const u64) -> Option<u32> {
     let cpu = Cpu::this()?;
     let entry = TIDS.get_ptr_mut(tid)?;
     // SAFETY: from successful lookups, here and below.
-    if unsafe { *entry } != 0 {
+    let held = unsafe { *entry };
+    if held != 0 && held != target::LEADER_GONE {
         return Some(answer::KNOWN);
     }
     let Some(index) = target::take_slot() else {
@@ -45,7 +46,7 @@ fn try_adopt(args: *const u64) -> Option<u32> {
     let slot = SLOTS.get_ptr_mut(index)?;
     let utid = target::next_utid()?;
     unsafe { *slot = Slot { utid, tid, syscall: -1, presence: presence::UNKNOWN, ..Slot::ZERO } };
-    if unsafe { compare_exchange(entry, 0, index) } != 0 {
+    if unsafe { compare_exchange(entry, held, index) } != held {
         let _ = FREE_SLOTS.push(index, 0);
         return Some(answer::KNOWN);
     }

@@ -44,11 +44,6 @@ fn origin(state: State) -> Origin {
     }
 }
 
-/// Whether a thread gets into the state by a system call only.
-pub(super) fn needs_syscall(state: State) -> bool {
-    state == State::Yield || matches!(origin(state), Origin::Syscall)
-}
-
 /// Checks a row; `state_of` is the table of states by system call.
 pub(super) fn check(row: &OffCpuRow, state_of: &impl Fn(i32) -> State, breaches: &mut Breaches) {
     wake(row, breaches);

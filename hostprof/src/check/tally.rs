@@ -3,7 +3,6 @@
 use std::ops::RangeInclusive;
 
 use super::{
-    row,
     rules::{Breaches, Rule},
     tolerance,
 };
@@ -27,10 +26,6 @@ pub(super) struct Tally {
     pub(super) displaced: Option<Displaced>,
     pub(super) minor_faults: u64,
     pub(super) major_faults: u64,
-    /// It makes system calls whose numbers are kept: x86-64's.
-    numbered: bool,
-    /// The first row whose state stands for a system call of which no number was kept.
-    unnumbered: Option<(State, u64)>,
     /// Whether a row begins at the first and at the last reading of the counters.
     has_row: [bool; 2],
     switches: u64,
@@ -55,10 +50,6 @@ impl Tally {
     /// Counts a row towards what the kernel counted between its two readings.
     pub(super) fn count(&mut self, thread: &ThreadRow, row: &OffCpuRow, end_ns: u64) {
         self.rows += 1;
-        self.numbered |= row.syscall_nr.is_some();
-        if row.syscall_nr.is_none() && row::needs_syscall(row.state) && !row.open_start {
-            self.unnumbered.get_or_insert((row.state, row.ts_mono_ns));
-        }
         let (Some(first_ns), Some(last_ns)) = (thread.first_mono_ns, thread.last_mono_ns) else { return };
         let start_ns = row.ts_mono_ns;
         // The wait of a new thread for its first CPU follows no switch.
@@ -85,12 +76,6 @@ impl Tally {
     /// Compares with the kernel's counters; answers whether they could be compared.
     pub(super) fn compare(&mut self, thread: &ThreadRow, ledger: &ThreadLedger, faults: bool) -> bool {
         let breaches = &mut self.breaches;
-        // Numbers of i386 are not kept, but a thread that makes calls of both kinds is none we know.
-        if let Some((state, at_ns)) = self.unnumbered.filter(|_| self.numbered) {
-            breaches.add(Rule::StateSyscall, Some(at_ns), || {
-                ("a state that stands for no system call".to_owned(), state.to_string())
-            });
-        }
         let mut exact = |rule, kernel: Option<u64>, found: u64, what: &str| {
             let Some(expected) = kernel else { return false };
             if expected != found {

@@ -54,6 +54,19 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
     }
 }
 
+/// A failure in one line. An error that tells its cause in its own words is not followed by it again.
+pub fn message(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
+}
+
 /// The exit status of a failure: a command that could not be run has its own, as in a shell.
 pub fn failure(error: &anyhow::Error, runs_command: bool) -> ExitCode {
     use crate::target::CommandError;

@@ -39,6 +39,10 @@ use crate::{
 /// Messages that may wait for the pipeline: at most 64 batches of 256 KiB.
 const WAITING_MESSAGES: usize = 64;
 
+/// Holds space for the last `config.json`, whose `ended` a full disk must not swallow.
+const RESERVE_FILE: &str = ".reserve";
+const RESERVE_BYTES: usize = 256 << 10;
+
 /// What to record.
 #[derive(Clone, Debug)]
 pub enum Wanted {
@@ -192,6 +196,7 @@ fn begin(
     proc: Proc,
 ) -> Result<(ParquetSink, Arc<Gauges>, Pipeline)> {
     config.write(folder)?;
+    folder.write_file(RESERVE_FILE, &[0; RESERVE_BYTES])?;
     let sink = ParquetSink::new(Arc::clone(folder), SinkSettings::default());
     let gauges = Arc::new(Gauges::default());
     let page_faults = options.probes.has(PAGE_FAULT);
@@ -225,6 +230,8 @@ fn conclude(
         _ => None,
     };
     config.exit_status = status.map(shell_status);
+    // Gives the space back that the end needs on a full disk.
+    let _ = std::fs::remove_file(folder.path().join(RESERVE_FILE));
     if let Err(error) = config.write(folder) {
         notes.push(error.to_string());
     }

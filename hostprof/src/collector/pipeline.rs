@@ -53,6 +53,7 @@ pub struct Gauges {
     records: AtomicU64,
     threads: AtomicU64,
     live: AtomicU64,
+    begun: AtomicU64,
 }
 
 impl Gauges {
@@ -63,6 +64,10 @@ impl Gauges {
     /// Threads seen.
     pub fn threads(&self) -> u64 {
         self.threads.load(Ordering::Relaxed)
+    }
+    /// Whether threads have begun and all of them have ended.
+    pub fn all_ended(&self) -> bool {
+        self.begun.load(Ordering::Acquire) > 0 && self.live() == 0
     }
     /// Threads that live.
     pub fn live(&self) -> u64 {
@@ -199,6 +204,7 @@ impl Pipeline {
                     let (fold, tables) = (&mut self.fold, &mut self.tables);
                     self.order.release(MonoNs(until), |event| fold.event(event, tables));
                     self.gauges.live.store(self.fold.live() as u64, Ordering::Relaxed);
+                    self.gauges.begun.store(self.fold.begun(), Ordering::Release);
                 }
                 self.tick()?;
             }

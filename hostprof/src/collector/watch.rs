@@ -122,7 +122,7 @@ impl<'a> Watch<'a> {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let started = Instant::now();
         let mut tick = 0_u64;
-        let mut seen_live = false;
+        let mut ended_before = false;
         let end = |reason| End { reason, status: None, abandon_command: false };
         loop {
             tokio::select! {
@@ -146,10 +146,12 @@ impl<'a> Watch<'a> {
                     if pipeline_ended() {
                         return Ok(end(EndReason::Error("the writer ended early".to_owned())));
                     }
-                    seen_live |= self.gauges.live() > 0;
-                    if command.is_none() && seen_live && self.gauges.live() == 0 {
+                    // Twice, since a thread may be met just as another ends.
+                    let ended = self.gauges.all_ended();
+                    if command.is_none() && ended && ended_before {
                         return Ok(end(EndReason::TargetExit));
                     }
+                    ended_before = ended;
                 }
             }
             if let Some(status) = command.and_then(HeldCommand::try_wait) {

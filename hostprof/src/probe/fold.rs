@@ -47,6 +47,7 @@ pub struct Fold {
     programs: HashMap<Tgid, String>,
     devices: Devices,
     counts: FoldCounts,
+    begun: u64,
 }
 
 impl Fold {
@@ -58,6 +59,7 @@ impl Fold {
             programs: HashMap::new(),
             devices,
             counts: FoldCounts::default(),
+            begun: 0,
         }
     }
 
@@ -81,6 +83,11 @@ impl Fold {
     /// What could not be told.
     pub fn counts(&self) -> FoldCounts {
         self.counts
+    }
+
+    /// Threads that have begun.
+    pub fn begun(&self) -> u64 {
+        self.begun
     }
 
     /// Threads that are recorded now.
@@ -165,6 +172,7 @@ impl Fold {
     }
 
     fn begin(&mut self, begin: &Begin) {
+        self.begun += 1;
         let parent_tid = self.threads.get(&Utid(begin.parent_utid)).map(|life| life.row.tid);
         let seed = if begin.cause == cause::ADOPTED { self.seeds.remove(&Tid(begin.tid)) } else { None };
         let mut life = Life::new(begin);
