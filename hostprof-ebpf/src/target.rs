@@ -26,25 +26,31 @@ pub fn slot_of(task: Task) -> Option<*mut Slot> {
     if index == 0 {
         return None;
     }
+    if index == LEADER_GONE {
+        return moved(task);
+    }
+    let slot = SLOTS.get_ptr_mut(index)?;
     let start_ns = task.start_ns();
-    let slot = SLOTS.get_ptr_mut(index);
     // SAFETY: from a successful lookup, here and below.
-    let known = match slot {
-        Some(slot) => unsafe { (*slot).start_ns },
-        // `LEADER_GONE`: no thread is known by this tid, but one may have come to it.
-        None => u64::MAX,
-    };
+    let known = unsafe { (*slot).start_ns };
     if known == start_ns {
-        return slot;
+        return Some(slot);
     }
     if known == 0 {
         // Adopted by user space, which cannot know the start to the nanosecond.
-        unsafe { (*slot?).start_ns = start_ns };
+        unsafe { (*slot).start_ns = start_ns };
         let key = StartKey { start_ns, tgid: u64::from(task.tgid()) };
         let _ = SLOT_BY_START.insert(key, index, 0);
-        return slot;
+        return Some(slot);
     }
-    let key = StartKey { start_ns, tgid: u64::from(task.tgid()) };
+    moved(task)
+}
+
+/// The slot of a thread whose tid is not, or no longer, the one it was recorded under.
+#[inline(always)]
+fn moved(task: Task) -> Option<*mut Slot> {
+    let key = StartKey { start_ns: task.start_ns(), tgid: u64::from(task.tgid()) };
+    // SAFETY: from a successful lookup.
     let index = unsafe { *SLOT_BY_START.get(key)? };
     if let Some(cpu) = Cpu::this() {
         count!(cpu, slots_moved);

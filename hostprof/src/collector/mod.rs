@@ -196,7 +196,7 @@ fn begin(
     proc: Proc,
 ) -> Result<(ParquetSink, Arc<Gauges>, Pipeline)> {
     config.write(folder)?;
-    folder.write_file(RESERVE_FILE, &[0; RESERVE_BYTES])?;
+    folder.write_file(RESERVE_FILE, &vec![0; RESERVE_BYTES])?;
     let sink = ParquetSink::new(Arc::clone(folder), SinkSettings::default());
     let gauges = Arc::new(Gauges::default());
     let page_faults = options.probes.has(PAGE_FAULT);
