@@ -158,8 +158,11 @@ pub fn end(cpu: Cpu, task: Task, slot: *mut Slot, flags: u16, counters: Counters
         counters,
     });
     let key = StartKey { start_ns, tgid: u64::from(task.tgid()) };
-    let Some(index) = (unsafe { SLOT_BY_START.get(key) }).copied() else { return };
-    let _ = SLOT_BY_START.remove(key);
+    let Some(index) = index_of(task, utid, key) else { return };
+    // A thread that took this one's tid by exec took its start too: the key may be that thread's by now.
+    if unsafe { SLOT_BY_START.get(key) }.copied() == Some(index) {
+        let _ = SLOT_BY_START.remove(key);
+    }
     if let Some(entry) = TIDS.get_ptr_mut(task.tid()) {
         // Not where the tid already is another thread's.
         let rest = if task.tid() == task.tgid() { LEADER_GONE } else { 0 };
@@ -167,6 +170,19 @@ pub fn end(cpu: Cpu, task: Task, slot: *mut Slot, flags: u16, counters: Counters
     }
     unsafe { (*slot).utid = 0 };
     let _ = FREE_SLOTS.push(index, 0);
+}
+
+/// The index of an ending thread's slot: by its tid, or where that is another's by now, by its start.
+#[inline(always)]
+fn index_of(task: Task, utid: u32, key: StartKey) -> Option<u32> {
+    let index = *TIDS.get(task.tid())?;
+    if let Some(slot) = SLOTS.get_ptr_mut(index) {
+        // SAFETY: from a successful lookup.
+        if unsafe { (*slot).utid } == utid {
+            return Some(index);
+        }
+    }
+    unsafe { SLOT_BY_START.get(key) }.copied()
 }
 
 /// A task's name. `comm` is always terminated, and the kernel writes it whole.

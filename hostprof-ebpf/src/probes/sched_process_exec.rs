@@ -12,6 +12,7 @@ use aya_ebpf::{
 };
 use hostprof_common::{
     RecordKind,
+    slot::presence,
     thread::{Begin, EXEC_PATH_BYTES, End, Exec, cause},
 };
 
@@ -32,12 +33,12 @@ pub fn sched_process_exec(ctx: BtfTracePointContext) -> i32 {
 fn try_sched_process_exec(ctx: &BtfTracePointContext) -> Option<()> {
     let task = Task::new(ctx.arg(0));
     let old_tid: u32 = ctx.arg(1);
-    let slot = target::slot_of(task)?;
     let cpu = Cpu::this()?;
     let now = unsafe { bpf_ktime_get_ns() };
     if old_tid != task.tid() {
         take_over(cpu, task, old_tid, now)?;
     }
+    let slot = target::slot_of(task)?;
     // SAFETY: from a successful lookup.
     let utid = unsafe { (*slot).utid };
     let bprm: *const u8 = ctx.arg(2);
@@ -65,12 +66,16 @@ fn try_sched_process_exec(ctx: &BtfTracePointContext) -> Option<()> {
 }
 
 /// The thread goes on under its process's id: the recording's thread of the old tid ends, another begins.
+/// It has taken the leader's start time with the tid, so only the old tid still leads to its slot.
 #[inline(always)]
 fn take_over(cpu: Cpu, task: Task, old_tid: u32, now: u64) -> Option<()> {
-    let tid = task.tid();
-    let tgid = task.tgid();
-    let index = *unsafe { SLOT_BY_START.get(StartKey { start_ns: task.start_ns(), tgid: u64::from(tgid) }) }?;
+    let (tid, tgid, start_ns) = (task.tid(), task.tgid(), task.start_ns());
+    let old = TIDS.get_ptr_mut(old_tid)?;
     // SAFETY: from successful lookups, here and below.
+    let index = unsafe { *old };
+    if index == 0 {
+        return None;
+    }
     let slot = unsafe { &mut *SLOTS.get_ptr_mut(index)? };
     let utid = target::next_utid()?;
     cpu.thread(End {
@@ -87,7 +92,7 @@ fn take_over(cpu: Cpu, task: Task, old_tid: u32, now: u64) -> Option<()> {
         cause: cause::EXEC,
         utid,
         at_ns: now,
-        start_ns: task.start_ns(),
+        start_ns,
         tid,
         tgid,
         ns_tid: task.ns_tid(),
@@ -96,17 +101,17 @@ fn take_over(cpu: Cpu, task: Task, old_tid: u32, now: u64) -> Option<()> {
     });
     slot.utid = utid;
     slot.tid = tid;
+    slot.start_ns = start_ns;
+    slot.presence = presence::ON_CPU;
     // Its counters go on from what they are: the next switch-out gives the first of the new thread.
     slot.last.at_ns = 0;
+    let _ = SLOT_BY_START.insert(StartKey { start_ns, tgid: u64::from(tgid) }, index, 0);
     let leader = TIDS.get_ptr_mut(tid)?;
-    let old = TIDS.get_ptr_mut(old_tid)?;
     unsafe {
         // The old leader may have its last switch still before it, and that under the old tid.
-        let leader_slot = *leader;
+        let before = *leader;
         *leader = index;
-        if *old == index {
-            *old = leader_slot;
-        }
+        *old = if before == target::LEADER_GONE { 0 } else { before };
     }
     Some(())
 }
