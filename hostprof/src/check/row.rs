@@ -48,6 +48,13 @@ fn origin(state: State) -> Origin {
 pub(super) fn check(row: &OffCpuRow, state_of: &impl Fn(i32) -> State, breaches: &mut Breaches) {
     wake(row, breaches);
     syscall(row, state_of, breaches);
+    // A call of i386 has no number here, but its arguments.
+    let no_call = row.syscall_nr.is_none() && row.arg0.is_none() && !row.open_start;
+    if no_call && (row.state == State::Yield || matches!(origin(row.state), Origin::Syscall)) {
+        breaches.add(Rule::StateSyscall, Some(row.ts_mono_ns), || {
+            ("a state that stands for no system call".to_owned(), row.state.to_string())
+        });
+    }
     let blocked = !row.state.is_runnable() && row.state != State::Runqueue;
     if blocked && !row.voluntary && !row.open_start {
         breaches.add(Rule::StateVoluntary, Some(row.ts_mono_ns), || {

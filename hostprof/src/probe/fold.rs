@@ -292,7 +292,8 @@ fn closed(
     let nr = syscalls::number(head.syscall);
     let in_syscall =
         nr >= 0 && head.flags & (flag::COMPAT | flag::IO_WORKER) == 0 && state != State::Runqueue;
-    let with_args = blocked.filter(|_| in_syscall);
+    let called = nr >= 0 && head.flags & flag::IO_WORKER == 0 && state != State::Runqueue;
+    let with_args = blocked.filter(|_| called);
     OffCpuRow {
         ts_mono_ns: head.out_ns,
         tid: life.row.tid,

@@ -10,7 +10,7 @@ table! {
     start_mono_ns: u64 ["ns" Plain],
     /// End of that interval.
     end_mono_ns: u64 ["ns" Plain],
-    /// The probe.
+    /// The probe whose records they were.
     probe: String ["" Dictionary],
     /// The CPU; null where it is not told.
     cpu: Option<u16> ["" Dictionary],
