@@ -166,6 +166,19 @@ impl Kernel {
         for &name in &self.programs {
             program(&mut self.ebpf, name)?.unload().map_err(|error| refused("detach", &error))?;
         }
+        // The kernel detaches a little later, and a program may be running meanwhile: what it still writes
+        // must be read with the rest.
+        let switches =
+            |kernel: &Self| kernel.stats().map(|cpus| cpus.iter().map(|cpu| cpu.switches).sum::<u64>());
+        let mut before = switches(self)?;
+        for _ in 0..100 {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+            let now = switches(self)?;
+            if now == before {
+                break;
+            }
+            before = now;
+        }
         Ok(())
     }
 

@@ -216,7 +216,7 @@ mod tests {
         assert!(tids.contains(&Tid(me.0)));
         let seed = proc.seed(me, Tid(me.0)).unwrap();
         assert!(seed.counters.is_some());
-        assert_eq!(proc.process_of(tids[tids.len() - 1].0), Some(me));
+        assert_eq!(proc.process_of(me.0), Some(me));
         assert!(proc.process(Tgid(2)).is_none_or(|kthreadd| kthreadd.is_kernel));
     }
 }
