@@ -1,6 +1,6 @@
 //! hostprof: where the threads of a program wait, and why.
 //!
-//! The layers, each using only those to its left: `units, clock ← table ← probe, ledger, sink ← bpf ←
+//! The layers, each using only those to its left: `units, clock, humane ← table ← probe, ledger, sink ← bpf ←
 //! collector ← cli`. `docs/architecture.md` draws them.
 
 pub mod bpf;
@@ -10,6 +10,7 @@ pub mod clock;
 pub mod collector;
 pub mod docs;
 pub mod doctor;
+pub mod humane;
 pub mod ledger;
 pub mod order;
 pub mod privilege;

@@ -23,8 +23,8 @@ pub use self::{
     rules::{Breach, Rule},
 };
 use crate::{
+    humane::plural,
     ledger::{Ledger, end_of},
-    report::humane::plural,
     table::{LossRow, OffCpuRow, PageFaultRow, State, ThreadRow},
 };
 

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{Findings, ThreadFinding, Verdict};
-use crate::report::humane::{count, plural, printable};
+use crate::humane::{count, plural, printable};
 
 /// At most so many threads are listed of each kind; the rest are counted.
 const LISTED: usize = 50;

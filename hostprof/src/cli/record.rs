@@ -6,7 +6,8 @@ use anyhow::{Result, bail};
 
 use crate::{
     bpf::DrainPriority,
-    collector::{self, Options, Outcome, Wanted, humane_bytes, humane_count},
+    collector::{self, Options, Outcome, Wanted},
+    humane::{bytes, count},
     probe::Selection,
     target::{Selector, TreeMode},
 };
@@ -154,11 +155,11 @@ fn summary(outcome: &Outcome) {
         "hostprof: {length:.1} s ({}) · {} threads · {} records · {dropped} lost · {} · own CPU {:.2} s ({:.1} %), {}",
         outcome.reason,
         totals.threads,
-        humane_count(totals.records as f64),
-        humane_bytes(totals.bytes as f64),
+        count(totals.records),
+        bytes(totals.bytes),
         totals.own_cpu_ns as f64 / 1e9,
         totals.own_cpu_ns as f64 / 1e7 / length.max(1e-3),
-        humane_bytes(totals.own_max_rss_bytes as f64),
+        bytes(totals.own_max_rss_bytes),
     );
 }
 

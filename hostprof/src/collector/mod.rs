@@ -20,7 +20,6 @@ use std::{
 use anyhow::{Context as _, Result, anyhow};
 use nix::unistd::{Gid, Uid};
 
-pub use self::progress::{humane_bytes, humane_count};
 use self::{
     pipeline::{Folded, Gauges, Message, Pipeline},
     watch::Watch,

@@ -7,6 +7,8 @@ use std::{
 
 use nix::sys::resource::{UsageWho, getrusage};
 
+use crate::humane::{bytes, duration, scaled_count};
+
 /// What the line shows.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct State {
@@ -45,22 +47,22 @@ impl Progress {
         let rate = (state.records - self.last.1) as f64 / since;
         let own = (cpu.saturating_sub(self.last.2)).as_secs_f64() / since * 100.0;
         let elapsed = self.start.elapsed().as_secs_f64();
-        let (of, projected) = if let Some(duration) = self.duration {
-            let whole = state.bytes as f64 * duration.as_secs_f64() / elapsed.max(1e-3);
-            (format!("/{}", humane_seconds(duration.as_secs_f64())), format!(" → {}", humane_bytes(whole)))
+        let (of, projected) = if let Some(of) = self.duration {
+            let whole = state.bytes as f64 * of.as_secs_f64() / elapsed.max(1e-3);
+            (format!("/{}", duration(of.as_nanos() as u64)), format!(" → {}", bytes(whole as u64)))
         } else {
             let hour = state.bytes as f64 * 3600.0 / elapsed.max(1e-3);
-            (String::new(), format!(" ({}/h)", humane_bytes(hour)))
+            (String::new(), format!(" ({}/h)", bytes(hour as u64)))
         };
         let _ = write!(
             io::stderr(),
             "\r\x1b[Krecording {}{of} · {} threads · {} records, {}/s · {} lost · {}{projected} · own CPU {own:.1} %",
-            humane_seconds(elapsed),
+            duration(self.start.elapsed().as_nanos() as u64),
             state.live,
-            humane_count(state.records as f64),
-            humane_count(rate),
+            scaled_count(state.records as f64),
+            scaled_count(rate),
             state.dropped,
-            humane_bytes(state.bytes as f64),
+            bytes(state.bytes),
         );
         let _ = io::stderr().flush();
         self.last = (now, state.records, cpu);
@@ -86,43 +88,4 @@ pub fn own_cpu() -> Duration {
 /// The greatest resident set of this process so far, in bytes.
 pub fn own_max_rss() -> u64 {
     getrusage(UsageWho::RUSAGE_SELF).map_or(0, |usage| usage.max_rss() as u64 * 1024)
-}
-
-/// A size for people.
-pub fn humane_bytes(bytes: f64) -> String {
-    scaled(bytes, 1024.0, &["B", "KiB", "MiB", "GiB", "TiB"])
-}
-
-/// A count for people.
-pub fn humane_count(count: f64) -> String {
-    scaled(count, 1000.0, &["", "k", "M", "G"]).trim_end().to_owned()
-}
-
-fn humane_seconds(seconds: f64) -> String {
-    if seconds < 60.0 {
-        return format!("{seconds:.1} s");
-    }
-    format!("{}:{:02}", seconds as u64 / 60, seconds as u64 % 60)
-}
-
-fn scaled(mut value: f64, step: f64, units: &[&str]) -> String {
-    let mut unit = 0;
-    while value >= step && unit + 1 < units.len() {
-        value /= step;
-        unit += 1;
-    }
-    if unit == 0 { format!("{value:.0} {}", units[unit]) } else { format!("{value:.1} {}", units[unit]) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_are_scaled_for_people() {
-        assert_eq!(humane_bytes(1536.0), "1.5 KiB");
-        assert_eq!(humane_count(999.0), "999");
-        assert_eq!(humane_count(98_300.0), "98.3 k");
-        assert_eq!(humane_seconds(75.0), "1:15");
-    }
 }

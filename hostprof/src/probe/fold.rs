@@ -290,16 +290,20 @@ fn closed(
         life.last_wait = Some(state);
     }
     let nr = syscalls::number(head.syscall);
-    let in_syscall =
-        nr >= 0 && head.flags & (flag::COMPAT | flag::IO_WORKER) == 0 && state != State::Runqueue;
     let called = nr >= 0 && head.flags & flag::IO_WORKER == 0 && state != State::Runqueue;
+    let syscall_nr = match state {
+        // By either entry.
+        State::Yield => Some(syscalls::SCHED_YIELD),
+        _ if head.flags & flag::COMPAT != 0 => None,
+        _ => called.then_some(nr),
+    };
     let with_args = blocked.filter(|_| called);
     OffCpuRow {
         ts_mono_ns: head.out_ns,
         tid: life.row.tid,
         tgid: life.row.tgid,
         state,
-        syscall_nr: in_syscall.then_some(nr),
+        syscall_nr,
         arg0: with_args.map(|blocked| blocked.arg0),
         arg1: with_args.map(|blocked| blocked.arg1),
         voluntary: head.flags & flag::VOLUNTARY != 0,

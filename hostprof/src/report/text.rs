@@ -10,9 +10,9 @@ use super::{
         Align::{Left, Right},
         Columns,
     },
-    humane::{bytes, count, duration, fitted, plural, printable, share},
     model::{ByState, Futex, HostRunqueue, Latency, Participant, Report},
 };
+use crate::humane::{bytes, count, duration, fitted, plural, printable, share};
 
 /// How much of each list is shown; `--json` has all.
 #[derive(Clone, Copy, Debug)]

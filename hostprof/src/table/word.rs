@@ -127,10 +127,14 @@ impl<W: Word> WordView<W> {
 /// Makes a [`Word`] a [`Cell`], with and without null.
 macro_rules! word_cell {
     ($name:ident) => {
-        impl $crate::table::Cell for $name {
+        $crate::table::word::word_cell!($name, $name, false, |value| Some(value), |got| got.unwrap_or_default());
+        $crate::table::word::word_cell!($name, Option<$name>, true, |value| value, |got| got);
+    };
+    ($name:ident, $cell:ty, $nullable:literal, |$value:ident| $stored:expr, |$got:ident| $read:expr) => {
+        impl $crate::table::Cell for $cell {
             type Store = $crate::table::word::WordStore<$name>;
             type View = $crate::table::word::WordView<$name>;
-            const NULLABLE: bool = false;
+            const NULLABLE: bool = $nullable;
 
             fn data_type() -> arrow::datatypes::DataType {
                 arrow::datatypes::DataType::Utf8
@@ -139,14 +143,12 @@ macro_rules! word_cell {
                 $crate::table::word::dictionary()
             }
             fn words() -> Vec<&'static str> {
-                <$name as $crate::table::Word>::ALL
-                    .iter()
-                    .map(|value| $crate::table::Word::word(*value))
-                    .collect()
+                let words = <$name as $crate::table::Word>::ALL;
+                words.iter().map(|value| $crate::table::Word::word(*value)).collect()
             }
             #[inline]
             fn extend<'a>(store: &mut Self::Store, values: impl ExactSizeIterator<Item = &'a Self> + Clone) {
-                store.extend(values.copied().map(Some));
+                store.extend(values.copied().map(|$value| $stored));
             }
             fn finish(store: &mut Self::Store) -> arrow::array::ArrayRef {
                 store.finish()
@@ -155,47 +157,12 @@ macro_rules! word_cell {
                 batch: &arrow::array::RecordBatch,
                 name: &str,
             ) -> Result<Self::View, arrow::error::ArrowError> {
-                Self::View::new(batch, name, false)
+                Self::View::new(batch, name, $nullable)
             }
             #[inline]
             fn get(view: &Self::View, row: usize) -> Self {
-                view.get(row).unwrap_or_default()
-            }
-        }
-
-        impl $crate::table::Cell for Option<$name> {
-            type Store = $crate::table::word::WordStore<$name>;
-            type View = $crate::table::word::WordView<$name>;
-            const NULLABLE: bool = true;
-
-            fn data_type() -> arrow::datatypes::DataType {
-                arrow::datatypes::DataType::Utf8
-            }
-            fn batch_type() -> arrow::datatypes::DataType {
-                $crate::table::word::dictionary()
-            }
-            fn words() -> Vec<&'static str> {
-                <$name as $crate::table::Word>::ALL
-                    .iter()
-                    .map(|value| $crate::table::Word::word(*value))
-                    .collect()
-            }
-            #[inline]
-            fn extend<'a>(store: &mut Self::Store, values: impl ExactSizeIterator<Item = &'a Self> + Clone) {
-                store.extend(values.copied());
-            }
-            fn finish(store: &mut Self::Store) -> arrow::array::ArrayRef {
-                store.finish()
-            }
-            fn view(
-                batch: &arrow::array::RecordBatch,
-                name: &str,
-            ) -> Result<Self::View, arrow::error::ArrowError> {
-                Self::View::new(batch, name, true)
-            }
-            #[inline]
-            fn get(view: &Self::View, row: usize) -> Self {
-                view.get(row)
+                let $got = view.get(row);
+                $read
             }
         }
     };

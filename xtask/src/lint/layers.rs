@@ -24,6 +24,7 @@ const fn layer(module: &'static str, may_name: &'static [&'static str]) -> Layer
 /// `recording ← sink`, `live ← tui`.
 const LAYERS: &[Layer] = &[
     layer("units", &[]),
+    layer("humane", &[]),
     layer("clock", &["units"]),
     layer("table", &["units", "clock"]),
     layer("probe", &["units", "clock", "table"]),

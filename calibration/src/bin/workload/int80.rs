@@ -3,10 +3,10 @@
 use std::{arch::asm, time::Duration};
 
 use anyhow::{Context, Result};
-use calibration::sys::{clock::mono_ns, mapping::Mapping};
+use calibration::sys::mapping::Mapping;
 use serde_json::json;
 
-use crate::{processes::reap, report::Report, stop, thread::start};
+use crate::{processes::reap, report::Report, waits::slept};
 
 /// `nanosleep` in the i386 table; takes a timespec of two 32-bit words.
 const NANOSLEEP: u64 = 162;
@@ -45,24 +45,10 @@ pub(crate) fn sleeps(report: &Report, count: u64, us: u64) -> Result<()> {
         return Ok(());
     }
     report.ready("int80-sleep", json!({"count": count, "us": us}));
-    let running = start("sleeper", move || {
-        let mut done = 0;
-        let mut slept_ns = 0;
-        while done < count && !stop::requested() {
-            let start_ns = mono_ns();
-            // SAFETY: the page lives until the end of `sleeps`, which joins this thread.
-            if unsafe { nanosleep(address) } != 0 {
-                break;
-            }
-            slept_ns += mono_ns() - start_ns;
-            done += 1;
-        }
-        (done, slept_ns)
-    })?;
-    let tid = running.tid();
-    let (done, slept_ns) = running.join(report)?;
+    // SAFETY: the page lives until the end of this function; the sleeping thread is joined before.
+    let slept = slept(report, count, move || unsafe { nanosleep(address) } == 0)?;
     drop(page);
-    report.done(json!({"tid": tid, "sleeps": done, "slept_ns": slept_ns, "i386_syscall": NANOSLEEP}));
+    report.done(slept);
     Ok(())
 }
 

@@ -12,7 +12,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use calibration::sys::{clock::mono_ns, futex};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     report::Report,
@@ -43,12 +43,28 @@ pub(crate) fn deadlock(report: &Report, threads: usize) -> Result<()> {
 
 pub(crate) fn sleeps(report: &Report, workload: &str, count: u64, us: u64) -> Result<()> {
     report.ready(workload, json!({"count": count, "us": us}));
+    let slept = slept(report, count, move || {
+        std::thread::sleep(Duration::from_micros(us));
+        true
+    })?;
+    report.done(slept);
+    Ok(())
+}
+
+/// A thread that sleeps so often, until it is stopped or `sleep` fails; what it did and how long it took.
+pub(crate) fn slept(
+    report: &Report,
+    count: u64,
+    mut sleep: impl FnMut() -> bool + Send + 'static,
+) -> Result<Value> {
     let running = start("sleeper", move || {
         let mut done = 0;
         let mut slept_ns = 0;
         while done < count && !stop::requested() {
             let start_ns = mono_ns();
-            std::thread::sleep(Duration::from_micros(us));
+            if !sleep() {
+                break;
+            }
             slept_ns += mono_ns() - start_ns;
             done += 1;
         }
@@ -56,8 +72,7 @@ pub(crate) fn sleeps(report: &Report, workload: &str, count: u64, us: u64) -> Re
     })?;
     let tid = running.tid();
     let (done, slept_ns) = running.join(report)?;
-    report.done(json!({"tid": tid, "sleeps": done, "slept_ns": slept_ns}));
-    Ok(())
+    Ok(json!({"tid": tid, "sleeps": done, "slept_ns": slept_ns}))
 }
 
 pub(crate) fn pipe_ping(report: &Report, count: u64) -> Result<()> {

@@ -60,6 +60,21 @@ pub fn count(value: u64) -> String {
     text
 }
 
+/// A count in three figures, for a rate or a line that is drawn anew: `98.3 k`.
+pub fn scaled_count(value: f64) -> String {
+    const UNITS: [&str; 3] = [" k", " M", " G"];
+    if value < 999.5 {
+        return format!("{value:.0}");
+    }
+    let mut scaled = value / 1e3;
+    let mut unit = 0;
+    while scaled >= 999.5 && unit + 1 < UNITS.len() {
+        scaled /= 1e3;
+        unit += 1;
+    }
+    format!("{}{}", three_figures(scaled), UNITS[unit])
+}
+
 /// A count and its noun: `1 row`, `2,000 rows`, `3 switches`.
 pub fn plural(value: u64, noun: &str) -> String {
     let ending = match value {
@@ -138,6 +153,9 @@ mod tests {
     fn counts_and_sizes_are_set_for_reading() {
         assert_eq!(count(1_203_311), "1,203,311");
         assert_eq!(count(12), "12");
+        assert_eq!(scaled_count(999.0), "999");
+        assert_eq!(scaled_count(98_300.0), "98.3 k");
+        assert_eq!(scaled_count(999_600.0), "1.00 M");
         assert_eq!(plural(1, "row"), "1 row");
         assert_eq!(plural(3, "switch"), "3 switches");
         assert_eq!(bytes(47_316_992), "45.1 MiB");
