@@ -80,7 +80,8 @@ pub struct KernelLayout {
     pub host_runqueue: u32,
     /// Slots there are.
     pub slots: u32,
-    pub _pad: u32,
+    /// `se.nr_migrations`, its low half.
+    pub task_migrations: u32,
 }
 
 impl KernelLayout {

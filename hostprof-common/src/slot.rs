@@ -17,6 +17,9 @@ pub struct Slot {
     pub arg1: u64,
     /// By how much the run queue's `clock` was ahead of its `clock_task` at the switch-in.
     pub ahead_ns: u64,
+    /// By how much the recording's clock was ahead of the run queue's where the thread's present or next
+    /// runnable time began: at its wakeup, or at the switch-out from which it stayed runnable.
+    pub lag_ns: u64,
     /// The thread's number in this recording; 0 in a free slot.
     pub utid: u32,
     /// Its tid, in the initial pid namespace.
@@ -34,6 +37,9 @@ pub struct Slot {
     pub wake_flags: u16,
     /// [`presence`].
     pub presence: u16,
+    /// How often the thread had been moved to another run queue, at the switch-out.
+    pub migrations: u32,
+    pub _pad: u32,
     /// The kernel's counters at the last switch-out.
     pub last: Counters,
 }
@@ -47,6 +53,7 @@ impl Slot {
         arg0: 0,
         arg1: 0,
         ahead_ns: 0,
+        lag_ns: 0,
         utid: 0,
         tid: 0,
         task_state: 0,
@@ -57,6 +64,8 @@ impl Slot {
         rdev: 0,
         wake_flags: 0,
         presence: 0,
+        migrations: 0,
+        _pad: 0,
         last: Counters::ZERO,
     };
 }
@@ -71,7 +80,7 @@ pub mod presence {
     pub const OFF_CPU: u16 = 2;
 }
 
-const _: () = assert!(size_of::<Slot>() == 144);
+const _: () = assert!(size_of::<Slot>() == 168);
 
 /// What is given out by counting: indices of the kernel half's two counters.
 pub mod given_out {

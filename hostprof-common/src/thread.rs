@@ -25,6 +25,9 @@ pub struct Counters {
     /// Nanoseconds of interrupts and of the hypervisor while the thread was on a CPU, since it was met:
     /// summed by hostprof over its stays, as the run queue's `clock` ran ahead of its `clock_task`.
     pub stolen_ns: u64,
+    /// By how many nanoseconds more the tracepoints ran behind the run queue's clock at the ends of the
+    /// thread's runnable times than at their beginnings, since it was met. Two's complement: it may be less.
+    pub late_ns: u64,
 }
 
 impl Counters {
@@ -38,6 +41,7 @@ impl Counters {
         min_flt: 0,
         maj_flt: 0,
         stolen_ns: 0,
+        late_ns: 0,
     };
 }
 
@@ -142,10 +146,10 @@ pub struct Rename {
 }
 
 const _: () = {
-    assert!(size_of::<Counters>() == 64);
+    assert!(size_of::<Counters>() == 72);
     assert!(size_of::<Begin>() == 56);
-    assert!(size_of::<First>() == 72);
-    assert!(size_of::<End>() == 88);
+    assert!(size_of::<First>() == 80);
+    assert!(size_of::<End>() == 96);
     assert!(size_of::<Exec>() == 32 + EXEC_PATH_BYTES);
     assert!(size_of::<Rename>() == 32);
 };

@@ -95,6 +95,7 @@ impl Task {
                 min_flt: load(self.0, layout!(task_min_flt)),
                 maj_flt: load(self.0, layout!(task_maj_flt)),
                 stolen_ns: 0,
+                late_ns: 0,
             }
         }
     }
@@ -223,6 +224,29 @@ impl Task {
         let (clock, task): (u64, u64) =
             unsafe { (load(rq, layout!(rq_clock)), load(rq, layout!(rq_clock_task))) };
         clock - task
+    }
+
+    /// How often the task was moved to another run queue, modulo 2^32.
+    #[inline(always)]
+    pub fn migrations(self) -> u32 {
+        unsafe { load(self.0, layout!(task_migrations)) }
+    }
+
+    /// Nanoseconds runnable and waiting, but for the wait that a switch-in is about to end.
+    #[inline(always)]
+    pub fn run_delay_ns(self) -> u64 {
+        unsafe { load(self.0, layout!(task_run_delay)) }
+    }
+
+    /// By how much `now` is ahead of the clock of the task's run queue, up to a constant. Only under the
+    /// run queue's lock. 0 where it is not told.
+    #[inline(always)]
+    pub fn lag(self, now: u64) -> u64 {
+        if layout!(task_cfs_rq) == ABSENT {
+            return 0;
+        }
+        let clock: u64 = unsafe { load(self.run_queue(), layout!(rq_clock)) };
+        now.wrapping_sub(clock)
     }
 
     #[inline(always)]

@@ -53,9 +53,11 @@ fn try_sched_switch(ctx: &BtfTracePointContext) -> Option<()> {
         switch_out(cpu, slot, prev, preempt & 1 != 0, state, now);
     }
     if let Some(slot) = next_slot {
-        switch_in(cpu, slot, now, waited, 0);
         // SAFETY: from a successful lookup.
-        unsafe { (*slot).ahead_ns = next.clock_ahead() };
+        let slot_ref = unsafe { &mut *slot };
+        slot_ref.lag_ns = lag_at_start(slot_ref, next, now, waited);
+        slot_ref.ahead_ns = next.clock_ahead();
+        switch_in(cpu, slot, now, waited, 0);
     }
     Some(())
 }
@@ -69,13 +71,16 @@ fn switch_out(cpu: Cpu, slot: *mut Slot, prev: Task, preempt: bool, state: u32, 
     if slot_ref.presence == presence::ON_CPU {
         counters.stolen_ns += prev.clock_ahead() - slot_ref.ahead_ns;
     }
+    let lag = prev.lag(now);
     if slot_ref.presence == presence::OFF_CPU {
         // It leaves and was not seen to come.
         count!(cpu, switch_ins_untold);
         let arrived = now - prev.arrived_ago();
         let waited = counters.run_delay_ns - slot_ref.last.run_delay_ns;
         switch_in(cpu, slot, arrived, waited, flag::UNTOLD);
+        slot_ref.lag_ns = lag;
     }
+    counters.late_ns = slot_ref.last.late_ns.wrapping_add(lag).wrapping_sub(slot_ref.lag_ns);
     // With a signal pending a task stays runnable although `state` says it meant to block.
     let blocked = !preempt && state != 0 && prev.state() != 0;
     let met_before = slot_ref.last.at_ns != 0;
@@ -99,6 +104,8 @@ fn switch_out(cpu: Cpu, slot: *mut Slot, prev: Task, preempt: bool, state: u32, 
         return;
     }
     let syscall = prev.syscall(flags & flag::COMPAT != 0);
+    slot_ref.lag_ns = lag;
+    slot_ref.migrations = prev.migrations();
     slot_ref.out_ns = now;
     slot_ref.arg0 = syscall.arg0;
     slot_ref.arg1 = syscall.arg1;
@@ -156,6 +163,26 @@ fn switch_in(cpu: Cpu, slot: *mut Slot, now: u64, waited: u64, extra_flags: u16)
         rdev: slot.rdev,
     });
     slot.wake_ns = 0;
+}
+
+/// [`Slot::lag_ns`] of a thread at its switch-in, whichever way its wait for the CPU began and went.
+#[inline(always)]
+fn lag_at_start(slot: &Slot, next: Task, now: u64, waited: u64) -> u64 {
+    let woken = slot.wake_ns != 0;
+    let blocked = slot.flags & flag::BLOCKED != 0 || slot.presence == presence::UNKNOWN;
+    if blocked && !woken {
+        // An untold wakeup's time is taken from the run queue's clock.
+        return next.lag(now);
+    }
+    if next.migrations() == slot.migrations {
+        return slot.lag_ns;
+    }
+    // Moved meanwhile. The clock of the other run queue may have stood still for milliseconds; and since
+    // 6.12 a sleeping thread that is moved counts as waiting from then on. So nothing but the kernel's
+    // account of this very wait tells how far it is off.
+    let start = if blocked { slot.wake_ns } else { slot.out_ns };
+    let counted = next.run_delay_ns() - slot.last.run_delay_ns + waited;
+    next.lag(now).wrapping_sub((now - start).wrapping_sub(counted))
 }
 
 /// Run-queue latency of the whole machine, in the kernel. The idle tasks (tid 0) never wait.

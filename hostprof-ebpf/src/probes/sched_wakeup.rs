@@ -30,7 +30,8 @@ pub fn sched_wakeup_new(ctx: BtfTracePointContext) -> i32 {
 #[inline(always)]
 fn try_sched_wakeup(ctx: &BtfTracePointContext, new: bool) {
     let Some(cpu) = Cpu::this() else { return };
-    let Some(slot) = target::slot_of(Task::new(ctx.arg(0))) else {
+    let task = Task::new(ctx.arg(0));
+    let Some(slot) = target::slot_of(task) else {
         count!(cpu, wakeups_filtered);
         return;
     };
@@ -42,6 +43,7 @@ fn try_sched_wakeup(ctx: &BtfTracePointContext, new: bool) {
         return;
     }
     slot.wake_ns = unsafe { bpf_ktime_get_ns() };
+    slot.lag_ns = task.lag(slot.wake_ns);
     if new {
         slot.wake_flags = flag::WAKE_NEW;
         slot.waker_tid = Task::current().tid();

@@ -161,6 +161,7 @@ pub fn read(btf: &KernelBtf, kernel: (u32, u32)) -> Result<KernelLayout, LoadErr
         task_run_delay: need("task_struct", "sched_info.run_delay")?,
         task_last_queued: need("task_struct", "sched_info.last_queued")?,
         task_last_arrival: need("task_struct", "sched_info.last_arrival")?,
+        task_migrations: need("task_struct", "se.nr_migrations")?,
         task_cfs_rq: may("task_struct", "se.cfs_rq"),
         task_throttled: may("task_struct", "throttled"),
         task_ti_status: need("task_struct", "thread_info.status")?,

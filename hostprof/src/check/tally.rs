@@ -120,6 +120,7 @@ impl Tally {
         let (Some(on_cpu_ns), Some(runqueue_ns)) = (on_cpu, runqueue) else { return false };
         // The kernel's figure leaves out interrupts and the hypervisor; the recording does not.
         let on_cpu_ns = on_cpu_ns + thread.stolen_ns.unwrap_or(0);
+        let late_ns = thread.late_ns.unwrap_or(0);
         let found_ns = between_ns.saturating_sub(self.off_ns);
         let on_cpu_slack = tolerance::on_cpu_ns(on_cpu_ns, self.switches);
         let runqueue_slack = tolerance::runqueue_ns(runqueue_ns, self.episodes);
@@ -143,11 +144,13 @@ impl Tally {
         let slack = on_cpu_slack + runqueue_slack;
         within(
             Rule::Runnable,
-            on_cpu_ns + runqueue_ns,
+            (on_cpu_ns + runqueue_ns).saturating_add_signed(late_ns),
             (slack, slack),
             plus(found_ns + self.runqueue_ns),
-            "sum_exec_runtime + stolen + run_delay",
+            "sum_exec_runtime + stolen + run_delay + late",
         );
+        // By which of the two parts the tracepoints came late, `late_ns` does not tell.
+        let slack = slack + late_ns.unsigned_abs();
         let moved = self.woken_runqueue_ns;
         within(
             Rule::OnCpu,

@@ -1,9 +1,11 @@
 //! How far the recording and the kernel's own counters may differ, and why.
 //!
 //! Switches and faults are counted by the kernel where the programs are called, and must agree exactly. Time
-//! may not: the kernel reads its clock 0.4 to 4 µs before the tracepoint. What it leaves out of
-//! `sum_exec_runtime`, interrupts and the hypervisor, is recorded beside it (`stolen_ns`). Measured on 6.18, two virtual CPUs: `sum_exec_runtime` of fast switchers reads 0.83 to 0.95 of the
-//! truth.
+//! may not: the kernel reads its clock 0.4 to 4 µs before the tracepoint, and milliseconds where a hypervisor
+//! stops the CPU in between. That is measured and recorded (`late_ns`), as is what `sum_exec_runtime` leaves
+//! out: interrupts and the hypervisor (`stolen_ns`). With both the sums agreed to 12 µs in 0.8 s for 100 000
+//! switches, and to 2 ms in 1.3 s for a thread that forked 200 others (6.18, two virtual CPUs); without, fast
+//! switchers were off by 4 %.
 //!
 //! A wakeup that finds the CPU idle makes the kernel skip the next update of the run queue's clock
 //! (`rq_clock_skip_update` in `wakeup_preempt`): it then counts the time from the wakeup to the switch-in as
@@ -12,7 +14,7 @@
 //! two together are compared closely; each part may be off by what both together may, and that.
 
 /// How far a sum may be off in proportion to the kernel's figure.
-const RATIO_DIVISOR: u64 = 100;
+const RATIO_DIVISOR: u64 = 400;
 /// How far on-CPU time may be off for each switch: 2 µs, or 4 µs where the CPU was idle before. Which of
 /// the two it was is not recorded, so the larger.
 const ON_CPU_NS_PER_SWITCH: u64 = 4_000;

@@ -7,7 +7,7 @@ use arrow::{
         Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, BooleanBuilder, PrimitiveArray,
         RecordBatch, StringArray, StringBuilder, builder::NullBufferBuilder,
     },
-    datatypes::{DataType, Float64Type, Int32Type, UInt16Type, UInt32Type, UInt64Type},
+    datatypes::{DataType, Float64Type, Int32Type, Int64Type, UInt16Type, UInt32Type, UInt64Type},
     error::ArrowError,
 };
 
@@ -177,6 +177,7 @@ primitive_cell!(u64, UInt64Type);
 primitive_cell!(u32, UInt32Type);
 primitive_cell!(u16, UInt16Type);
 primitive_cell!(i32, Int32Type);
+primitive_cell!(i64, Int64Type);
 primitive_cell!(f64, Float64Type);
 
 impl Cell for bool {

@@ -72,6 +72,11 @@ table! {
     /// Interrupt and hypervisor time while it was on a CPU, between the two readings: inside its on-CPU time
     /// here, outside the kernel's `sum_exec`. Source: rq.clock - rq.clock_task at its switches.
     stolen_ns: Option<u64> ["ns" Plain],
+    /// By how much later, over the same time, the tracepoints ran than the kernel read its clock, at the ends
+    /// of the thread's runnable times against their beginnings: a hypervisor that stops the CPU in the middle
+    /// of a switch makes milliseconds of it. Inside its on-CPU and run-queue time here, outside the kernel's.
+    /// Source: CLOCK_MONOTONIC - rq.clock at its wakeups and switches.
+    late_ns: Option<i64> ["ns" Plain],
     /// Context switches of the thread whose records were lost, told by gaps in the kernel's count.
     lost_switches: u64 ["" Plain],
 }
