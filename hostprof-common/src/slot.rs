@@ -17,9 +17,11 @@ pub struct Slot {
     pub arg1: u64,
     /// By how much the run queue's `clock` was ahead of its `clock_task` at the switch-in.
     pub ahead_ns: u64,
-    /// By how much the recording's clock was ahead of the run queue's where the thread's present or next
-    /// runnable time began: at its wakeup, or at the switch-out from which it stayed runnable.
+    /// By how much the recording's clock was ahead of the run queue's, at the last of the thread's switches
+    /// and wakeups.
     pub lag_ns: u64,
+    /// By how much more it was at the end of the thread's last wait for a CPU than at its beginning.
+    pub wait_late_ns: u64,
     /// The thread's number in this recording; 0 in a free slot.
     pub utid: u32,
     /// Its tid, in the initial pid namespace.
@@ -54,6 +56,7 @@ impl Slot {
         arg1: 0,
         ahead_ns: 0,
         lag_ns: 0,
+        wait_late_ns: 0,
         utid: 0,
         tid: 0,
         task_state: 0,
@@ -80,7 +83,7 @@ pub mod presence {
     pub const OFF_CPU: u16 = 2;
 }
 
-const _: () = assert!(size_of::<Slot>() == 168);
+const _: () = assert!(size_of::<Slot>() == 184);
 
 /// What is given out by counting: indices of the kernel half's two counters.
 pub mod given_out {

@@ -26,8 +26,10 @@ pub struct Counters {
     /// summed by hostprof over its stays, as the run queue's `clock` ran ahead of its `clock_task`.
     pub stolen_ns: u64,
     /// By how many nanoseconds more the tracepoints ran behind the run queue's clock at the ends of the
-    /// thread's runnable times than at their beginnings, since it was met. Two's complement: it may be less.
-    pub late_ns: u64,
+    /// thread's stays on a CPU than at their beginnings, since it was met. Two's complement: it may be less.
+    pub late_on_cpu_ns: u64,
+    /// The same of its waits for a CPU.
+    pub late_runqueue_ns: u64,
 }
 
 impl Counters {
@@ -41,7 +43,8 @@ impl Counters {
         min_flt: 0,
         maj_flt: 0,
         stolen_ns: 0,
-        late_ns: 0,
+        late_on_cpu_ns: 0,
+        late_runqueue_ns: 0,
     };
 }
 
@@ -146,10 +149,10 @@ pub struct Rename {
 }
 
 const _: () = {
-    assert!(size_of::<Counters>() == 72);
+    assert!(size_of::<Counters>() == 80);
     assert!(size_of::<Begin>() == 56);
-    assert!(size_of::<First>() == 80);
-    assert!(size_of::<End>() == 96);
+    assert!(size_of::<First>() == 88);
+    assert!(size_of::<End>() == 104);
     assert!(size_of::<Exec>() == 32 + EXEC_PATH_BYTES);
     assert!(size_of::<Rename>() == 32);
 };

@@ -95,7 +95,8 @@ impl Task {
                 min_flt: load(self.0, layout!(task_min_flt)),
                 maj_flt: load(self.0, layout!(task_maj_flt)),
                 stolen_ns: 0,
-                late_ns: 0,
+                late_on_cpu_ns: 0,
+                late_runqueue_ns: 0,
             }
         }
     }
@@ -189,9 +190,10 @@ impl Task {
     }
 
     /// How long the task has waited for a CPU, by the run queue's own clock and the kernel's own mark
-    /// (`rq->clock - sched_info.last_queued`, what `sched_info_arrive` is about to add to `run_delay`).
-    /// Only at its switch-in. 0 where the kernel has no mark: no `Option`, whose empty half the verifier
-    /// would see read.
+    /// (`rq->clock - sched_info.last_queued`, what `sched_info_arrive` is about to add to `run_delay`): less
+    /// than zero, in two's complement, where the mark was set by another run queue's later clock. Only at
+    /// its switch-in. 0 where the kernel has no mark: no `Option`, whose empty half the verifier would see
+    /// read.
     #[inline(always)]
     pub fn queued_for(self) -> u64 {
         self.run_queue_clock_since(layout!(task_last_queued))
@@ -200,7 +202,7 @@ impl Task {
     /// How long ago the task was switched in, by the same clock. Only at its switch-out.
     #[inline(always)]
     pub fn arrived_ago(self) -> u64 {
-        self.run_queue_clock_since(layout!(task_last_arrival))
+        clamped(self.run_queue_clock_since(layout!(task_last_arrival)))
     }
 
     #[inline(always)]
@@ -210,7 +212,7 @@ impl Task {
         }
         let mark: u64 = unsafe { load(self.0, mark) };
         let clock: u64 = unsafe { load(self.run_queue(), layout!(rq_clock)) };
-        if mark == 0 || clock < mark { 0 } else { clock - mark }
+        if mark == 0 { 0 } else { clock.wrapping_sub(mark) }
     }
 
     /// By how much the clock of the task's run queue is ahead of that which counts tasks' time: the sum of
@@ -270,6 +272,12 @@ impl Task {
             bpf_probe_read_kernel(nr.cast::<u32>()).unwrap_or(0)
         }
     }
+}
+
+/// A length of time, or 0 for one that is less.
+#[inline(always)]
+pub fn clamped(ns: u64) -> u64 {
+    if ns.cast_signed() < 0 { 0 } else { ns }
 }
 
 /// Whether the running CPU is in an interrupt, where the current task is a bystander.

@@ -4,6 +4,8 @@
 //! <https://github.com/torvalds/linux/blob/v6.18/include/trace/events/sched.h#L220>; before 5.18 without
 //! `prev_state`. It runs under the run queue's lock with interrupts off.
 
+use core::arch::asm;
+
 use aya_ebpf::{helpers::bpf_ktime_get_ns, macros::btf_tracepoint, programs::BtfTracePointContext};
 use hostprof_common::{
     RecordKind,
@@ -17,7 +19,7 @@ use crate::{
     emit::{Cpu, count},
     maps::layout,
     target,
-    task::Task,
+    task::{Task, clamped},
 };
 
 /// `TASK_DEAD`, the state of a thread's last switch, on every kernel hostprof supports (5.15 and later).
@@ -35,7 +37,8 @@ fn try_sched_switch(ctx: &BtfTracePointContext) -> Option<()> {
     let next = Task::new(ctx.arg(2));
     let cpu = Cpu::this()?;
     count!(cpu, switches);
-    let waited = next.queued_for();
+    let queued = next.queued_for();
+    let waited = clamped(queued);
     if layout!(host_runqueue) != 0 {
         host_runqueue(cpu, next, waited);
     }
@@ -55,7 +58,9 @@ fn try_sched_switch(ctx: &BtfTracePointContext) -> Option<()> {
     if let Some(slot) = next_slot {
         // SAFETY: from a successful lookup.
         let slot_ref = unsafe { &mut *slot };
-        slot_ref.lag_ns = lag_at_start(slot_ref, next, now, waited);
+        let lag = next.lag(now);
+        slot_ref.wait_late_ns = wait_late(slot_ref, next, now, queued, lag);
+        slot_ref.lag_ns = lag;
         slot_ref.ahead_ns = next.clock_ahead();
         switch_in(cpu, slot, now, waited, 0);
     }
@@ -79,8 +84,11 @@ fn switch_out(cpu: Cpu, slot: *mut Slot, prev: Task, preempt: bool, state: u32, 
         let waited = counters.run_delay_ns - slot_ref.last.run_delay_ns;
         switch_in(cpu, slot, arrived, waited, flag::UNTOLD);
         slot_ref.lag_ns = lag;
+        slot_ref.wait_late_ns = 0;
     }
-    counters.late_ns = slot_ref.last.late_ns.wrapping_add(lag).wrapping_sub(slot_ref.lag_ns);
+    let late = lag.wrapping_sub(slot_ref.lag_ns);
+    counters.late_on_cpu_ns = slot_ref.last.late_on_cpu_ns.wrapping_add(late);
+    counters.late_runqueue_ns = slot_ref.last.late_runqueue_ns.wrapping_add(slot_ref.wait_late_ns);
     // With a signal pending a task stays runnable although `state` says it meant to block.
     let blocked = !preempt && state != 0 && prev.state() != 0;
     let met_before = slot_ref.last.at_ns != 0;
@@ -165,24 +173,25 @@ fn switch_in(cpu: Cpu, slot: *mut Slot, now: u64, waited: u64, extra_flags: u16)
     slot.wake_ns = 0;
 }
 
-/// [`Slot::lag_ns`] of a thread at its switch-in, whichever way its wait for the CPU began and went.
+/// [`Slot::wait_late_ns`] at a switch-in, whichever way the wait began and went.
 #[inline(always)]
-fn lag_at_start(slot: &Slot, next: Task, now: u64, waited: u64) -> u64 {
+fn wait_late(slot: &Slot, next: Task, now: u64, queued: u64, lag: u64) -> u64 {
     let woken = slot.wake_ns != 0;
     let blocked = slot.flags & flag::BLOCKED != 0 || slot.presence == presence::UNKNOWN;
     if blocked && !woken {
         // An untold wakeup's time is taken from the run queue's clock.
-        return next.lag(now);
+        return 0;
     }
-    if next.migrations() == slot.migrations {
-        return slot.lag_ns;
+    if next.migrations() == slot.migrations && queued != 0 {
+        return lag.wrapping_sub(slot.lag_ns);
     }
-    // Moved meanwhile. The clock of the other run queue may have stood still for milliseconds; and since
-    // 6.12 a sleeping thread that is moved counts as waiting from then on. So nothing but the kernel's
-    // account of this very wait tells how far it is off.
+    // Preempted after it had made ready to sleep: the kernel does not count that wait. Or moved meanwhile:
+    // the clock of the other run queue may have stood still for milliseconds, and since 6.12 a sleeping
+    // thread that is moved counts as waiting from then on. So nothing but the kernel's account of this very
+    // wait tells how far it is off.
     let start = if blocked { slot.wake_ns } else { slot.out_ns };
-    let counted = next.run_delay_ns() - slot.last.run_delay_ns + waited;
-    next.lag(now).wrapping_sub((now - start).wrapping_sub(counted))
+    let counted = next.run_delay_ns().wrapping_sub(slot.last.run_delay_ns).wrapping_add(queued);
+    (now - start).wrapping_sub(counted)
 }
 
 /// Run-queue latency of the whole machine, in the kernel. The idle tasks (tid 0) never wait.
@@ -191,7 +200,10 @@ fn host_runqueue(cpu: Cpu, next: Task, waited: u64) {
     if next.tid() == 0 {
         return;
     }
-    let bucket = (64 - waited.leading_zeros()) as usize;
+    let mut bucket = u64::from(64 - waited.leading_zeros());
+    // SAFETY: arithmetic. The compiler knows that a clamped length has no 64th bucket, and would leave out
+    // the mask by which the verifier knows it.
+    unsafe { asm!("{bucket} &= {mask}", bucket = inout(reg) bucket, mask = const HISTOGRAM_BUCKETS - 1) };
     // SAFETY: from a successful lookup, the index bounded by the mask.
-    unsafe { (*cpu.stats()).runqueue_ns[bucket & (HISTOGRAM_BUCKETS - 1)] += 1 };
+    unsafe { *(*cpu.stats()).runqueue_ns.as_mut_ptr().add(bucket as usize) += 1 };
 }

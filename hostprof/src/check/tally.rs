@@ -116,11 +116,16 @@ impl Tally {
 
     fn compare_times(&mut self, thread: &ThreadRow, between_ns: u64) -> bool {
         let on_cpu = delta(thread.sum_exec_ns_first, thread.sum_exec_ns_last);
-        let runqueue = delta(thread.run_delay_ns_first, thread.run_delay_ns_last);
-        let (Some(on_cpu_ns), Some(runqueue_ns)) = (on_cpu, runqueue) else { return false };
+        // run_delay may go down: a wait that began by a run queue's later clock counts less than nothing.
+        let runqueue = thread.run_delay_ns_last.zip(thread.run_delay_ns_first);
+        let (Some(on_cpu_ns), Some((last_ns, first_ns))) = (on_cpu, runqueue) else { return false };
         // The kernel's figure leaves out interrupts and the hypervisor; the recording does not.
         let on_cpu_ns = on_cpu_ns + thread.stolen_ns.unwrap_or(0);
-        let late_ns = thread.late_ns.unwrap_or(0);
+        // And it reads its clock before the tracepoint.
+        let late_ns = [thread.late_on_cpu_ns.unwrap_or(0), thread.late_runqueue_ns.unwrap_or(0)];
+        let on_cpu_ns = on_cpu_ns.saturating_add_signed(late_ns[0]);
+        let runqueue_ns = last_ns.wrapping_sub(first_ns).wrapping_add_signed(late_ns[1]);
+        let runqueue_ns = runqueue_ns.cast_signed().max(0).cast_unsigned();
         let found_ns = between_ns.saturating_sub(self.off_ns);
         let on_cpu_slack = tolerance::on_cpu_ns(on_cpu_ns, self.switches);
         let runqueue_slack = tolerance::runqueue_ns(runqueue_ns, self.episodes);
@@ -144,23 +149,21 @@ impl Tally {
         let slack = on_cpu_slack + runqueue_slack;
         within(
             Rule::Runnable,
-            (on_cpu_ns + runqueue_ns).saturating_add_signed(late_ns),
+            on_cpu_ns + runqueue_ns,
             (slack, slack),
             plus(found_ns + self.runqueue_ns),
             "sum_exec_runtime + stolen + run_delay + late",
         );
-        // By which of the two parts the tracepoints came late, `late_ns` does not tell.
-        let slack = slack + late_ns.unsigned_abs();
-        let moved = self.woken_runqueue_ns;
+        let moved = if late_ns == [0, 0] { self.woken_runqueue_ns } else { 0 };
         within(
             Rule::OnCpu,
             on_cpu_ns,
             (slack + moved, slack),
             found_ns..=found_ns,
-            "sum_exec_runtime + stolen",
+            "sum_exec_runtime + stolen + late",
         );
         let allowed = (slack, slack + moved);
-        within(Rule::Runqueue, runqueue_ns, allowed, plus(self.runqueue_ns), "run_delay");
+        within(Rule::Runqueue, runqueue_ns, allowed, plus(self.runqueue_ns), "run_delay + late");
         true
     }
 

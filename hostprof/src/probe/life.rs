@@ -23,7 +23,7 @@ pub struct Life {
     pub syscalls: Vec<(i32, u64)>,
     seq: Option<u32>,
     stolen_first_ns: u64,
-    late_first_ns: u64,
+    late_first_ns: (u64, u64),
     min_flt: Option<u32>,
     maj_flt: Option<u32>,
     faults: PageFaultRow,
@@ -57,7 +57,7 @@ impl Life {
             syscalls: Vec::new(),
             seq: None,
             stolen_first_ns: 0,
-            late_first_ns: 0,
+            late_first_ns: (0, 0),
             min_flt: None,
             maj_flt: None,
         };
@@ -93,7 +93,7 @@ impl Life {
         row.min_flt_first = Some(counters.min_flt);
         row.maj_flt_first = Some(counters.maj_flt);
         self.stolen_first_ns = counters.stolen_ns;
-        self.late_first_ns = counters.late_ns;
+        self.late_first_ns = (counters.late_on_cpu_ns, counters.late_runqueue_ns);
         self.seq = Some((counters.nvcsw.wrapping_add(counters.nivcsw) as u32).wrapping_sub(1));
         self.min_flt = Some(counters.min_flt as u32);
         self.maj_flt = Some(counters.maj_flt as u32);
@@ -112,7 +112,9 @@ impl Life {
         row.min_flt_last = Some(counters.min_flt);
         row.maj_flt_last = Some(counters.maj_flt);
         row.stolen_ns = Some(counters.stolen_ns - self.stolen_first_ns);
-        row.late_ns = Some(counters.late_ns.wrapping_sub(self.late_first_ns).cast_signed());
+        let since = |now: u64, first: u64| Some(now.wrapping_sub(first).cast_signed());
+        row.late_on_cpu_ns = since(counters.late_on_cpu_ns, self.late_first_ns.0);
+        row.late_runqueue_ns = since(counters.late_runqueue_ns, self.late_first_ns.1);
     }
 
     /// For a thread that never was switched: what `/proc` showed when it was met and shows now.

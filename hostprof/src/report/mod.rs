@@ -3,7 +3,6 @@
 //! Reads the rows of a recording once; yields a [`Report`], which is printed as JSON or set as text. It
 //! attributes time and names wakers; it does not say what caused what.
 
-
 mod columns;
 mod fold;
 mod hash;

@@ -73,10 +73,13 @@ table! {
     /// here, outside the kernel's `sum_exec`. Source: rq.clock - rq.clock_task at its switches.
     stolen_ns: Option<u64> ["ns" Plain],
     /// By how much later, over the same time, the tracepoints ran than the kernel read its clock, at the ends
-    /// of the thread's runnable times against their beginnings: a hypervisor that stops the CPU in the middle
-    /// of a switch makes milliseconds of it. Inside its on-CPU and run-queue time here, outside the kernel's.
-    /// Source: CLOCK_MONOTONIC - rq.clock at its wakeups and switches.
-    late_ns: Option<i64> ["ns" Plain],
+    /// of the thread's stays on a CPU against their beginnings: a hypervisor that stops the CPU in the middle
+    /// of a switch makes milliseconds of it. Inside its on-CPU time here, outside the kernel's. Source:
+    /// CLOCK_MONOTONIC - rq.clock at its switches.
+    late_on_cpu_ns: Option<i64> ["ns" Plain],
+    /// The same of its waits for a CPU; and what the kernel miscounted of waits in which it changed run
+    /// queues. Source: CLOCK_MONOTONIC - rq.clock at its wakeups and switches, sched_info.
+    late_runqueue_ns: Option<i64> ["ns" Plain],
     /// Context switches of the thread whose records were lost, told by gaps in the kernel's count.
     lost_switches: u64 ["" Plain],
 }

@@ -127,7 +127,8 @@ impl<W: Word> WordView<W> {
 /// Makes a [`Word`] a [`Cell`], with and without null.
 macro_rules! word_cell {
     ($name:ident) => {
-        $crate::table::word::word_cell!($name, $name, false, |value| Some(value), |got| got.unwrap_or_default());
+        $crate::table::word::word_cell!($name, $name, false, |value| Some(value), |got| got
+            .unwrap_or_default());
         $crate::table::word::word_cell!($name, Option<$name>, true, |value| value, |got| got);
     };
     ($name:ident, $cell:ty, $nullable:literal, |$value:ident| $stored:expr, |$got:ident| $read:expr) => {

@@ -147,7 +147,8 @@ impl Proc {
                 min_flt: field(7)?,
                 maj_flt: field(9)?,
                 stolen_ns: 0,
-                late_ns: 0,
+                late_on_cpu_ns: 0,
+                late_runqueue_ns: 0,
             })
         })();
         let syscall = fs::read_to_string(file("syscall"));
