@@ -29,6 +29,7 @@ fn random_row<T: Table + DeserializeOwned>(random: &mut Random) -> T {
             DataType::UInt32 => Value::from(bits as u32),
             DataType::UInt16 => Value::from(bits as u16),
             DataType::Int32 => Value::from(bits as i32),
+            DataType::Int64 => Value::from(bits as i64 - (1 << 40)),
             DataType::Float64 => Value::from(bits as f64 / 3.0),
             DataType::Boolean => Value::from(bits.is_multiple_of(2)),
             DataType::Utf8 if column.words.is_empty() => Value::from(format!("naïve \"{}\"", bits % 100)),

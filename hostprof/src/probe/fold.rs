@@ -242,8 +242,12 @@ impl Fold {
         row.cpu_in = Some(head.cpu_in);
         let (out, into) = (row.ts_mono_ns, head.in_ns);
         match blocked {
-            // A new thread has not blocked: it waits for its first CPU since it was made.
-            Some(_) if row.state == State::Runqueue => row.runqueue_ns = into.saturating_sub(out),
+            // A new thread has not blocked: it waits for its first CPU since it is whole.
+            Some(blocked) if row.state == State::Runqueue => {
+                row.ts_mono_ns = blocked.wake_ns.clamp(out, into.max(out));
+                row.runqueue_ns = into.saturating_sub(row.ts_mono_ns);
+                life.is_whole(row.ts_mono_ns);
+            }
             Some(blocked) => {
                 let woken = blocked.wake_ns >= out && blocked.wake_ns != 0;
                 let wake = if woken { blocked.wake_ns.min(into) } else { into };

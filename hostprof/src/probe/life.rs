@@ -101,6 +101,14 @@ impl Life {
         self.last(counters);
     }
 
+    /// Its maker has finished it, and it may run: its life and its counters begin here, not where its making
+    /// began, in the middle of which the maker may have lost its CPU.
+    pub fn is_whole(&mut self, at_ns: u64) {
+        self.row.begin_mono_ns = at_ns;
+        self.row.first_mono_ns = Some(at_ns);
+        self.faults.ts_mono_ns = at_ns;
+    }
+
     /// The kernel's counters at a later switch-out.
     pub fn last(&mut self, counters: &Counters) {
         let row = &mut self.row;
