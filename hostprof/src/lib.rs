@@ -17,6 +17,7 @@ pub mod privilege;
 pub mod probe;
 pub mod recording;
 pub mod report;
+pub mod sampler;
 pub mod sink;
 pub mod table;
 pub mod target;
