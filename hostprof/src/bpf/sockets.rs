@@ -40,7 +40,7 @@ impl Sockets {
     /// The map cannot be read.
     pub fn read(&self) -> Result<Vec<(Tgid, SocketBytes)>, LoadError> {
         let mut processes = Vec::new();
-        for entry in self.counts.iter() {
+        for entry in &self.counts {
             let (tgid, cpus) = entry.map_err(|error| refused("read the network bytes", &error))?;
             let sum = cpus.iter().fold(SocketBytes::ZERO, |sum, cpu| SocketBytes {
                 sent: sum.sent + cpu.sent,

@@ -104,7 +104,9 @@ impl Round {
         };
         let samples = self.sampler.sample(&live, counts.as_deref());
         if let (Some(sockets), Some(counts)) = (&mut self.sockets, counts) {
-            ended.iter().for_each(|tgid| sockets.forget(*tgid));
+            for tgid in &ended {
+                sockets.forget(*tgid);
+            }
             self.socket_processes = counts.into_iter().map(|(tgid, _)| tgid).collect();
             self.socket_processes.retain(|tgid| !ended.contains(tgid));
         }

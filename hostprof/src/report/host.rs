@@ -53,6 +53,7 @@ pub struct Host {
 
 /// Shares of the time in which tasks waited for something: some task, or all that were not idle.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[expect(clippy::struct_field_names, reason = "a unit ends a name")]
 pub struct Pressure {
     pub cpu_some_ratio: Option<f64>,
     pub memory_some_ratio: Option<f64>,

@@ -23,7 +23,7 @@ pub(crate) fn run(report: &Report, bytes: u64, ipv6: bool, other_bytes: u64) -> 
     let sender = start("sender", move || TcpStream::connect(address).and_then(|out| write(out, bytes)))?;
     let (inward, _) = listener.accept().context("accept")?;
     let receiver = start("receiver", move || {
-        let peeked = inward.peek(&mut [0; CHUNK_BYTES])?;
+        let peeked = inward.peek(&mut vec![0; CHUNK_BYTES])?;
         io::Result::Ok((peeked, read(inward)?))
     })?;
     let sent = sender.join(report)?.context("send")?;
@@ -38,7 +38,7 @@ pub(crate) fn run(report: &Report, bytes: u64, ipv6: bool, other_bytes: u64) -> 
 }
 
 fn write(mut out: impl Write, bytes: u64) -> io::Result<u64> {
-    let chunk = [7; CHUNK_BYTES];
+    let chunk = vec![7; CHUNK_BYTES];
     let mut left = bytes;
     while left > 0 {
         let part = left.min(CHUNK_BYTES as u64);
@@ -49,7 +49,7 @@ fn write(mut out: impl Write, bytes: u64) -> io::Result<u64> {
 }
 
 fn read(mut inward: impl Read) -> io::Result<u64> {
-    let mut buffer = [0; CHUNK_BYTES];
+    let mut buffer = vec![0; CHUNK_BYTES];
     let mut bytes = 0;
     loop {
         match inward.read(&mut buffer)? {
