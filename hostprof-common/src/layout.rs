@@ -82,6 +82,9 @@ pub struct KernelLayout {
     pub slots: u32,
     /// `se.nr_migrations`, its low half.
     pub task_migrations: u32,
+    /// `sock.__sk_common.skc_family`; [`ABSENT`] where the kernel's types lack it.
+    pub sock_family: u32,
+    pub _pad: u32,
 }
 
 impl KernelLayout {

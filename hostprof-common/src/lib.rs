@@ -9,6 +9,7 @@
 pub mod episode;
 pub mod layout;
 pub mod slot;
+pub mod socket;
 pub mod stats;
 pub mod thread;
 

@@ -34,7 +34,9 @@ pub struct CpuStats {
     /// Switch-ins that the tracepoint did not tell, known from the kernel's own account at the next
     /// switch-out (some kernels trace nothing in the context of some threads of their init).
     pub switch_ins_untold: u64,
-    pub _reserved: [u64; 3],
+    /// Sends and receives that are not counted because their process found no entry.
+    pub sockets_untold: u64,
+    pub _reserved: [u64; 2],
     /// Run-queue latency of every task of the machine but the idle tasks, by [`HISTOGRAM_BUCKETS`].
     pub runqueue_ns: [u64; HISTOGRAM_BUCKETS],
 }

@@ -1,10 +1,11 @@
 //! Every map of the kernel half. Sizes given here are placeholders where user space sets them at load.
 
 use aya_ebpf::{
-    btf_maps::{Array, ArrayOfMaps, HashMap, Queue, RingBuf},
+    bindings::BPF_F_NO_PREALLOC,
+    btf_maps::{Array, ArrayOfMaps, HashMap, PerCpuHashMap, Queue, RingBuf},
     macros::btf_map,
 };
-use hostprof_common::{layout::KernelLayout, slot::Slot, stats::CpuStats};
+use hostprof_common::{layout::KernelLayout, slot::Slot, socket::SocketBytes, stats::CpuStats};
 
 /// A ring of the smallest size the kernel takes: user space puts the real ones in.
 pub type Ring = RingBuf<u64, 4096>;
@@ -42,6 +43,12 @@ pub static GIVEN_OUT: Array<u64, 2> = Array::new();
 /// Counters, a block for each CPU.
 #[btf_map]
 pub static STATS: Array<CpuStats, 1> = Array::new();
+
+/// Bytes that each process sent and received, by tgid; user space forgets those that have ended. Entries are made as
+/// they are needed: room for all of them on every CPU would be mebibytes.
+#[btf_map]
+pub static SOCKET_BYTES: PerCpuHashMap<u32, SocketBytes, 1, { BPF_F_NO_PREALLOC as usize }> =
+    PerCpuHashMap::new();
 
 /// Key of [`SLOT_BY_START`].
 #[derive(Clone, Copy)]

@@ -280,6 +280,12 @@ pub fn clamped(ns: u64) -> u64 {
     if ns.cast_signed() < 0 { 0 } else { ns }
 }
 
+/// The address family of a `struct sock`, as a tracepoint handed it over.
+#[inline(always)]
+pub fn socket_family(sock: *const u8) -> u16 {
+    unsafe { load(sock, layout!(sock_family)) }
+}
+
 /// Whether the running CPU is in an interrupt, where the current task is a bystander.
 ///
 /// The preempt count is per-CPU memory; so is the run queue, which a task points to. BTF tells how far

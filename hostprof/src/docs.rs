@@ -5,8 +5,10 @@ use std::fmt::Write as _;
 use crate::{
     for_each_table,
     probe::{PROBES, syscalls},
+    sampler::SAMPLES,
     table::{
-        HistogramRow, LossRow, OffCpuRow, PageFaultRow, SCHEMA_VERSION, State, Table, ThreadRow, Word as _,
+        CgroupSampleRow, DiskSampleRow, HistogramRow, HostSampleRow, LossRow, OffCpuRow, PageFaultRow,
+        ProcessSampleRow, SCHEMA_VERSION, State, Table, ThreadRow, Word as _,
     },
 };
 
@@ -66,9 +68,17 @@ fn probes() -> String {
         );
     }
     page.push_str(
-        "\nAll programs are attached as `tp_btf`, which needs neither tracefs nor perf events; none is on a system \
-         call's path. `adopt` is attached to nothing: it is run once for each thread that a scan finds.\n\n\
-         ## States\n\nWhy a thread was off the CPU, decided in this order at the switch-out.\n\n\
+        "\nAll programs are attached as `tp_btf`, which needs neither tracefs nor perf events; none is on the path \
+         of every system call. `adopt` is attached to nothing: it is run once for each thread that a scan finds.\n\n\
+         ## Samples\n\nRead in user space every second, or at `--sample-interval`; `--no-samples` leaves them out. \
+         `config.json` tells what could not be read, and why.\n\n\
+         | table | question | files |\n|---|---|---|\n",
+    );
+    for sample in SAMPLES {
+        let _ = writeln!(page, "| `{}` | {} | {} |", sample.table, sample.question, code(sample.files));
+    }
+    page.push_str(
+        "\n## States\n\nWhy a thread was off the CPU, decided in this order at the switch-out.\n\n\
          | state | system calls |\n|---|---|\n",
     );
     for &state in State::ALL {
@@ -100,10 +110,11 @@ mod tests {
     }
 
     #[test]
-    fn every_table_is_filled_by_a_probe() {
+    fn every_table_is_filled_by_a_probe_or_a_sample() {
         macro_rules! each {
             ($($row:ty),+ $(,)?) => { $(
-                assert!(PROBES.iter().any(|probe| probe.tables.contains(&<$row>::NAME)), "{}", <$row>::NAME);
+                let probe = PROBES.iter().any(|probe| probe.tables.contains(&<$row>::NAME));
+                assert!(probe || SAMPLES.iter().any(|sample| sample.table == <$row>::NAME), "{}", <$row>::NAME);
             )+ };
         }
         for_each_table!(each);

@@ -8,6 +8,7 @@ use caps::{CapSet, Capability};
 use crate::{
     bpf::{self, Kernel, LoadError},
     probe::PROBES,
+    sampler::CgroupLayout,
 };
 
 /// Something that was looked at.
@@ -52,7 +53,7 @@ impl Finding {
 pub fn examine() -> Vec<Finding> {
     let mut findings = vec![kernel(), btf(), capabilities(), pid_namespace()];
     findings.extend(probes());
-    findings.extend([drain_priority(), cgroups(), nvidia()]);
+    findings.extend([drain_priority(), cgroups(), pressure(), nvidia()]);
     findings
 }
 
@@ -97,16 +98,32 @@ fn pid_namespace() -> Finding {
 
 /// Loads and attaches the programs, for a moment and with nothing recorded.
 fn probes() -> Vec<Finding> {
-    let settings = bpf::Settings { rings: 1, ring_bytes: 4096, slots: 1, wakers: true, host_runqueue: true };
-    let tried: Result<(), LoadError> = Kernel::load(&settings).and_then(|(mut kernel, _)| kernel.attach());
+    let settings = bpf::Settings {
+        rings: 1,
+        ring_bytes: 4096,
+        slots: 1,
+        wakers: true,
+        host_runqueue: true,
+        network: true,
+    };
+    let tried: Result<Vec<(&str, String)>, LoadError> =
+        Kernel::load(&settings).and_then(|(mut kernel, _)| {
+            kernel.attach()?;
+            Ok(kernel.left_out().to_vec())
+        });
     PROBES
         .iter()
         .map(|probe| {
-            let found = match &tried {
-                Ok(()) => format!("{} Bystanders pay: {}.", probe.question, probe.bystander_cost),
-                Err(error) => error.to_string(),
+            let why_not = match &tried {
+                Ok(left_out) => {
+                    left_out.iter().find(|(name, _)| *name == probe.name).map(|(_, reason)| reason.clone())
+                }
+                Err(error) => Some(error.to_string()),
             };
-            let finding = Finding::new(&format!("probe {}", probe.name), Some(tried.is_ok()), found);
+            let works = Some(why_not.is_none());
+            let found = why_not
+                .unwrap_or_else(|| format!("{} Bystanders pay: {}.", probe.question, probe.bystander_cost));
+            let finding = Finding::new(&format!("probe {}", probe.name), works, found);
             if probe.required { finding.needed() } else { finding }
         })
         .collect()
@@ -120,15 +137,14 @@ fn drain_priority() -> Finding {
 }
 
 fn cgroups() -> Finding {
-    let controllers = fs::read_to_string("/sys/fs/cgroup/cgroup.controllers");
-    let found = match controllers {
-        Ok(controllers) => format!("v2: {}", controllers.trim()),
-        Err(_) if fs::exists("/sys/fs/cgroup/cpu").unwrap_or(false) => {
-            "v1 (a v2 hierarchy, where mounted, has no cpu and memory controller)".to_owned()
-        }
-        Err(_) => "none mounted".to_owned(),
-    };
-    Finding::new("cgroups", None, found)
+    let layout = CgroupLayout::read();
+    Finding::new("cgroups", None, layout.note().unwrap_or_else(|| layout.describe()))
+}
+
+fn pressure() -> Finding {
+    let works = fs::read("/proc/pressure/cpu").is_ok();
+    let found = if works { "told" } else { "not told: the pressure columns of samples are null" };
+    Finding::new("pressure (PSI)", Some(works), found).remedy("boot with psi=1 on the kernel's command line")
 }
 
 fn nvidia() -> Finding {

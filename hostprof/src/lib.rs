@@ -1,6 +1,6 @@
 //! hostprof: where the threads of a program wait, and why.
 //!
-//! The layers, each using only those to its left: `units, clock, humane ← table ← probe, ledger, sink ← bpf ←
+//! The layers, each using only those to its left: `units, clock, humane ← table ← probe, sampler, ledger, sink ← bpf ←
 //! collector ← cli`. `docs/architecture.md` draws them.
 
 pub mod bpf;
@@ -17,6 +17,7 @@ pub mod privilege;
 pub mod probe;
 pub mod recording;
 pub mod report;
+pub mod sampler;
 pub mod sink;
 pub mod table;
 pub mod target;

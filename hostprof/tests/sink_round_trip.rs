@@ -10,7 +10,10 @@ use arrow::datatypes::DataType;
 use hostprof::{
     for_each_table,
     sink::Settings,
-    table::{HistogramRow, LossRow, OffCpuRow, PageFaultRow, Table, ThreadRow},
+    table::{
+        CgroupSampleRow, DiskSampleRow, HistogramRow, HostSampleRow, LossRow, OffCpuRow, PageFaultRow,
+        ProcessSampleRow, Table, ThreadRow,
+    },
 };
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};

@@ -6,4 +6,5 @@ mod sched_process_fork;
 mod sched_switch;
 mod sched_wakeup;
 mod sched_waking;
+mod sock_length;
 mod task_rename;

@@ -17,9 +17,13 @@ use super::{
     error::LoadError,
     layout::{self, KernelBtf},
     log::KernelLog,
+    sockets::{self, Sockets},
     support,
 };
-use crate::units::{Tgid, Tid};
+use crate::{
+    probe::NETWORK,
+    units::{Tgid, Tid},
+};
 
 /// The kernel half, as `cargo xtask build` left it.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("HOSTPROF_EBPF_OBJECT"));
@@ -44,6 +48,8 @@ pub struct Settings {
     pub wakers: bool,
     /// Whether to count the machine's run-queue latency.
     pub host_runqueue: bool,
+    /// Whether to count what processes send and receive, where the kernel tells.
+    pub network: bool,
 }
 
 /// A ring buffer of the kernel half.
@@ -55,6 +61,9 @@ pub struct Kernel {
     /// What it was told of the running kernel.
     pub layout: KernelLayout,
     programs: Vec<&'static str>,
+    /// Probes that this kernel does not offer, and why.
+    left_out: Vec<(&'static str, String)>,
+    sockets: Option<Sockets>,
     slots: Array<MapData, Slot>,
     stats: Array<MapData, CpuStats>,
     given_out: Array<MapData, u64>,
@@ -111,6 +120,7 @@ impl Kernel {
             .map_max_entries("FREE_SLOTS", settings.slots)
             .map_max_entries("SLOT_BY_START", settings.slots)
             .map_max_entries("STATS", cpus)
+            .map_max_entries("SOCKET_BYTES", settings.slots)
             .load(OBJECT)
             .map_err(|error| refused("load the maps", &error))?;
 
@@ -125,6 +135,7 @@ impl Kernel {
         let slots = take(&mut ebpf, "SLOTS")?;
         let stats = take(&mut ebpf, "STATS")?;
         let given_out = take(&mut ebpf, "GIVEN_OUT")?;
+        let sockets = take(&mut ebpf, "SOCKET_BYTES").map(Sockets::new)?;
 
         let btf = Btf::from_sys_fs().map_err(|error| LoadError::Btf(error.to_string()))?;
         let mut programs: Vec<&'static str> = LIFECYCLE.to_vec();
@@ -132,6 +143,14 @@ impl Kernel {
         if settings.wakers {
             programs.push("sched_waking");
         }
+        let mut left_out = Vec::new();
+        if settings.network {
+            match sockets::offered(&kernel_btf, &layout) {
+                Ok(()) => programs.extend(sockets::PROGRAMS),
+                Err(reason) => left_out.push((NETWORK, reason)),
+            }
+        }
+        let sockets = Some(sockets).filter(|_| settings.network && left_out.is_empty());
         for &name in &programs {
             if kernel_btf.tracepoint_args(name).is_none() {
                 return Err(LoadError::NoTracepoint(name));
@@ -140,7 +159,18 @@ impl Kernel {
             program(&mut ebpf, name)?.load(name, &btf).map_err(|error| refused(&action(), &error))?;
         }
         adopter(&mut ebpf)?.load().map_err(|error| refused("load raw_tp/adopt", &error))?;
-        Ok((Self { ebpf, layout, programs, slots, stats, given_out }, Rings { episodes, threads }))
+        let kernel = Self { ebpf, layout, programs, left_out, sockets, slots, stats, given_out };
+        Ok((kernel, Rings { episodes, threads }))
+    }
+
+    /// The probes that were asked for and that this kernel does not offer, and why.
+    pub fn left_out(&self) -> &[(&'static str, String)] {
+        &self.left_out
+    }
+
+    /// What processes send and receive; `None` where that is not counted, or was taken before.
+    pub fn take_sockets(&mut self) -> Option<Sockets> {
+        self.sockets.take()
     }
 
     /// Attaches every loaded program. The target set is empty until [`Kernel::adopt`].
@@ -288,7 +318,7 @@ fn broken(name: &'static str) -> LoadError {
 }
 
 /// Turns what aya and the kernel said into one line; a refusal for want of a capability into its remedy.
-fn refused(action: &str, error: &(dyn std::error::Error + 'static)) -> LoadError {
+pub(super) fn refused(action: &str, error: &(dyn std::error::Error + 'static)) -> LoadError {
     let mut cause = error.to_string();
     let mut source = Some(error);
     let mut denied = false;

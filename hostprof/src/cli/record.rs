@@ -12,6 +12,9 @@ use crate::{
     target::{Selector, TreeMode},
 };
 
+/// Samples closer together would cost more than a hundredth of a CPU on a large target.
+const LEAST_SAMPLE_INTERVAL: Duration = Duration::from_millis(100);
+
 /// What to record, how, and for how long.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -43,7 +46,7 @@ pub struct Args {
     #[arg(long, value_parser = percent, default_value = "5%", value_name = "SHARE")]
     min_free: f64,
 
-    /// Probes: auto, or names, or -NAME to leave one out (sched, waker, page_fault, host_runqueue)
+    /// Probes: auto, or names, or -NAME to leave one out (sched, waker, page_fault, host_runqueue, network)
     #[arg(
         long,
         value_delimiter = ',',
@@ -64,6 +67,14 @@ pub struct Args {
     /// Priority of the threads that empty the rings: real-time (or nice -20), or none
     #[arg(long, value_enum, default_value_t)]
     drain_priority: DrainPriority,
+
+    /// Time between two samples of processes, cgroups, disks and the machine, 100ms at least; 0 for none
+    #[arg(long, value_parser = sample_interval, default_value = "1s", value_name = "TIME")]
+    sample_interval: Duration,
+
+    /// Take no samples
+    #[arg(long, conflicts_with = "sample_interval")]
+    no_samples: bool,
 }
 
 /// What to record.
@@ -134,6 +145,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
         ring_bytes,
         rings: None,
         drain_priority: args.drain_priority,
+        sample_interval: Some(args.sample_interval).filter(|time| !args.no_samples && !time.is_zero()),
     };
     let outcome = collector::record(&options)?;
     summary(&outcome);
@@ -186,6 +198,17 @@ fn duration(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
 }
 
+fn sample_interval(text: &str) -> Result<Duration, String> {
+    if text.trim() == "0" {
+        return Ok(Duration::ZERO);
+    }
+    let interval = duration(text)?;
+    if interval < LEAST_SAMPLE_INTERVAL {
+        return Err(format!("must be {} ms or more, or 0 for none", LEAST_SAMPLE_INTERVAL.as_millis()));
+    }
+    Ok(interval)
+}
+
 fn size(text: &str) -> Result<u64, String> {
     let (number, unit) = split_unit(text)?;
     let factor: u64 = match unit {
@@ -220,6 +243,9 @@ mod tests {
         assert_eq!(duration("1.5m"), Ok(Duration::from_secs(90)));
         assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
         assert!(duration("0s").is_err() && duration("soon").is_err() && duration("3d").is_err());
+        assert_eq!(sample_interval("0"), Ok(Duration::ZERO));
+        assert_eq!(sample_interval("100ms"), Ok(Duration::from_millis(100)));
+        assert!(sample_interval("99ms").is_err() && sample_interval("-1s").is_err());
         assert_eq!(size("8MiB"), Ok(8 << 20));
         assert_eq!(size("10GB"), Ok(10_000_000_000));
         assert!(size("-1").is_err());

@@ -4,8 +4,9 @@ use super::{Options, Wanted};
 use crate::{
     bpf, clock,
     privilege::Invoker,
-    probe::{PROBES, escape_comm},
-    recording::{ClockAnchor, Config, Host, ProbeStatus, Process, Rings, Target, User, mask_args},
+    probe::{NETWORK, PROBES, escape_comm},
+    recording::{ClockAnchor, Config, Host, ProbeStatus, Process, Rings, Samples, Target, User, mask_args},
+    sampler::CgroupLayout,
     table::SCHEMA_VERSION,
     target::{Found, Proc, Selector},
     units::Tgid,
@@ -32,7 +33,26 @@ pub fn config(
         rings: Rings { count: settings.rings, bytes: u64::from(settings.ring_bytes) },
         drain_priority: bpf::drain_priority(options.drain_priority).text().to_owned(),
         clock_anchors: vec![anchor()],
+        samples: samples(options),
         ..Config::default()
+    }
+}
+
+/// What is sampled; what cannot be read is known at the end.
+fn samples(options: &Options) -> Samples {
+    let Some(interval) = options.sample_interval else { return Samples::default() };
+    Samples {
+        interval_ns: Some(interval.as_nanos() as u64),
+        notes: CgroupLayout::read().note().into_iter().collect(),
+    }
+}
+
+/// Marks the probes that the kernel does not offer.
+pub fn left_out(config: &mut Config, probes: &[(&str, String)]) {
+    for (name, reason) in probes {
+        for probe in config.probes.iter_mut().filter(|probe| probe.name == *name) {
+            (probe.on, probe.reason) = (false, reason.clone());
+        }
     }
 }
 
@@ -43,11 +63,17 @@ pub fn anchor() -> ClockAnchor {
 }
 
 fn status(probe: &crate::probe::Probe, options: &Options) -> ProbeStatus {
-    let on = options.probes.has(probe.name);
+    let asked = options.probes.has(probe.name);
+    let with_samples = probe.name != NETWORK || options.sample_interval.is_some();
+    let on = asked && with_samples;
     ProbeStatus {
         name: probe.name.to_owned(),
         on,
-        reason: if on { String::new() } else { "not asked for".to_owned() },
+        reason: match (asked, on) {
+            (false, _) => "not asked for".to_owned(),
+            (true, false) => "no samples are taken, with which it is read".to_owned(),
+            (true, true) => String::new(),
+        },
         notes: Vec::new(),
         bystander_cost: probe.bystander_cost.to_owned(),
     }

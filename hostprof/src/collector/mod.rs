@@ -6,6 +6,7 @@ mod describe;
 mod pipeline;
 mod progress;
 mod role;
+mod sampling;
 mod watch;
 
 use std::{
@@ -17,21 +18,22 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result, anyhow, ensure};
 use nix::unistd::{Gid, Uid};
 
 use self::{
     pipeline::{Folded, Gauges, Message, Pipeline},
+    sampling::Sampling,
     watch::Watch,
 };
 use crate::{
     bpf::{self, DrainPriority, Drains, Kernel},
     clock,
     privilege::{self, Invoker},
-    probe::{HOST_RUNQUEUE, PAGE_FAULT, SCHED, Selection, WAKER},
+    probe::{HOST_RUNQUEUE, NETWORK, PAGE_FAULT, SCHED, Selection, WAKER},
     recording::{Config, Dropped, EndReason, Ended, Moment, RunFolder, Totals},
     sink::{ParquetSink, Settings as SinkSettings, SinkError},
-    target::{HeldCommand, Proc, Selector, TreeMode},
+    target::{Found, HeldCommand, Proc, Selector, TreeMode},
     units::MonoNs,
 };
 
@@ -81,6 +83,8 @@ pub struct Options {
     pub rings: Option<u32>,
     /// The drains' priority.
     pub drain_priority: DrainPriority,
+    /// Time between two samples; `None` for no samples.
+    pub sample_interval: Option<Duration>,
 }
 
 /// What came of it.
@@ -113,6 +117,9 @@ pub fn record(options: &Options) -> Result<Outcome> {
     let proc = Proc::new();
 
     let (mut kernel, rings) = Kernel::load(&settings)?;
+    for (probe, reason) in kernel.left_out() {
+        ensure!(!options.probes.names(probe), "run probe {probe}: {reason}");
+    }
     kernel.attach()?;
     let started = clock::mono();
     let selector = match (&options.wanted, &command) {
@@ -127,9 +134,10 @@ pub fn record(options: &Options) -> Result<Outcome> {
     let capabilities = privilege::give_up(&invoker)?;
     let folder = Arc::new(RunFolder::create(&options.out)?);
     let mut config = describe::config(options, &attached.found, &selector, &proc, &invoker, &settings);
+    describe::left_out(&mut config, kernel.left_out());
     config.started = Moment::new(clock::wall(), started);
     config.capabilities = capabilities;
-    let begun = begin(options, &config, &folder, rings.episodes.len(), attached.found.engine, proc);
+    let begun = begin(options, &config, &folder, rings.episodes.len(), &attached.found, proc);
     let (sink, gauges, pipeline) = match begun {
         Ok(parts) => parts,
         Err(error) => {
@@ -148,9 +156,16 @@ pub fn record(options: &Options) -> Result<Outcome> {
         let _ = sender.send(message);
     }
     let drains = Drains::start(rings, options.drain_priority, &sender).context("start a thread")?;
+    let sockets = kernel.take_sockets();
+    let sampling = options
+        .sample_interval
+        .map(|interval| Sampling::start(interval, sockets, Arc::clone(&gauges), sender.clone()))
+        .transpose()
+        .context("start a thread")?;
     if let Some(command) = &mut command
         && let Err(error) = command.start()
     {
+        sampling.map(Sampling::finish);
         drains.finish();
         drop(sender);
         let _ = folding.join();
@@ -162,6 +177,9 @@ pub fn record(options: &Options) -> Result<Outcome> {
     let ended = watch.until_end(&mut kernel, command.as_ref(), || folding.is_finished())?;
 
     let stop = clock::mono();
+    if let Some(sampling) = sampling {
+        config.samples.notes = sampling.finish();
+    }
     let recursion = kernel.recursion_misses();
     kernel.detach()?;
     drains.finish();
@@ -182,7 +200,9 @@ pub fn record(options: &Options) -> Result<Outcome> {
     };
     config.totals = Some(totals);
     config.clock_anchors = anchors;
-    conclude(config, &folder, stop, attached.found.notes, &folded, &ended, command.as_ref())
+    let mut notes = attached.found.notes;
+    notes.extend(untold_note(kernel.stats()?.iter().map(|cpu| cpu.sockets_untold).sum()));
+    conclude(config, &folder, stop, notes, &folded, &ended, command.as_ref())
 }
 
 /// Makes what a recording needs before its first record is read.
@@ -191,15 +211,15 @@ fn begin(
     config: &Config,
     folder: &Arc<RunFolder>,
     rings: usize,
-    engine: Option<&str>,
+    found: &Found,
     proc: Proc,
 ) -> Result<(ParquetSink, Arc<Gauges>, Pipeline)> {
     config.write(folder)?;
     folder.write_file(RESERVE_FILE, &vec![0; RESERVE_BYTES])?;
     let sink = ParquetSink::new(Arc::clone(folder), SinkSettings::default());
-    let gauges = Arc::new(Gauges::default());
+    let gauges = Arc::new(Gauges::new(&found.processes));
     let page_faults = options.probes.has(PAGE_FAULT);
-    let pipeline = Pipeline::new(&sink, rings, page_faults, engine, proc, Arc::clone(&gauges))?;
+    let pipeline = Pipeline::new(&sink, rings, page_faults, found.engine, proc, Arc::clone(&gauges))?;
     Ok((sink, gauges, pipeline))
 }
 
@@ -257,6 +277,11 @@ fn hold(wanted: &Wanted, invoker: &Invoker) -> Result<Option<HeldCommand>> {
 }
 
 fn settings(options: &Options) -> Result<bpf::Settings> {
+    let samples = options.sample_interval.is_some();
+    ensure!(
+        samples || !options.probes.names(NETWORK),
+        "run probe {NETWORK}: it is read with the samples (leave out --no-samples)"
+    );
     let cpus = bpf::possible_cpus()?;
     let rings = options.rings.unwrap_or_else(|| cpus.next_power_of_two().min(16));
     Ok(bpf::Settings {
@@ -265,6 +290,7 @@ fn settings(options: &Options) -> Result<bpf::Settings> {
         slots: options.max_threads,
         wakers: options.probes.has(WAKER),
         host_runqueue: options.probes.has(HOST_RUNQUEUE),
+        network: samples && options.probes.has(NETWORK),
     })
 }
 
@@ -296,6 +322,12 @@ fn folded_notes(folded: &Folded) -> Vec<String> {
         notes.push(format!("{} bytes from the kernel were no record", folded.undecodable));
     }
     notes
+}
+
+fn untold_note(calls: u64) -> Option<String> {
+    (calls > 0).then(|| {
+        format!("{calls} sends and receives are in no process's network bytes (raise --max-threads)")
+    })
 }
 
 fn dropped_list(dropped: u64) -> Vec<Dropped> {

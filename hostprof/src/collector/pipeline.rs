@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
         mpsc::{Receiver, RecvTimeoutError},
     },
@@ -12,12 +12,13 @@ use std::{
 
 use hostprof_common::slot::Slot;
 
-use super::role;
+use super::{role, sampling::SampleTables};
 use crate::{
     bpf::{self, Drained},
     clock,
     order::{Order, SLACK_NS},
     probe::{Devices, Event, Fold, FoldCounts, Life, Rows, Seed},
+    sampler::Samples,
     sink::{ParquetSink, ParquetWriter, Sink as _, SinkError, Writer as _},
     table::{HistogramRow, LossRow, OffCpuRow, PageFaultRow, ThreadRow},
     target::Proc,
@@ -37,6 +38,8 @@ pub enum Message {
     Histogram(HistogramRow),
     /// Lost by the kernel half.
     Loss(LossRow),
+    /// Polled.
+    Samples(Box<Samples>),
     /// The drains have ended: what the kernel half kept of each thread, and when it was detached.
     Stop(MonoNs, Vec<Slot>),
 }
@@ -54,9 +57,16 @@ pub struct Gauges {
     threads: AtomicU64,
     live: AtomicU64,
     begun: AtomicU64,
+    processes: Mutex<Vec<Tgid>>,
 }
 
 impl Gauges {
+    /// Of a target with these processes.
+    pub fn new(processes: &[Tgid]) -> Self {
+        let gauges = Self::default();
+        gauges.set_processes(processes.to_vec());
+        gauges
+    }
     /// Records decoded.
     pub fn records(&self) -> u64 {
         self.records.load(Ordering::Relaxed)
@@ -68,6 +78,14 @@ impl Gauges {
     /// Whether threads have begun and all of them have ended.
     pub fn all_ended(&self) -> bool {
         self.begun.load(Ordering::Acquire) > 0 && self.live() == 0
+    }
+    /// The processes that have a thread that lives, sorted.
+    pub fn processes(&self) -> Vec<Tgid> {
+        self.processes.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+    fn set_processes(&self, mut processes: Vec<Tgid>) {
+        processes.sort_unstable();
+        *self.processes.lock().unwrap_or_else(PoisonError::into_inner) = processes;
     }
     /// Threads that live.
     pub fn live(&self) -> u64 {
@@ -95,6 +113,7 @@ struct Tables {
     page_faults: bool,
     histogram: ParquetWriter<HistogramRow>,
     loss: ParquetWriter<LossRow>,
+    samples: SampleTables,
     roles: role::Roles,
     error: Option<SinkError>,
 }
@@ -137,6 +156,8 @@ pub struct Pipeline {
     thread_stream: usize,
     undecodable: u64,
     gauges: Arc<Gauges>,
+    /// Threads begun and threads living, of which the gauges know the processes.
+    gauged: (u64, usize),
     proc: Proc,
 }
 
@@ -161,6 +182,7 @@ impl Pipeline {
             page_faults,
             histogram: sink.writer()?,
             loss: sink.writer()?,
+            samples: SampleTables::new(sink)?,
             roles: role::Roles::new(engine, proc.clone()),
             error: None,
         };
@@ -173,6 +195,7 @@ impl Pipeline {
             thread_stream: rings,
             undecodable: 0,
             gauges,
+            gauged: (0, 0),
             proc,
         })
     }
@@ -205,6 +228,10 @@ impl Pipeline {
                     self.order.release(MonoNs(until), |event| fold.event(event, tables));
                     self.gauges.live.store(self.fold.live() as u64, Ordering::Relaxed);
                     self.gauges.begun.store(self.fold.begun(), Ordering::Release);
+                    let threads = (self.fold.begun(), self.fold.live());
+                    if threads != std::mem::replace(&mut self.gauged, threads) {
+                        self.gauges.set_processes(self.fold.processes());
+                    }
                 }
                 self.tick()?;
             }
@@ -212,6 +239,7 @@ impl Pipeline {
             Message::Program(tgid, exe) => self.fold.program(tgid, exe),
             Message::Histogram(row) => self.tables.histogram.push(row)?,
             Message::Loss(row) => self.tables.loss.push(row)?,
+            Message::Samples(samples) => self.tables.samples.push(*samples)?,
             Message::Stop(..) => {}
         }
         Ok(())
@@ -241,6 +269,7 @@ impl Pipeline {
         self.tables.page_fault.tick()?;
         self.tables.histogram.tick()?;
         self.tables.loss.tick()?;
+        self.tables.samples.tick()?;
         self.tables.error.take().map_or(Ok(()), Err)
     }
 
@@ -249,12 +278,13 @@ impl Pipeline {
         self.order.finish(|event| fold.event(event, tables));
         fold.finish(stop, slots, |tgid, tid| proc.seed(tgid, tid), tables);
         let folded = Folded { counts: fold.counts(), late: self.order.late(), undecodable: self.undecodable };
-        let Tables { thread, off_cpu, page_fault, histogram, loss, error, .. } = self.tables;
+        let Tables { thread, off_cpu, page_fault, histogram, loss, samples, error, .. } = self.tables;
         thread.finish()?;
         off_cpu.finish()?;
         page_fault.finish()?;
         histogram.finish()?;
         loss.finish()?;
+        samples.finish()?;
         error.map_or(Ok(folded), Err)
     }
 }

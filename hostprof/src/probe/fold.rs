@@ -95,6 +95,14 @@ impl Fold {
         self.threads.len()
     }
 
+    /// The processes that have a thread that is recorded now, sorted.
+    pub fn processes(&self) -> Vec<Tgid> {
+        let mut processes: Vec<Tgid> = self.threads.values().map(|life| Tgid(life.row.tgid)).collect();
+        processes.sort_unstable();
+        processes.dedup();
+        processes
+    }
+
     /// Whether a process has a thread that is recorded now.
     pub fn is_live(&self, tgid: Tgid) -> bool {
         self.threads.values().any(|life| life.row.tgid == tgid.0)

@@ -17,6 +17,6 @@ pub use self::{
     event::{DecodeError, Event},
     fold::{Fold, FoldCounts, Rows},
     life::Life,
-    registry::{HOST_RUNQUEUE, PAGE_FAULT, PROBES, Probe, SCHED, Selection, SelectionError, WAKER},
+    registry::{HOST_RUNQUEUE, NETWORK, PAGE_FAULT, PROBES, Probe, SCHED, Selection, SelectionError, WAKER},
     seed::Seed,
 };

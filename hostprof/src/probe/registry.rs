@@ -27,6 +27,8 @@ pub const WAKER: &str = "waker";
 pub const PAGE_FAULT: &str = "page_fault";
 /// How long all tasks of the machine wait for a CPU.
 pub const HOST_RUNQUEUE: &str = "host_runqueue";
+/// What they send and receive.
+pub const NETWORK: &str = "network";
 
 /// Every probe.
 pub const PROBES: &[Probe] = &[
@@ -74,12 +76,22 @@ pub const PROBES: &[Probe] = &[
         in_auto: true,
         required: false,
     },
+    Probe {
+        name: NETWORK,
+        question: "How many bytes does each process send and receive by IPv4 and IPv6 sockets?",
+        programs: &["sock_send_length", "sock_recv_length"],
+        tables: &["process_sample"],
+        bystander_cost: "a filtered hook a send or receive on any socket; none on other system calls",
+        in_auto: true,
+        required: false,
+    },
 ];
 
 /// The probes of a recording.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Selection {
     on: Vec<&'static str>,
+    named: Vec<&'static str>,
 }
 
 /// A word of `--probe` that means nothing.
@@ -118,6 +130,7 @@ impl Selection {
             .filter(|probe| probe.required || (from_default && probe.in_auto))
             .map(|probe| probe.name)
             .collect();
+        let mut asked = Vec::new();
         for word in words.iter().filter(|word| word.as_str() != "auto") {
             if let Some(name) = word.strip_prefix('-') {
                 let probe = find(name)?;
@@ -127,12 +140,18 @@ impl Selection {
                 on.retain(|known| *known != probe.name);
             } else {
                 let probe = find(word)?;
+                asked.push(probe.name);
                 if !on.contains(&probe.name) {
                     on.push(probe.name);
                 }
             }
         }
-        Ok(Self { on })
+        Ok(Self { on, named: asked })
+    }
+
+    /// Whether a probe was asked for by name: it must run then.
+    pub fn names(&self, name: &str) -> bool {
+        self.named.contains(&name)
     }
 
     /// Whether a probe is chosen.
@@ -160,6 +179,7 @@ mod tests {
         assert!(!parse("-waker").unwrap().has(WAKER));
         let alone = parse("sched").unwrap();
         assert!(alone.has(SCHED) && !alone.has(WAKER));
+        assert!(parse("auto,network").unwrap().names(NETWORK) && !parse("auto").unwrap().names(NETWORK));
         assert!(parse("waker").unwrap().has(SCHED), "every recording has it");
         assert!(matches!(parse("nope"), Err(SelectionError::Unknown(_))));
         assert!(matches!(parse("-sched"), Err(SelectionError::Required(_))));

@@ -169,6 +169,16 @@ pub struct Rings {
     pub bytes: u64,
 }
 
+/// What is polled, and how often.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Samples {
+    /// Time between two samples; null where none are taken.
+    pub interval_ns: Option<u64>,
+    /// What could not be read, and why.
+    pub notes: Vec<String>,
+}
+
 /// Three clocks read at one instant.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -254,6 +264,9 @@ pub struct Config {
     /// Priority of the threads that drain them: `SCHED_FIFO 1`, `nice -20`.
     #[serde(default)]
     pub drain_priority: String,
+    /// The samples.
+    #[serde(default)]
+    pub samples: Samples,
     /// From the start, at most one a minute, to the end.
     #[serde(default)]
     pub clock_anchors: Vec<ClockAnchor>,

@@ -9,8 +9,8 @@ mod open;
 
 pub use self::{
     config::{
-        ClockAnchor, Config, Dropped, EndReason, Ended, Moment, Probe as ProbeStatus, Process, Rings, Target,
-        Totals, User,
+        ClockAnchor, Config, Dropped, EndReason, Ended, Moment, Probe as ProbeStatus, Process, Rings,
+        Samples, Target, Totals, User,
     },
     folder::{FolderError, RunFolder, TableFolder},
     host::Host,

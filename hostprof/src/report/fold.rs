@@ -139,6 +139,7 @@ impl<'a> Fold<'a> {
             wakers_other,
             page_faults: page_faults(threads, &self.faults),
             host_runqueue: host_runqueue(histogram),
+            host: None,
             quality: Quality {
                 lossless: self.loss.is_none(),
                 unattributed_ratio: all.times.unattributed_ns as f64 / all.wall_ns.max(1) as f64,

@@ -6,6 +6,7 @@
 mod columns;
 mod fold;
 mod hash;
+mod host;
 mod latency;
 mod model;
 mod recording;
@@ -14,6 +15,7 @@ mod wakers;
 
 pub use self::{
     fold::Fold,
+    host::Host,
     model::{
         Bucket, ByState, Futex, GroupShare, HostRunqueue, Latency, NeverRan, OtherFutexes, PageFaults,
         Participant, ProbeOff, ProcessShare, Quality, Report, RunHeader, Switches, ThreadFaults, ThreadShare,

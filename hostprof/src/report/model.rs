@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::host::Host;
 use crate::check::Loss;
 
 /// Nanoseconds, or counts, by state. Holds no zeros, but always `on_cpu` and `runqueue` where it holds times.
@@ -47,6 +48,8 @@ pub struct Report {
     pub page_faults: PageFaults,
     /// Run-queue latency of every task of the machine; null where not recorded.
     pub host_runqueue: Option<HostRunqueue>,
+    /// The machine, from its samples; null where none were taken.
+    pub host: Option<Host>,
     /// What was lost.
     pub loss: Loss,
     /// How far to trust it.

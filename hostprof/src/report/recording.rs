@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Local};
 
-use super::{Fold, ProbeOff, Report, RunHeader};
+use super::{Fold, ProbeOff, Report, RunHeader, host::host};
 use crate::{
     check::{all, each},
     ledger::Unwritten,
@@ -30,7 +30,9 @@ pub fn report(recording: &Recording) -> Result<Report, RecordingError> {
     each::<OffCpuRow>(recording, |row| fold.off_cpu(row))?;
     each::<PageFaultRow>(recording, |row| fold.page_fault(row))?;
     let name = recording.path().file_name().map(|name| name.to_string_lossy().into_owned());
-    Ok(fold.finish(header(recording.config(), name.unwrap_or_default()), &histogram))
+    let mut report = fold.finish(header(recording.config(), name.unwrap_or_default()), &histogram);
+    report.host = host(recording)?;
+    Ok(report)
 }
 
 fn header(config: &Config, name: String) -> RunHeader {

@@ -10,6 +10,7 @@ use super::{
         Align::{Left, Right},
         Columns,
     },
+    host,
     model::{ByState, Futex, HostRunqueue, Latency, Participant, Report},
 };
 use crate::humane::{bytes, count, duration, fitted, plural, printable, share};
@@ -30,7 +31,7 @@ impl Default for Detail {
 }
 
 /// A thread name's room: the kernel's 15 bytes, or a little more where escapes lengthen it.
-const NAME_WIDTH: usize = 18;
+pub(super) const NAME_WIDTH: usize = 18;
 /// Threads named in a list before the rest is counted.
 const NAMED: usize = 4;
 /// The longest bar of a histogram.
@@ -56,7 +57,8 @@ fn write_all(out: &mut String, report: &Report, detail: Detail) -> fmt::Result {
     wakers(out, report, detail.others)?;
     page_faults(out, report, detail.others)?;
     processes(out, report, detail.others)?;
-    host_runqueue(out, report.host_runqueue.as_ref())
+    host_runqueue(out, report.host_runqueue.as_ref())?;
+    host::write(out, report, detail.others)
 }
 
 fn header(out: &mut String, report: &Report) -> fmt::Result {
@@ -107,7 +109,7 @@ fn header(out: &mut String, report: &Report) -> fmt::Result {
     )
 }
 
-fn join(out: &mut String, label: &str, mut parts: Vec<String>) -> fmt::Result {
+pub(super) fn join(out: &mut String, label: &str, mut parts: Vec<String>) -> fmt::Result {
     parts.retain(|part| !part.is_empty());
     if parts.is_empty() {
         return Ok(());
@@ -122,7 +124,7 @@ fn processes_text(processes: usize) -> String {
     }
 }
 
-fn heading(out: &mut String, title: &str, note: &str) -> fmt::Result {
+pub(super) fn heading(out: &mut String, title: &str, note: &str) -> fmt::Result {
     let space = if note.is_empty() { "" } else { "  " };
     writeln!(out, "\n{title}{space}{note}")
 }
@@ -478,7 +480,7 @@ fn host_runqueue(out: &mut String, host: Option<&HostRunqueue>) -> fmt::Result {
     write!(out, "{columns}")
 }
 
-fn more(out: &mut String, left: usize) -> fmt::Result {
+pub(super) fn more(out: &mut String, left: usize) -> fmt::Result {
     match left {
         0 => Ok(()),
         left => writeln!(out, "and {} more (--json lists them)", count(left as u64)),

@@ -4,10 +4,14 @@
 //! the Arrow schema, the columns under construction and the reading of rows. It knows nothing of files.
 
 mod cell;
+mod cgroup_sample;
+mod disk_sample;
 mod histogram;
+mod host_sample;
 mod loss;
 mod off_cpu;
 mod page_fault;
+mod process_sample;
 mod thread;
 mod word;
 
@@ -21,10 +25,14 @@ use arrow::{
 
 pub use self::{
     cell::Cell,
+    cgroup_sample::CgroupSampleRow,
+    disk_sample::DiskSampleRow,
     histogram::HistogramRow,
+    host_sample::HostSampleRow,
     loss::LossRow,
     off_cpu::{OffCpuRow, State, WakeSource},
     page_fault::PageFaultRow,
+    process_sample::ProcessSampleRow,
     thread::ThreadRow,
     word::Word,
 };
@@ -140,7 +148,17 @@ pub trait Columns: Default + Send {
 #[macro_export]
 macro_rules! for_each_table {
     ($then:ident) => {
-        $then!(ThreadRow, OffCpuRow, PageFaultRow, HistogramRow, LossRow);
+        $then!(
+            ThreadRow,
+            OffCpuRow,
+            PageFaultRow,
+            ProcessSampleRow,
+            CgroupSampleRow,
+            DiskSampleRow,
+            HostSampleRow,
+            HistogramRow,
+            LossRow
+        );
     };
 }
 

@@ -11,6 +11,7 @@ mod stop;
 mod syscall_wait;
 mod thread;
 mod threads;
+mod transfer;
 mod waits;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -206,6 +207,18 @@ enum Workload {
         #[arg(long, default_value_t = 20_000)]
         us: u64,
     },
+    /// A thread sends bytes to another over TCP on the loopback, which looks at the first before it takes them
+    ///
+    /// Then others go through a pair of Unix sockets. `done` holds "sent", "received", "peeked" and "other".
+    Transfer {
+        #[arg(long, default_value_t = 1 << 20)]
+        bytes: u64,
+        #[arg(long)]
+        ipv6: bool,
+        /// Bytes through the Unix sockets
+        #[arg(long, default_value_t = 1 << 20)]
+        other_bytes: u64,
+    },
 }
 
 fn main() -> ExitCode {
@@ -252,5 +265,6 @@ fn run(report: &Report, workload: Workload) -> anyhow::Result<()> {
         Workload::MajorFault { file, pages } => faults::major(report, &file, pages),
         Workload::MinorFault { pages, threads } => faults::minor(report, pages, threads),
         Workload::Rename { names, us } => threads::rename(report, &names, us),
+        Workload::Transfer { bytes, ipv6, other_bytes } => transfer::run(report, bytes, ipv6, other_bytes),
     }
 }
