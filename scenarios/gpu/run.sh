@@ -3,6 +3,7 @@
 #
 #   run.sh HOSTPROF OUT     HOSTPROF: the binary; OUT: a folder for the runs (as runs.tar.gz) and summary.txt
 #
+# OPTIONS: what else hostprof record is told, the span probes by default.
 # Needs: root, nvcc, gcc, an NVIDIA GPU. Takes about two minutes.
 set -u
 hostprof=$(realpath "$1")
@@ -25,7 +26,8 @@ say "doctor: exit $?"
 record() { # NAME ARGUMENTS...
     local name=$1
     shift
-    "$hostprof" record -o runs --probe auto,ioctl,memory,futex --futex-threshold 0 -- \
+    # shellcheck disable=SC2086 # words
+    "$hostprof" record -o runs ${OPTIONS-"--probe auto,ioctl,memory,futex --futex-threshold 0"} -- \
         env COUNT_IOCTL="$work/$name.count" LD_PRELOAD="$work/count_ioctl.so" ./patterns "$@" \
         > "$name.path" 2> "$name.err"
     local status=$? run

@@ -49,7 +49,12 @@ impl Lengths {
 /// Sums the in-kernel histogram of the machine's run-queue latency; `None` where there is none.
 pub fn host_runqueue<'a>(rows: impl IntoIterator<Item = &'a HistogramRow>) -> Option<HostRunqueue> {
     let mut buckets: Vec<Bucket> = Vec::new();
+    let mut without_length = 0;
     for row in rows.into_iter().filter(|row| row.name == "host_runqueue" && row.count > 0) {
+        if row.bucket_low_ns == 0 {
+            without_length += row.count;
+            continue;
+        }
         match buckets.iter_mut().find(|bucket| bucket.low_ns == row.bucket_low_ns) {
             Some(bucket) => bucket.count += row.count,
             None => buckets.push(Bucket {
@@ -61,7 +66,10 @@ pub fn host_runqueue<'a>(rows: impl IntoIterator<Item = &'a HistogramRow>) -> Op
     }
     buckets.sort_by_key(|bucket| bucket.low_ns);
     let count: u64 = buckets.iter().map(|bucket| bucket.count).sum();
-    let last = buckets.last()?.high_ns;
+    let last = buckets.last().map(|bucket| bucket.high_ns);
+    if count + without_length == 0 {
+        return None;
+    }
     let at = |percent: u64| {
         let rank = (count * percent).div_ceil(100);
         let mut below = 0;
@@ -70,8 +78,8 @@ pub fn host_runqueue<'a>(rows: impl IntoIterator<Item = &'a HistogramRow>) -> Op
             (below >= rank).then_some(bucket.high_ns)
         })
     };
-    let latency = Latency { count, p50_ns: at(50), p95_ns: at(95), p99_ns: at(99), max_ns: Some(last) };
-    Some(HostRunqueue { latency, buckets })
+    let latency = Latency { count, p50_ns: at(50), p95_ns: at(95), p99_ns: at(99), max_ns: last };
+    Some(HostRunqueue { latency, without_length, buckets })
 }
 
 #[cfg(test)]
@@ -101,9 +109,14 @@ mod tests {
             count,
             ..HistogramRow::default()
         };
-        let rows = [row("cpu0", 1024, 2048, 40), row("cpu1", 1024, 2048, 50), row("cpu0", 4096, 8192, 10)];
+        let rows = [
+            row("cpu0", 1024, 2048, 40),
+            row("cpu1", 1024, 2048, 50),
+            row("cpu0", 4096, 8192, 10),
+            row("cpu1", 0, 1, 900),
+        ];
         let host = host_runqueue(&rows).unwrap();
-        assert_eq!(host.latency.count, 100);
+        assert_eq!((host.latency.count, host.without_length), (100, 900));
         assert_eq!(host.latency.p50_ns, Some(2048));
         assert_eq!(host.latency.p95_ns, Some(8192));
         assert_eq!(host.buckets.len(), 2);

@@ -258,9 +258,13 @@ pub struct ThreadFaults {
 /// Run-queue latency of the machine.
 #[derive(Clone, Debug, Serialize)]
 pub struct HostRunqueue {
-    /// Percentiles are the upper ends of their buckets.
+    /// Of the waits that have a length; percentiles are the upper ends of their buckets.
     #[serde(flatten)]
     pub latency: Latency,
+    /// Waits to which the kernel gives no length: most were wakeups onto an idle CPU, at which it does not
+    /// read its clock anew.
+    pub without_length: u64,
+    /// Those with a length.
     pub buckets: Vec<Bucket>,
 }
 

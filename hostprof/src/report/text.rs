@@ -466,10 +466,13 @@ fn processes(out: &mut String, report: &Report, shown: usize) -> fmt::Result {
 fn host_runqueue(out: &mut String, host: Option<&HostRunqueue>) -> fmt::Result {
     let Some(host) = host else { return Ok(()) };
     let [p50, p95, p99, _] = latency_cells(&host.latency);
-    let note = format!(
+    let mut note = format!(
         "every task of the machine: {}; within {p50} for 50%, {p95} for 95%, {p99} for 99%",
         plural(host.latency.count, "wait")
     );
+    if host.without_length > 0 {
+        let _ = write!(note, "; {} onto idle CPUs, not timed by the kernel", count(host.without_length));
+    }
     heading(out, "HOST RUN QUEUE", &note)?;
     let most = host.buckets.iter().map(|bucket| bucket.count).max().unwrap_or(1);
     let mut columns = Columns::new(&[("BELOW", Right), ("COUNT", Right), ("", Left)]);
