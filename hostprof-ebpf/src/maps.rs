@@ -1,10 +1,16 @@
 //! Every map of the kernel half. Sizes given here are placeholders where user space sets them at load.
 
 use aya_ebpf::{
-    btf_maps::{Array, ArrayOfMaps, HashMap, Queue, RingBuf},
+    bindings::BPF_F_NO_PREALLOC,
+    btf_maps::{Array, ArrayOfMaps, HashMap, PerCpuHashMap, Queue, RingBuf},
     macros::btf_map,
 };
-use hostprof_common::{layout::KernelLayout, slot::Slot, stats::CpuStats};
+use hostprof_common::{
+    layout::KernelLayout,
+    slot::Slot,
+    span::{CallCounts, CountKey, Filter, Open, SpanStats},
+    stats::CpuStats,
+};
 
 /// A ring of the smallest size the kernel takes: user space puts the real ones in.
 pub type Ring = RingBuf<u64, 4096>;
@@ -43,6 +49,22 @@ pub static GIVEN_OUT: Array<u64, 2> = Array::new();
 #[btf_map]
 pub static STATS: Array<CpuStats, 1> = Array::new();
 
+/// The call each recorded thread is in, by its slot's index. One entry where no call becomes a span.
+#[btf_map]
+pub static OPEN: Array<Open, 1> = Array::new();
+
+/// Counters of calls, a block for each CPU.
+#[btf_map]
+pub static SPAN_STATS: Array<SpanStats, 1> = Array::new();
+
+/// Calls counted by process and number. Memory is taken for those that are made.
+#[btf_map]
+pub static CALL_COUNTS: PerCpuHashMap<CountKey, CallCounts, 16384, { BPF_F_NO_PREALLOC as usize }> =
+    PerCpuHashMap::new();
+
+/// What a pair of process and call begins with in [`CALL_COUNTS`]: larger than a program's stack.
+pub static NO_CALLS: CallCounts = CallCounts::ZERO;
+
 /// Key of [`SLOT_BY_START`].
 #[derive(Clone, Copy)]
 #[repr(C)]
@@ -62,6 +84,18 @@ macro_rules! layout {
     };
 }
 pub(crate) use layout;
+
+/// Which calls become spans; set by user space before load.
+#[unsafe(no_mangle)]
+pub static FILTER: Filter = Filter::NONE;
+
+/// Reads one field of [`FILTER`].
+macro_rules! filter {
+    ($($field:tt)+) => {
+        $crate::maps::read(&$crate::maps::FILTER.$($field)+)
+    };
+}
+pub(crate) use filter;
 
 /// Volatile: the value the compiler sees is not the one that runs.
 #[inline(always)]

@@ -6,8 +6,8 @@ use std::{fmt::Write as _, fs};
 use caps::{CapSet, Capability};
 
 use crate::{
-    bpf::{self, Kernel, LoadError},
-    probe::PROBES,
+    bpf::{self, Kernel, LoadError, SpanHook},
+    probe::{FUTEX, IOCTL, MEMORY, PROBES, SYSCALL, SYSCALL_COUNT},
 };
 
 /// Something that was looked at.
@@ -97,19 +97,43 @@ fn pid_namespace() -> Finding {
 
 /// Loads and attaches the programs, for a moment and with nothing recorded.
 fn probes() -> Vec<Finding> {
-    let settings = bpf::Settings { rings: 1, ring_bytes: 4096, slots: 1, wakers: true, host_runqueue: true };
-    let tried: Result<(), LoadError> = Kernel::load(&settings).and_then(|(mut kernel, _)| kernel.attach());
+    let sched = try_probes(bpf::SpanSettings::default());
+    let named = bpf::SpanSettings { ioctl: true, memory: true, futex: true, ..bpf::SpanSettings::default() };
+    let named = try_probes(named);
+    let every = try_probes(bpf::SpanSettings { rows: true, counts: true, ..bpf::SpanSettings::default() });
     PROBES
         .iter()
         .map(|probe| {
-            let found = match &tried {
-                Ok(()) => format!("{} Bystanders pay: {}.", probe.question, probe.bystander_cost),
+            let tried = match probe.name {
+                IOCTL | MEMORY | FUTEX => &named,
+                SYSCALL | SYSCALL_COUNT => &every,
+                _ => &sched,
+            };
+            let found = match tried {
+                Ok(Some(hook)) => {
+                    format!(
+                        "{} Here by {}. Bystanders pay: {}.",
+                        probe.question,
+                        hook.text(),
+                        hook.bystander_cost()
+                    )
+                }
+                Ok(None) => format!("{} Bystanders pay: {}.", probe.question, probe.bystander_cost),
                 Err(error) => error.to_string(),
             };
             let finding = Finding::new(&format!("probe {}", probe.name), Some(tried.is_ok()), found);
             if probe.required { finding.needed() } else { finding }
         })
         .collect()
+}
+
+/// The hook of system calls that the kernel allows, where there are any to trace.
+fn try_probes(spans: bpf::SpanSettings) -> Result<Option<SpanHook>, LoadError> {
+    let settings =
+        bpf::Settings { rings: 1, ring_bytes: 4096, slots: 1, wakers: true, host_runqueue: true, spans };
+    let (mut kernel, _rings) = Kernel::load(&settings)?;
+    kernel.attach()?;
+    Ok(kernel.spans().hook())
 }
 
 fn drain_priority() -> Finding {

@@ -10,7 +10,7 @@ use arrow::datatypes::DataType;
 use hostprof::{
     for_each_table,
     sink::Settings,
-    table::{HistogramRow, LossRow, OffCpuRow, PageFaultRow, Table, ThreadRow},
+    table::{GpuIoctlRow, HistogramRow, LossRow, OffCpuRow, PageFaultRow, SyscallRow, Table, ThreadRow},
 };
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};

@@ -6,4 +6,7 @@ mod sched_process_fork;
 mod sched_switch;
 mod sched_wakeup;
 mod sched_waking;
+mod sys_call;
+mod sys_call_function;
+mod sys_call_named;
 mod task_rename;

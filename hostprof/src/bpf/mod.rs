@@ -6,6 +6,7 @@ mod layout;
 mod load;
 mod log;
 mod priority;
+mod span;
 mod support;
 
 pub use self::{
@@ -18,5 +19,6 @@ pub use self::{
         Achieved, DrainPriority, achievable as drain_priority, allow as allow_priority,
         prefer as prefer_thread,
     },
+    span::{SpanHook, SpanSettings, Spans},
     support::{in_initial_pid_namespace, kernel_version, possible_cpus},
 };

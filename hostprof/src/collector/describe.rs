@@ -1,6 +1,6 @@
 //! What `config.json` says of a recording at its start.
 
-use super::{Options, Wanted};
+use super::{Options, Wanted, spans};
 use crate::{
     bpf, clock,
     privilege::Invoker,
@@ -19,6 +19,7 @@ pub fn config(
     proc: &Proc,
     invoker: &Invoker,
     settings: &bpf::Settings,
+    hooks: &bpf::Spans,
 ) -> Config {
     let command: Vec<String> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
     Config {
@@ -28,7 +29,15 @@ pub fn config(
         target: target(options, found, selector, proc),
         host: Host::read(),
         user: User { uid: invoker.uid.as_raw(), name: invoker.name() },
-        probes: PROBES.iter().map(|probe| status(probe, options)).collect(),
+        probes: PROBES
+            .iter()
+            .map(|probe| {
+                let on = options.probes.has(probe.name);
+                let notes =
+                    if on { spans::hook_notes(probe.name, hooks, &settings.spans) } else { Vec::new() };
+                ProbeStatus { notes, ..status(probe, options) }
+            })
+            .collect(),
         rings: Rings { count: settings.rings, bytes: u64::from(settings.ring_bytes) },
         drain_priority: bpf::drain_priority(options.drain_priority).text().to_owned(),
         clock_anchors: vec![anchor()],
@@ -47,7 +56,7 @@ fn status(probe: &crate::probe::Probe, options: &Options) -> ProbeStatus {
     ProbeStatus {
         name: probe.name.to_owned(),
         on,
-        reason: if on { String::new() } else { "not asked for".to_owned() },
+        reason: if on { String::new() } else { options.probes.reason_off(probe.name).to_owned() },
         notes: Vec::new(),
         bystander_cost: probe.bystander_cost.to_owned(),
     }

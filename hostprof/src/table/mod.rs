@@ -4,10 +4,12 @@
 //! the Arrow schema, the columns under construction and the reading of rows. It knows nothing of files.
 
 mod cell;
+mod gpu_ioctl;
 mod histogram;
 mod loss;
 mod off_cpu;
 mod page_fault;
+mod syscall;
 mod thread;
 mod word;
 
@@ -21,10 +23,12 @@ use arrow::{
 
 pub use self::{
     cell::Cell,
+    gpu_ioctl::GpuIoctlRow,
     histogram::HistogramRow,
     loss::LossRow,
-    off_cpu::{OffCpuRow, State, WakeSource},
+    off_cpu::{FdKind, OffCpuRow, State, WakeSource},
     page_fault::PageFaultRow,
+    syscall::SyscallRow,
     thread::ThreadRow,
     word::Word,
 };
@@ -140,7 +144,7 @@ pub trait Columns: Default + Send {
 #[macro_export]
 macro_rules! for_each_table {
     ($then:ident) => {
-        $then!(ThreadRow, OffCpuRow, PageFaultRow, HistogramRow, LossRow);
+        $then!(ThreadRow, OffCpuRow, SyscallRow, GpuIoctlRow, PageFaultRow, HistogramRow, LossRow);
     };
 }
 
