@@ -48,6 +48,9 @@ pub struct KernelLayout {
     pub regs_orig_ax: u32,
     pub regs_di: u32,
     pub regs_si: u32,
+    pub regs_dx: u32,
+    pub regs_r10: u32,
+    pub regs_ax: u32,
     /// i386 system calls carry their arguments in `bx` and `cx`.
     pub regs_bx: u32,
     pub regs_cx: u32,
@@ -58,6 +61,7 @@ pub struct KernelLayout {
     pub fdt_max_fds: u32,
     pub file_inode: u32,
     pub inode_rdev: u32,
+    pub inode_mode: u32,
     /// `jobctl`, which tells a thread in a frozen cgroup v2.
     pub task_jobctl: u32,
     /// 1 where a frozen task is told by `PF_FROZEN` (before 6.1), not by a state bit.
@@ -96,5 +100,5 @@ impl KernelLayout {
 const _: () = assert!(size_of::<KernelLayout>().is_multiple_of(8));
 
 #[cfg(feature = "user")]
-// SAFETY: `repr(C)`, integers only, no padding: 30 words, three aligned double words and their pairs.
+// SAFETY: `repr(C)`, integers only, no padding: words in pairs, and aligned double words.
 unsafe impl aya::Pod for KernelLayout {}

@@ -10,6 +10,7 @@ pub mod episode;
 pub mod layout;
 pub mod slot;
 pub mod socket;
+pub mod span;
 pub mod stats;
 pub mod thread;
 
@@ -36,6 +37,8 @@ pub enum RecordKind {
     Exec = 6,
     /// [`thread::Rename`]: a thread has another name.
     Rename = 7,
+    /// [`span::Span`]: a system call returned.
+    Span = 8,
 }
 
 impl RecordKind {
@@ -49,6 +52,7 @@ impl RecordKind {
             5 => Self::ThreadFirst,
             6 => Self::Exec,
             7 => Self::Rename,
+            8 => Self::Span,
             _ => return None,
         })
     }
@@ -63,6 +67,7 @@ impl RecordKind {
             Self::ThreadFirst => size_of::<thread::First>(),
             Self::Exec => size_of::<thread::Exec>(),
             Self::Rename => size_of::<thread::Rename>(),
+            Self::Span => size_of::<span::Span>(),
         }
     }
 }

@@ -22,6 +22,9 @@ pub struct Slot {
     pub lag_ns: u64,
     /// By how much more it was at the end of the thread's last wait for a CPU than at its beginning.
     pub wait_late_ns: u64,
+    /// Its time off the CPU since it was met, up to its last switch-in: the sum of its episodes but the one
+    /// that was open when it was met.
+    pub off_ns: u64,
     /// The thread's number in this recording; 0 in a free slot.
     pub utid: u32,
     /// Its tid, in the initial pid namespace.
@@ -41,7 +44,8 @@ pub struct Slot {
     pub presence: u16,
     /// How often the thread had been moved to another run queue, at the switch-out.
     pub migrations: u32,
-    pub _pad: u32,
+    /// The slot's own index.
+    pub index: u32,
     /// The kernel's counters at the last switch-out.
     pub last: Counters,
 }
@@ -57,6 +61,7 @@ impl Slot {
         ahead_ns: 0,
         lag_ns: 0,
         wait_late_ns: 0,
+        off_ns: 0,
         utid: 0,
         tid: 0,
         task_state: 0,
@@ -68,7 +73,7 @@ impl Slot {
         wake_flags: 0,
         presence: 0,
         migrations: 0,
-        _pad: 0,
+        index: 0,
         last: Counters::ZERO,
     };
 }
@@ -83,7 +88,7 @@ pub mod presence {
     pub const OFF_CPU: u16 = 2;
 }
 
-const _: () = assert!(size_of::<Slot>() == 184);
+const _: () = assert!(size_of::<Slot>() == 192);
 
 /// What is given out by counting: indices of the kernel half's two counters.
 pub mod given_out {

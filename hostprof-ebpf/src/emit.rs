@@ -77,7 +77,7 @@ impl Cpu {
 /// A reserve fails when the ring is full, and since 6.15 also when its lock is held by what this CPU
 /// interrupted.
 #[inline(always)]
-fn is_full(ring: &Ring, record_bytes: u64, ring_bytes: u64) -> bool {
+pub fn is_full(ring: &Ring, record_bytes: u64, ring_bytes: u64) -> bool {
     // A record has a header of 8 bytes.
     let used = unsafe {
         bpf_ringbuf_query(core::ptr::from_ref(ring).cast_mut().cast(), u64::from(BPF_RB_AVAIL_DATA))

@@ -13,6 +13,7 @@ mod atomic;
 mod emit;
 mod maps;
 mod probes;
+mod span;
 mod target;
 mod task;
 

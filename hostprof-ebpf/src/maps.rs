@@ -5,7 +5,13 @@ use aya_ebpf::{
     btf_maps::{Array, ArrayOfMaps, HashMap, PerCpuHashMap, Queue, RingBuf},
     macros::btf_map,
 };
-use hostprof_common::{layout::KernelLayout, slot::Slot, socket::SocketBytes, stats::CpuStats};
+use hostprof_common::{
+    layout::KernelLayout,
+    slot::Slot,
+    socket::SocketBytes,
+    span::{CallCounts, CountKey, Filter, Open, SpanStats},
+    stats::CpuStats,
+};
 
 /// A ring of the smallest size the kernel takes: user space puts the real ones in.
 pub type Ring = RingBuf<u64, 4096>;
@@ -50,6 +56,22 @@ pub static STATS: Array<CpuStats, 1> = Array::new();
 pub static SOCKET_BYTES: PerCpuHashMap<u32, SocketBytes, 1, { BPF_F_NO_PREALLOC as usize }> =
     PerCpuHashMap::new();
 
+/// The call each recorded thread is in, by its slot's index. One entry where no call becomes a span.
+#[btf_map]
+pub static OPEN: Array<Open, 1> = Array::new();
+
+/// Counters of calls, a block for each CPU.
+#[btf_map]
+pub static SPAN_STATS: Array<SpanStats, 1> = Array::new();
+
+/// Calls counted by process and number. Memory is taken for those that are made.
+#[btf_map]
+pub static CALL_COUNTS: PerCpuHashMap<CountKey, CallCounts, 16384, { BPF_F_NO_PREALLOC as usize }> =
+    PerCpuHashMap::new();
+
+/// What a pair of process and call begins with in [`CALL_COUNTS`]: larger than a program's stack.
+pub static NO_CALLS: CallCounts = CallCounts::ZERO;
+
 /// Key of [`SLOT_BY_START`].
 #[derive(Clone, Copy)]
 #[repr(C)]
@@ -69,6 +91,18 @@ macro_rules! layout {
     };
 }
 pub(crate) use layout;
+
+/// Which calls become spans; set by user space before load.
+#[unsafe(no_mangle)]
+pub static FILTER: Filter = Filter::NONE;
+
+/// Reads one field of [`FILTER`].
+macro_rules! filter {
+    ($($field:tt)+) => {
+        $crate::maps::read(&$crate::maps::FILTER.$($field)+)
+    };
+}
+pub(crate) use filter;
 
 /// Volatile: the value the compiler sees is not the one that runs.
 #[inline(always)]

@@ -11,6 +11,7 @@ use crate::{
     atomic::{compare_exchange, fetch_increment},
     emit::{Cpu, count},
     maps::{FREE_SLOTS, GIVEN_OUT, SLOT_BY_START, SLOTS, StartKey, TIDS, layout},
+    span,
     task::Task,
 };
 
@@ -131,6 +132,7 @@ pub fn begin_fork(cpu: Cpu, child: Task, parent_utid: u32, now: u64) -> bool {
             cpu_out: cpu.id as u16,
             flags: flag::BLOCKED,
             presence: presence::OFF_CPU,
+            index,
             last: Counters { at_ns: now, ..Counters::ZERO },
             ..Slot::ZERO
         };
@@ -158,6 +160,7 @@ pub fn end(cpu: Cpu, task: Task, slot: *mut Slot, flags: u16, counters: Counters
         counters,
     });
     let key = StartKey { start_ns, tgid: u64::from(task.tgid()) };
+    span::abandon(slot);
     let Some(index) = index_of(task, utid, key) else { return };
     // A thread that took this one's tid by exec took its start too: the key may be that thread's by now.
     if unsafe { SLOT_BY_START.get(key) }.copied() == Some(index) {

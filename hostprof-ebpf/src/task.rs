@@ -4,7 +4,7 @@ use aya_ebpf::helpers::{
     bpf_probe_read_kernel,
     generated::{bpf_get_current_task_btf, bpf_task_pt_regs},
 };
-use hostprof_common::{episode::flag, layout::ABSENT, thread::Counters};
+use hostprof_common::{episode::flag, layout::ABSENT, span::ARGS, thread::Counters};
 
 use crate::maps::layout;
 
@@ -37,6 +37,18 @@ pub struct Syscall {
     pub arg0: u64,
     pub arg1: u64,
 }
+
+/// A call at its enter or exit, from the saved registers.
+pub struct Call {
+    pub nr: i32,
+    pub args: [u64; ARGS],
+    /// Only at the exit, and there not yet where the function itself returns.
+    pub ret: i64,
+}
+
+/// `S_IFMT` and `S_IFCHR`.
+const KIND_OF_FILE: u16 = 0o170_000;
+const CHARACTER_DEVICE: u16 = 0o020_000;
 
 #[inline(always)]
 unsafe fn load<T: Copy>(base: *const u8, offset: u32) -> T {
@@ -163,11 +175,40 @@ impl Task {
         if syscall.nr != if compat { IOCTL_I386 } else { IOCTL } {
             return 0;
         }
-        self.device(syscall.arg0 as u32).unwrap_or(0)
+        self.device(syscall.arg0 as u32)
+    }
+
+    /// Whether the call the current task is in came through the 32-bit entry.
+    #[inline(always)]
+    pub fn is_compat(self) -> bool {
+        let status: u32 = unsafe { load(self.0, layout!(task_ti_status)) };
+        status & TS_COMPAT != 0
+    }
+
+    /// The call the current task enters or leaves.
+    #[inline(always)]
+    pub fn call(self) -> Call {
+        unsafe {
+            let regs: *const u8 = bpf_task_pt_regs(self.0.cast_mut().cast()) as *const u8;
+            let nr: u64 = load(regs, layout!(regs_orig_ax));
+            let args = [
+                load(regs, layout!(regs_di)),
+                load(regs, layout!(regs_si)),
+                load(regs, layout!(regs_dx)),
+                load(regs, layout!(regs_r10)),
+            ];
+            Call { nr: nr as i32, args, ret: load(regs, layout!(regs_ax)) }
+        }
+    }
+
+    /// The character device behind an fd; 0 for any other file, or none.
+    #[inline(always)]
+    pub fn device(self, fd: u32) -> u32 {
+        self.try_device(fd).unwrap_or(0)
     }
 
     #[inline(always)]
-    fn device(self, fd: u32) -> Option<u32> {
+    fn try_device(self, fd: u32) -> Option<u32> {
         // SAFETY: direct loads at BTF's offsets, and probing reads where an index leaves BTF's sight.
         unsafe {
             let files: *const u8 = load(self.0, layout!(task_files));
@@ -184,6 +225,11 @@ impl Task {
             let file: *const u8 = bpf_probe_read_kernel(entry.cast()).ok()?;
             let inode = file.wrapping_add(layout!(file_inode) as usize);
             let inode: *const u8 = bpf_probe_read_kernel(inode.cast()).ok()?;
+            let mode = inode.wrapping_add(layout!(inode_mode) as usize);
+            let mode: u16 = bpf_probe_read_kernel(mode.cast()).ok()?;
+            if mode & KIND_OF_FILE != CHARACTER_DEVICE {
+                return None;
+            }
             let rdev = inode.wrapping_add(layout!(inode_rdev) as usize);
             bpf_probe_read_kernel(rdev.cast()).ok()
         }

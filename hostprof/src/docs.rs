@@ -4,11 +4,11 @@ use std::fmt::Write as _;
 
 use crate::{
     for_each_table,
-    probe::{PROBES, syscalls},
+    probe::{Auto, PROBES, syscalls},
     sampler::SAMPLES,
     table::{
-        CgroupSampleRow, DiskSampleRow, HistogramRow, HostSampleRow, LossRow, OffCpuRow, PageFaultRow,
-        ProcessSampleRow, SCHEMA_VERSION, State, Table, ThreadRow, Word as _,
+        CgroupSampleRow, DiskSampleRow, GpuIoctlRow, HistogramRow, HostSampleRow, LossRow, OffCpuRow,
+        PageFaultRow, ProcessSampleRow, SCHEMA_VERSION, State, SyscallRow, Table, ThreadRow, Word as _,
     },
 };
 
@@ -51,25 +51,35 @@ fn table<T: Table>(page: &mut String) {
 
 fn probes() -> String {
     let mut page = format!(
-        "# Probes\n\n{MADE}\n`--probe auto` (the default) has every probe that the machine can run; `--probe a,b` chooses, \
-         `--probe auto,-c` leaves one out. A probe asked for by name must run, or the recording does not begin.\n\n\
-         | probe | question | programs | tables | what bystanders pay |\n|---|---|---|---|---|\n"
+        "# Probes\n\n{MADE}\n`--probe auto` (the default) has the probes marked so; `--probe a,b` chooses, `--probe auto,-c` leaves \
+         one out. A probe asked for by name must run, or the recording does not begin.\n\n\
+         | probe | auto | question | programs | tables | what bystanders pay |\n|---|---|---|---|---|---|\n"
     );
     for probe in PROBES {
         let programs = if probe.programs.is_empty() { "–".to_owned() } else { code(probe.programs) };
         let required = if probe.required { " (always)" } else { "" };
         let _ = writeln!(
             page,
-            "| `{}`{required} | {} | {programs} | {} | {} |",
+            "| `{}`{required} | {} | {} | {programs} | {} | {} |",
             probe.name,
+            match probe.auto {
+                Auto::Always => "yes",
+                Auto::WithDevice => "where the target has a selected device open",
+                Auto::Never => "no",
+            },
             probe.question,
             code(probe.tables),
             probe.bystander_cost,
         );
     }
     page.push_str(
-        "\nAll programs are attached as `tp_btf`, which needs neither tracefs nor perf events; none is on the path \
-         of every system call. `adopt` is attached to nothing: it is run once for each thread that a scan finds.\n\n\
+        "\nAll programs but `fentry_*`, `fexit_*` and `sys_*_named` are attached as `tp_btf`, which needs neither \
+         tracefs nor perf events. `adopt` is attached to nothing: it is run once for each thread that a scan \
+         finds.\n\nThe probes of system calls share one hook, the first of three that the kernel allows: `fentry` and \
+         `fexit` of the calls' functions; else the calls' own tracepoints (`sys_enter_named`, `sys_exit_named`, \
+         attached to each), which need tracefs; else `sys_enter` and `sys_exit`, which `syscall` and \
+         `syscall_count` always use and the others then share. `config.json` tells which it was and why, and counts \
+         what is no row: calls left out by device or length, enters without exit, exits without enter.\n\n\
          ## Samples\n\nRead in user space every second, or at `--sample-interval`; `--no-samples` leaves them out. \
          `config.json` tells what could not be read, and why.\n\n\
          | table | question | files |\n|---|---|---|\n",

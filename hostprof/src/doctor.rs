@@ -6,8 +6,8 @@ use std::{fmt::Write as _, fs};
 use caps::{CapSet, Capability};
 
 use crate::{
-    bpf::{self, Kernel, LoadError},
-    probe::PROBES,
+    bpf::{self, Kernel, LoadError, SpanHook},
+    probe::{FUTEX, IOCTL, MEMORY, PROBES, SYSCALL, SYSCALL_COUNT},
     sampler::CgroupLayout,
 };
 
@@ -96,8 +96,44 @@ fn pid_namespace() -> Finding {
         .remedy("run in the host's pid namespace (docker run --pid=host)")
 }
 
+/// What one try of the programs told: the hook of system calls, where there are any to trace, and the probes
+/// that the kernel does not offer.
+type Tried = Result<(Option<SpanHook>, Vec<(&'static str, String)>), LoadError>;
+
 /// Loads and attaches the programs, for a moment and with nothing recorded.
 fn probes() -> Vec<Finding> {
+    let sched = try_probes(bpf::SpanSettings::default());
+    let named = bpf::SpanSettings { ioctl: true, memory: true, futex: true, ..bpf::SpanSettings::default() };
+    let named = try_probes(named);
+    let every = try_probes(bpf::SpanSettings { rows: true, counts: true, ..bpf::SpanSettings::default() });
+    PROBES
+        .iter()
+        .map(|probe| {
+            let tried = match probe.name {
+                IOCTL | MEMORY | FUTEX => &named,
+                SYSCALL | SYSCALL_COUNT => &every,
+                _ => &sched,
+            };
+            let (works, found) = match tried {
+                Ok((hook, left_out)) => match (left_out.iter().find(|(name, _)| *name == probe.name), hook) {
+                    (Some((_, reason)), _) => (false, reason.clone()),
+                    (None, Some(hook)) => {
+                        let (by, cost) = (hook.text(), hook.bystander_cost());
+                        (true, format!("{} Here by {by}. Bystanders pay: {cost}.", probe.question))
+                    }
+                    (None, None) => {
+                        (true, format!("{} Bystanders pay: {}.", probe.question, probe.bystander_cost))
+                    }
+                },
+                Err(error) => (false, error.to_string()),
+            };
+            let finding = Finding::new(&format!("probe {}", probe.name), Some(works), found);
+            if probe.required { finding.needed() } else { finding }
+        })
+        .collect()
+}
+
+fn try_probes(spans: bpf::SpanSettings) -> Tried {
     let settings = bpf::Settings {
         rings: 1,
         ring_bytes: 4096,
@@ -105,28 +141,11 @@ fn probes() -> Vec<Finding> {
         wakers: true,
         host_runqueue: true,
         network: true,
+        spans,
     };
-    let tried: Result<Vec<(&str, String)>, LoadError> =
-        Kernel::load(&settings).and_then(|(mut kernel, _)| {
-            kernel.attach()?;
-            Ok(kernel.left_out().to_vec())
-        });
-    PROBES
-        .iter()
-        .map(|probe| {
-            let why_not = match &tried {
-                Ok(left_out) => {
-                    left_out.iter().find(|(name, _)| *name == probe.name).map(|(_, reason)| reason.clone())
-                }
-                Err(error) => Some(error.to_string()),
-            };
-            let works = Some(why_not.is_none());
-            let found = why_not
-                .unwrap_or_else(|| format!("{} Bystanders pay: {}.", probe.question, probe.bystander_cost));
-            let finding = Finding::new(&format!("probe {}", probe.name), works, found);
-            if probe.required { finding.needed() } else { finding }
-        })
-        .collect()
+    let (mut kernel, _rings) = Kernel::load(&settings)?;
+    kernel.attach()?;
+    Ok((kernel.spans().hook(), kernel.left_out().to_vec()))
 }
 
 fn drain_priority() -> Finding {

@@ -5,7 +5,7 @@ mod ledger_simulator;
 use std::collections::BTreeSet;
 
 use hostprof::{
-    check::{Check, Findings, Rule, ThreadFinding, Verdict},
+    check::{Call, Check, Findings, Rule, ThreadFinding, Verdict},
     table::{LossRow, OffCpuRow, State},
 };
 use ledger_simulator::{Machine, Random, Recording, end_of, simulate, state_of};
@@ -252,4 +252,39 @@ fn a_failure_reads_as_a_line() {
     let at = recording.off_cpu.iter().rposition(|row| row.state == State::Futex && !row.open_end).unwrap();
     recording.off_cpu.remove(at);
     insta::assert_snapshot!(check(&recording).to_string());
+}
+
+/// Checks a recording in which every third episode is a call of its own, one of them by `off_by` too long.
+fn check_calls(recording: &Recording, wrong: Option<usize>, off_by: u64) -> Findings {
+    let mut check = Check::new(&recording.threads, &recording.loss, true, state_of);
+    check.expect_calls();
+    for (at, row) in recording.off_cpu.iter().enumerate() {
+        check.off_cpu(row);
+        let told_ns = row.blocked_ns + row.runqueue_ns + if wrong == Some(at) { off_by } else { 0 };
+        if at % 3 == 0 {
+            check.call(&Call {
+                tid: row.tid,
+                enter_ns: row.ts_mono_ns,
+                exit_ns: end_of(row),
+                off_cpu_ns: Some(told_ns),
+            });
+        }
+    }
+    recording.page_faults.iter().for_each(|row| check.page_fault(row));
+    check.finish(true)
+}
+
+#[test]
+fn a_call_whose_time_off_the_cpu_is_a_nanosecond_off_fails_and_names_the_thread() {
+    let recording = simulate(Machine { seed: 5, cpus: 2, threads: 6, recorded_ns: 100_000_000 });
+    let findings = check_calls(&recording, None, 1);
+    assert_eq!(findings.verdict, Verdict::Pass, "{findings}");
+    assert_eq!(findings.calls_seen, recording.off_cpu.len().div_ceil(3) as u64);
+    assert_eq!(findings.calls_compared, findings.calls_seen);
+    let wrong = recording.off_cpu.len() / 6 * 3;
+    let findings = check_calls(&recording, Some(wrong), 1);
+    assert_eq!(findings.verdict, Verdict::Fail);
+    assert_eq!(failed_tids(&findings), BTreeSet::from([recording.off_cpu[wrong].tid]));
+    assert_eq!(findings.failures[0].breaches[0].rule, Rule::CallOffCpu);
+    assert!(findings.to_string().contains("to the nanosecond: 1 other"), "{findings}");
 }

@@ -11,8 +11,8 @@ use hostprof::{
     for_each_table,
     sink::Settings,
     table::{
-        CgroupSampleRow, DiskSampleRow, HistogramRow, HostSampleRow, LossRow, OffCpuRow, PageFaultRow,
-        ProcessSampleRow, Table, ThreadRow,
+        CgroupSampleRow, DiskSampleRow, GpuIoctlRow, HistogramRow, HostSampleRow, LossRow, OffCpuRow,
+        PageFaultRow, ProcessSampleRow, SyscallRow, Table, ThreadRow,
     },
 };
 use serde::de::DeserializeOwned;

@@ -45,7 +45,7 @@ fn try_adopt(args: *const u64) -> Option<u32> {
     };
     let slot = SLOTS.get_ptr_mut(index)?;
     let utid = target::next_utid()?;
-    unsafe { *slot = Slot { utid, tid, syscall: -1, presence: presence::UNKNOWN, ..Slot::ZERO } };
+    unsafe { *slot = Slot { utid, tid, syscall: -1, presence: presence::UNKNOWN, index, ..Slot::ZERO } };
     if unsafe { compare_exchange(entry, held, index) } != held {
         let _ = FREE_SLOTS.push(index, 0);
         return Some(answer::KNOWN);

@@ -7,4 +7,7 @@ mod sched_switch;
 mod sched_wakeup;
 mod sched_waking;
 mod sock_length;
+mod sys_call;
+mod sys_call_function;
+mod sys_call_named;
 mod task_rename;

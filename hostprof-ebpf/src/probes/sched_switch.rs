@@ -133,6 +133,9 @@ fn switch_in(cpu: Cpu, slot: *mut Slot, now: u64, waited: u64, extra_flags: u16)
     let slot = unsafe { &mut *slot };
     let was = slot.presence;
     slot.presence = presence::ON_CPU;
+    if was == presence::OFF_CPU {
+        slot.off_ns += now.saturating_sub(slot.out_ns);
+    }
     let mut head = Head {
         kind: RecordKind::Runnable as u16,
         cpu_in: cpu.id as u16,

@@ -47,5 +47,8 @@ fn try_sched_wakeup(ctx: &BtfTracePointContext, new: bool) {
     if new {
         slot.wake_flags = flag::WAKE_NEW;
         slot.waker_tid = Task::current().tid();
+    } else if slot.wake_flags & flag::WAKE_NEW != 0 {
+        // Where no program tells wakers, the last word is still of its making.
+        slot.wake_flags = 0;
     }
 }

@@ -31,6 +31,17 @@ pub enum LoadError {
         "attach tp_btf/{0}: the kernel has no such tracepoint (needs CONFIG_TRACEPOINTS and Linux 5.15 or newer)"
     )]
     NoTracepoint(&'static str),
+    /// The hooks of single system calls need tracefs.
+    #[error(
+        "attach the tracepoints of system calls: tracefs is not mounted, or has no syscalls events (mount -t tracefs tracefs /sys/kernel/tracing)"
+    )]
+    NoTracefs,
+    /// The kernel refuses every hook of system calls.
+    #[error("trace system calls: {0} (leave the probes of system calls out)")]
+    NoSpanHook(String),
+    /// More ranges of devices than the kernel half takes.
+    #[error("select devices: {0} ranges of device numbers, 16 is the most (name fewer with --ioctl-device)")]
+    TooManyDevices(usize),
     /// The kernel is older than [`OLDEST_KERNEL`].
     #[error("load the programs: Linux {0} is too old (needs 5.15 or newer)")]
     OldKernel(String),

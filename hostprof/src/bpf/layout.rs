@@ -176,6 +176,9 @@ pub fn read(btf: &KernelBtf, kernel: (u32, u32)) -> Result<KernelLayout, LoadErr
         regs_orig_ax: need("pt_regs", "orig_ax")?,
         regs_di: need("pt_regs", "di")?,
         regs_si: need("pt_regs", "si")?,
+        regs_dx: need("pt_regs", "dx")?,
+        regs_r10: need("pt_regs", "r10")?,
+        regs_ax: need("pt_regs", "ax")?,
         regs_bx: need("pt_regs", "bx")?,
         regs_cx: need("pt_regs", "cx")?,
         bprm_filename: need("linux_binprm", "filename")?,
@@ -185,6 +188,7 @@ pub fn read(btf: &KernelBtf, kernel: (u32, u32)) -> Result<KernelLayout, LoadErr
         fdt_max_fds: need("fdtable", "max_fds")?,
         file_inode: need("file", "f_inode")?,
         inode_rdev: need("inode", "i_rdev")?,
+        inode_mode: need("inode", "i_mode")?,
         task_jobctl: need("task_struct", "jobctl")?,
         // The freezer's rewrite in 6.1 made frozen a state and freed the flag.
         freezer_by_flag: u32::from(kernel < (6, 1)),

@@ -10,6 +10,7 @@ use aya::{
 use hostprof_common::{
     layout::KernelLayout,
     slot::{Slot, adopt, given_out},
+    span::{CallCounts, CountKey, Open, SpanStats},
     stats::CpuStats,
 };
 
@@ -18,6 +19,7 @@ use super::{
     layout::{self, KernelBtf},
     log::KernelLog,
     sockets::{self, Sockets},
+    span::{SpanSettings, Spans},
     support,
 };
 use crate::{
@@ -36,7 +38,7 @@ pub const THREAD_RING_BYTES: u32 = 2 << 20;
 const LIFECYCLE: &[&str] = &["sched_process_fork", "sched_process_exec", "task_rename"];
 
 /// How the kernel half is to run.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Settings {
     /// Rings for episode records: a power of two; CPU `c` uses ring `c % rings`.
     pub rings: u32,
@@ -50,6 +52,8 @@ pub struct Settings {
     pub host_runqueue: bool,
     /// Whether to count what processes send and receive, where the kernel tells.
     pub network: bool,
+    /// Which system calls to trace.
+    pub spans: SpanSettings,
 }
 
 /// A ring buffer of the kernel half.
@@ -67,6 +71,10 @@ pub struct Kernel {
     slots: Array<MapData, Slot>,
     stats: Array<MapData, CpuStats>,
     given_out: Array<MapData, u64>,
+    btf: Btf,
+    spans: Spans,
+    /// The programs of system calls are loaded when they are attached, and need it open until then.
+    _episodes: ArrayOfMaps<MapData, MapData>,
 }
 
 /// The rings, each for one consumer.
@@ -111,8 +119,10 @@ impl Kernel {
             ..layout::read(&kernel_btf, version)?
         };
         let cpus = support::possible_cpus()?;
+        let filter = settings.spans.filter()?;
         let mut ebpf = EbpfLoader::new()
             .override_global("LAYOUT", &layout, true)
+            .override_global("FILTER", &filter, true)
             .map_max_entries("EPISODES", settings.rings)
             .map_max_entries("THREADS", THREAD_RING_BYTES)
             .map_max_entries("TIDS", layout.tids)
@@ -121,6 +131,8 @@ impl Kernel {
             .map_max_entries("SLOT_BY_START", settings.slots)
             .map_max_entries("STATS", cpus)
             .map_max_entries("SOCKET_BYTES", settings.slots)
+            .map_max_entries("OPEN", if settings.spans.any() { settings.slots + 1 } else { 1 })
+            .map_max_entries("SPAN_STATS", cpus)
             .load(OBJECT)
             .map_err(|error| refused("load the maps", &error))?;
 
@@ -136,6 +148,7 @@ impl Kernel {
         let stats = take(&mut ebpf, "STATS")?;
         let given_out = take(&mut ebpf, "GIVEN_OUT")?;
         let sockets = take(&mut ebpf, "SOCKET_BYTES").map(Sockets::new)?;
+        let spans = Spans::new(&mut ebpf, &settings.spans)?;
 
         let btf = Btf::from_sys_fs().map_err(|error| LoadError::Btf(error.to_string()))?;
         let mut programs: Vec<&'static str> = LIFECYCLE.to_vec();
@@ -159,7 +172,19 @@ impl Kernel {
             program(&mut ebpf, name)?.load(name, &btf).map_err(|error| refused(&action(), &error))?;
         }
         adopter(&mut ebpf)?.load().map_err(|error| refused("load raw_tp/adopt", &error))?;
-        let kernel = Self { ebpf, layout, programs, left_out, sockets, slots, stats, given_out };
+        let kernel = Self {
+            ebpf,
+            layout,
+            programs,
+            left_out,
+            sockets,
+            slots,
+            stats,
+            given_out,
+            btf,
+            spans,
+            _episodes: by_index,
+        };
         Ok((kernel, Rings { episodes, threads }))
     }
 
@@ -184,7 +209,13 @@ impl Kernel {
                 .attach()
                 .map_err(|error| refused(&format!("attach tp_btf/{name}"), &error))?;
         }
-        Ok(())
+        // After the switches, and detached before them: a call's time off the CPU is what they tell.
+        self.spans.attach(&mut self.ebpf, &self.btf)
+    }
+
+    /// The hooks of system calls.
+    pub fn spans(&self) -> &Spans {
+        &self.spans
     }
 
     /// Detaches every program: nothing is recorded after this returns, and slots stay readable.
@@ -193,6 +224,7 @@ impl Kernel {
     ///
     /// The kernel refuses, which it does not.
     pub fn detach(&mut self) -> Result<(), LoadError> {
+        self.spans.detach(&mut self.ebpf)?;
         for &name in &self.programs {
             program(&mut self.ebpf, name)?.unload().map_err(|error| refused("detach", &error))?;
         }
@@ -250,6 +282,33 @@ impl Kernel {
             .collect()
     }
 
+    /// What each CPU has counted of system calls.
+    ///
+    /// # Errors
+    ///
+    /// The map cannot be read.
+    pub fn span_stats(&self) -> Result<Vec<SpanStats>, LoadError> {
+        self.spans.stats()
+    }
+
+    /// The system calls counted so far.
+    ///
+    /// # Errors
+    ///
+    /// The map cannot be read.
+    pub fn call_counts(&self) -> Result<Vec<(CountKey, CallCounts)>, LoadError> {
+        self.spans.counts()
+    }
+
+    /// The calls that these threads are in and that were to become records.
+    ///
+    /// # Errors
+    ///
+    /// The map cannot be read.
+    pub fn open_calls(&self, slots: &[Slot]) -> Result<Vec<Open>, LoadError> {
+        slots.iter().filter_map(|slot| self.spans.open(slot.index, slot.utid).transpose()).collect()
+    }
+
     /// The threads that are recorded now, as the kernel half keeps them.
     ///
     /// # Errors
@@ -269,11 +328,17 @@ impl Kernel {
     }
 
     /// How often the kernel skipped a program because it was running already: what it would have seen is
-    /// lost. `None` where the kernel does not tell.
-    pub fn recursion_misses(&mut self) -> Option<u64> {
+    /// lost. Of the programs of switches and threads, and of those of system calls. `None` where the kernel
+    /// does not tell.
+    pub fn recursion_misses(&self) -> Option<(u64, u64)> {
+        let calls = self.spans.programs().iter().map(String::as_str);
+        Some((self.misses(self.programs.iter().copied())?, self.misses(calls)?))
+    }
+
+    fn misses<'a>(&self, programs: impl Iterator<Item = &'a str>) -> Option<u64> {
         let mut misses = 0;
-        for &name in &self.programs {
-            let fd = program(&mut self.ebpf, name).ok()?.fd().ok()?.as_fd().as_raw_fd();
+        for name in programs {
+            let fd = self.ebpf.program(name)?.fd().ok()?.as_fd().as_raw_fd();
             let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{fd}")).ok()?;
             let line = info.lines().find_map(|line| line.strip_prefix("recursion_misses:"))?;
             misses += line.trim().parse::<u64>().ok()?;
@@ -293,7 +358,7 @@ fn create_ring(bytes: u32) -> Result<MapData, LoadError> {
     MapData::create(definition, "EPISODES_RING", None).map_err(|error| refused("create a ring", &error))
 }
 
-fn take<T: TryFrom<Map, Error = aya::maps::MapError>>(
+pub(super) fn take<T: TryFrom<Map, Error = aya::maps::MapError>>(
     ebpf: &mut Ebpf,
     name: &'static str,
 ) -> Result<T, LoadError> {
@@ -301,7 +366,10 @@ fn take<T: TryFrom<Map, Error = aya::maps::MapError>>(
     T::try_from(map).map_err(|error| refused("open a map", &error))
 }
 
-fn program<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut BtfTracePoint, LoadError> {
+pub(super) fn program<'a>(
+    ebpf: &'a mut Ebpf,
+    name: &'static str,
+) -> Result<&'a mut BtfTracePoint, LoadError> {
     ebpf.program_mut(name).and_then(|program| program.try_into().ok()).ok_or_else(|| broken(name))
 }
 
@@ -310,7 +378,7 @@ fn adopter(ebpf: &mut Ebpf) -> Result<&mut RawTracePoint, LoadError> {
 }
 
 /// The embedded object lacks what this file names: a build of two different versions.
-fn broken(name: &'static str) -> LoadError {
+pub(super) fn broken(name: &'static str) -> LoadError {
     LoadError::Kernel {
         action: "open the embedded programs".to_owned(),
         cause: format!("no {name} (build again: cargo xtask build)"),

@@ -7,6 +7,7 @@ mod load;
 mod log;
 mod priority;
 mod sockets;
+mod span;
 mod support;
 
 pub use self::{
@@ -20,5 +21,6 @@ pub use self::{
         prefer as prefer_thread,
     },
     sockets::Sockets,
+    span::{SpanHook, SpanSettings, Spans},
     support::{in_initial_pid_namespace, kernel_version, possible_cpus},
 };

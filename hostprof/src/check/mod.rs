@@ -1,10 +1,11 @@
 //! Whether a recording is true: each thread replayed, and compared with the kernel's own counters.
 //!
-//! Reads rows of `thread`, `loss`, `off_cpu` and `page_fault`, in file order and one at a time; yields a
+//! Reads rows of `thread`, `loss`, `off_cpu`, `page_fault`, `syscall` and `gpu_ioctl`, in file order and one at a time; yields a
 //! verdict that names each thread for which a rule did not hold, with what was expected and what was found.
 //! It keeps a fixed amount for each thread and CPU. It cannot see what leaves no trace in a counter: an
 //! episode that was open before the thread's first switch.
 
+mod calls;
 mod recording;
 mod row;
 mod rules;
@@ -16,6 +17,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+pub use self::calls::Call;
 pub(crate) use self::recording::{all, each};
 use self::tally::{Displaced, Tally};
 pub use self::{
@@ -120,6 +122,10 @@ pub struct Findings {
     pub threads_compared: usize,
     /// Rows of `off_cpu`.
     pub episodes: u64,
+    /// Rows of `syscall` and `gpu_ioctl`.
+    pub calls_seen: u64,
+    /// Those whose time off the CPU could be compared with the rows within.
+    pub calls_compared: u64,
     /// Whether page faults were compared: not without their probe.
     pub page_faults_compared: bool,
     /// What was lost.
@@ -142,7 +148,16 @@ pub struct Check<'a, F> {
     cpus: Vec<CpuOccupant>,
     episodes: u64,
     page_faults: bool,
+    /// Rows of calls; `None` in a recording without.
+    calls: Option<CallCounts>,
     strangers: BTreeMap<u32, u64>,
+}
+
+/// Calls so far.
+#[derive(Clone, Copy, Default)]
+struct CallCounts {
+    seen: u64,
+    compared: u64,
 }
 
 /// Who was switched in on a CPU.
@@ -167,8 +182,36 @@ impl<'a, F: Fn(i32) -> State> Check<'a, F> {
             cpus: Vec::new(),
             episodes: 0,
             page_faults,
+            calls: None,
             strangers: BTreeMap::new(),
         }
+    }
+
+    /// Says that the recording has calls. Each must be added after the `off_cpu` rows that end before it.
+    pub fn expect_calls(&mut self) {
+        self.calls = Some(CallCounts::default());
+    }
+
+    /// Adds a call, in the order of their ends.
+    pub fn call(&mut self, call: &Call) {
+        let mut counts = self.calls.unwrap_or_default();
+        counts.seen += 1;
+        match self.ledger.lives().at(call.tid, call.enter_ns, call.exit_ns) {
+            None => self.stranger(call.tid),
+            Some(place) => {
+                let tally = &mut self.tallies[place];
+                let found_ns = tally.window.within(call);
+                if let (Some(told_ns), Some(found_ns)) = (call.off_cpu_ns, found_ns) {
+                    counts.compared += 1;
+                    if told_ns != found_ns {
+                        tally.breaches.add(Rule::CallOffCpu, Some(call.enter_ns), || {
+                            (format!("{told_ns} ns in rows of off_cpu"), format!("{found_ns} ns"))
+                        });
+                    }
+                }
+            }
+        }
+        self.calls = Some(counts);
     }
 
     /// Adds a row, in file order.
@@ -183,6 +226,9 @@ impl<'a, F: Fn(i32) -> State> Check<'a, F> {
         row::check(row, &self.state_of, &mut tally.breaches);
         check_place(thread, tally, row, end_ns);
         tally.count(thread, row, end_ns);
+        if self.calls.is_some() {
+            tally.window.add(row.ts_mono_ns, end_ns);
+        }
         if thread.lost_switches == 0 {
             self.leave_cpu(place, row);
         }
@@ -247,6 +293,8 @@ impl<'a, F: Fn(i32) -> State> Check<'a, F> {
             threads_seen: self.threads.len(),
             threads_compared: compared,
             episodes: self.episodes,
+            calls_seen: self.calls.unwrap_or_default().seen,
+            calls_compared: self.calls.unwrap_or_default().compared,
             page_faults_compared: self.page_faults,
             loss: self.loss,
             failures,

@@ -1,12 +1,13 @@
 //! The check of a recording on disk.
 
-use std::{sync::mpsc, thread};
+use std::{iter::Peekable, sync::mpsc, thread};
 
-use super::{Check, Findings};
+use super::{Call, Check, Findings};
 use crate::{
+    ledger::end_of,
     probe::{PAGE_FAULT, syscalls::state_of},
     recording::{Recording, RecordingError},
-    table::{LossRow, OffCpuRow, PageFaultRow, Table, ThreadRow},
+    table::{GpuIoctlRow, LossRow, OffCpuRow, PageFaultRow, SyscallRow, Table, ThreadRow},
 };
 
 /// Batches that are decoded ahead.
@@ -23,9 +24,71 @@ pub fn check(recording: &Recording) -> Result<Findings, RecordingError> {
     let config = recording.config();
     let page_faults = config.probes.iter().any(|probe| probe.on && probe.name == PAGE_FAULT);
     let mut check = Check::new(&threads, &loss, page_faults, state_of);
-    each::<OffCpuRow>(recording, |row| check.off_cpu(row))?;
+    let mut calls = Calls::open(recording)?;
+    if calls.any() {
+        check.expect_calls();
+    }
+    each::<OffCpuRow>(recording, |row| {
+        calls.before(end_of(row), |call| check.call(call));
+        check.off_cpu(row);
+    })?;
+    calls.before(u64::MAX, |call| check.call(call));
+    calls.failed.map_or(Ok(()), Err)?;
     each::<PageFaultRow>(recording, |row| check.page_fault(row))?;
     Ok(check.finish(config.ended.is_some()))
+}
+
+type Rows<'a> = Peekable<Box<dyn Iterator<Item = Result<Call, RecordingError>> + 'a>>;
+
+/// The calls of a recording, in the order of their ends.
+struct Calls<'a> {
+    sources: [Rows<'a>; 2],
+    failed: Option<RecordingError>,
+}
+
+impl<'a> Calls<'a> {
+    fn open(recording: &'a Recording) -> Result<Self, RecordingError> {
+        let sources = [rows::<SyscallRow>(recording)?, rows::<GpuIoctlRow>(recording)?];
+        Ok(Self { sources, failed: None })
+    }
+
+    fn any(&mut self) -> bool {
+        self.sources.iter_mut().any(|source| source.peek().is_some())
+    }
+
+    /// Hands out those that end before a time, and none after a part that cannot be read.
+    fn before(&mut self, ns: u64, mut each: impl FnMut(&Call)) {
+        while self.failed.is_none() {
+            let ends = self.sources.each_mut().map(|source| match source.peek() {
+                Some(Ok(call)) => call.exit_ns,
+                Some(Err(_)) => 0,
+                None => u64::MAX,
+            });
+            if ends.iter().all(|end_ns| *end_ns >= ns) {
+                return;
+            }
+            match self.sources[usize::from(ends[1] < ends[0])].next() {
+                Some(Ok(call)) => each(&call),
+                Some(Err(error)) => self.failed = Some(error),
+                None => return,
+            }
+        }
+    }
+}
+
+/// The rows of a table of calls.
+fn rows<'a, T>(recording: &'a Recording) -> Result<Rows<'a>, RecordingError>
+where
+    T: Table,
+    Call: for<'r> From<&'r T>,
+{
+    let batches = recording.rows::<T>()?;
+    let rows: Box<dyn Iterator<Item = Result<Call, RecordingError>> + 'a> =
+        Box::new(batches.flat_map(|batch| match batch {
+            Ok(rows) => rows.iter().map(|row| Ok(Call::from(row))).collect::<Vec<_>>(),
+            Err(error) => vec![Err(error)],
+        }));
+    Ok(rows.peekable())
 }
 
 /// All rows of a small table.

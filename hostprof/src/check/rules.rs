@@ -40,6 +40,8 @@ pub enum Rule {
     MinorFaults,
     /// As many major faults as the kernel counted.
     MajorFaults,
+    /// A call's time off the CPU is that of its thread's rows within it.
+    CallOffCpu,
     /// Next to nothing is unattributed.
     Unattributed,
 }
@@ -65,6 +67,7 @@ impl Rule {
             Self::Runqueue => "run-queue time",
             Self::MinorFaults => "minor faults",
             Self::MajorFaults => "major faults",
+            Self::CallOffCpu => "calls' time off the CPU",
             Self::Unattributed => "unattributed time",
         }
     }

@@ -3,6 +3,7 @@
 use std::ops::RangeInclusive;
 
 use super::{
+    calls::Window,
     rules::{Breaches, Rule},
     tolerance,
 };
@@ -24,6 +25,8 @@ pub(super) struct Tally {
     pub(super) closed: bool,
     /// Another thread was switched in on `last_cpu` then: this one must have left by then.
     pub(super) displaced: Option<Displaced>,
+    /// The rows since the thread's last call, in a recording that has calls.
+    pub(super) window: Window,
     pub(super) minor_faults: u64,
     pub(super) major_faults: u64,
     /// Whether a row begins at the first and at the last reading of the counters.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Findings, ThreadFinding, Verdict};
+use super::{Findings, Rule, ThreadFinding, Verdict};
 use crate::humane::{count, plural, printable};
 
 /// At most so many threads are listed of each kind; the rest are counted.
@@ -26,6 +26,15 @@ impl fmt::Display for Findings {
             plural(self.episodes, "off-CPU episode"),
             if self.page_faults_compared { "" } else { " · page faults not recorded" },
         )?;
+        if self.calls_seen > 0 {
+            writeln!(
+                f,
+                "calls    off-CPU time compared for {} of {} seen, to the nanosecond: {} other than that of their rows",
+                count(self.calls_compared),
+                count(self.calls_seen),
+                count(self.call_breaches()),
+            )?;
+        }
         if self.loss.is_none() {
             writeln!(f, "loss     none")?;
         }
@@ -43,6 +52,15 @@ impl fmt::Display for Findings {
         };
         let colon = if self.reason.is_empty() { "" } else { ": " };
         writeln!(f, "verdict  {verdict}{colon}{}", self.reason)
+    }
+}
+
+impl Findings {
+    /// Calls whose time off the CPU is not that of their rows.
+    fn call_breaches(&self) -> u64 {
+        let findings = self.failures.iter().chain(&self.undecided);
+        let breaches = findings.flat_map(|finding| &finding.breaches);
+        breaches.filter(|breach| breach.rule == Rule::CallOffCpu).map(|breach| breach.count).sum()
     }
 }
 

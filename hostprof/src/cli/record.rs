@@ -1,6 +1,6 @@
 //! `hostprof record`.
 
-use std::{ffi::OsString, path::PathBuf, process::ExitCode, time::Duration};
+use std::{ffi::OsString, fmt::Write as _, path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::{Result, bail};
 
@@ -8,7 +8,7 @@ use crate::{
     bpf::DrainPriority,
     collector::{self, Options, Outcome, Wanted},
     humane::{bytes, count},
-    probe::Selection,
+    probe::{Auto, PROBES, Selection},
     target::{Selector, TreeMode},
 };
 
@@ -17,15 +17,7 @@ const LEAST_SAMPLE_INTERVAL: Duration = Duration::from_millis(100);
 
 /// What to record, how, and for how long.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
-Examples:
-  sudo hostprof record --pid 4711 --duration 30s     a server that is running
-  sudo hostprof record -- python3 bench.py           a command, from its first instruction
-  hostprof report runs/run_001                       what was found
-
-Ends at --duration, --max-size, --min-free, Ctrl-C, SIGTERM or when the target is gone; the files are
-complete in each case. With a command, Ctrl-C goes to the command alone, and its exit status is hostprof's.
-Prints the run folder on stdout.")]
+#[command(after_help = after_help())]
 pub struct Args {
     #[command(flatten)]
     target: Target,
@@ -46,7 +38,7 @@ pub struct Args {
     #[arg(long, value_parser = percent, default_value = "5%", value_name = "SHARE")]
     min_free: f64,
 
-    /// Probes: auto, or names, or -NAME to leave one out (sched, waker, page_fault, host_runqueue, network)
+    /// Probes: auto, or names, or -NAME to leave one out (see the list below)
     #[arg(
         long,
         value_delimiter = ',',
@@ -55,6 +47,15 @@ pub struct Args {
         value_name = "PROBES"
     )]
     probe: Vec<String>,
+
+    /// Devices whose ioctls probe ioctl tells apart, and which make auto add the probes of system calls:
+    /// names below /dev or of /proc/devices, as nvidia*, tty, kvm, dri, kfd
+    #[arg(long, value_delimiter = ',', default_value = "nvidia*", value_name = "NAMES")]
+    ioctl_device: Vec<String>,
+
+    /// Probe futex leaves out shorter calls: 100us, 1ms, 0 for all
+    #[arg(long, value_parser = duration_or_none, default_value = "100us", value_name = "TIME")]
+    futex_threshold: Duration,
 
     /// The most threads recorded at a time
     #[arg(long, default_value_t = 65_536, value_parser = clap::value_parser!(u32).range(1..=1_048_576), value_name = "N")]
@@ -75,6 +76,34 @@ pub struct Args {
     /// Take no samples
     #[arg(long, conflicts_with = "sample_interval")]
     no_samples: bool,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  sudo hostprof record --pid 4711 --duration 30s     a server that is running
+  sudo hostprof record -- python3 bench.py           a command, from its first instruction
+  hostprof report runs/run_001                       what was found
+
+Ends at --duration, --max-size, --min-free, Ctrl-C, SIGTERM or when the target is gone; the files are
+complete in each case. With a command, Ctrl-C goes to the command alone, and its exit status is hostprof's.
+Prints the run folder on stdout.";
+
+/// Examples, then what each probe asks and what it costs others.
+fn after_help() -> String {
+    let mut help = format!("{EXAMPLES}\n\nProbes, and what programs that are not recorded pay for them:\n");
+    for probe in PROBES {
+        let auto = match probe.auto {
+            Auto::Always => "",
+            Auto::WithDevice => " (auto: where the target has a selected device open)",
+            Auto::Never => " (not in auto)",
+        };
+        let _ = writeln!(
+            help,
+            "  {}{auto}\n      {}\n      pays: {}",
+            probe.name, probe.question, probe.bystander_cost
+        );
+    }
+    help
 }
 
 /// What to record.
@@ -141,6 +170,8 @@ pub fn run(args: Args) -> Result<ExitCode> {
         max_bytes: Some(args.max_size),
         min_free: args.min_free,
         probes: Selection::parse(&args.probe)?,
+        ioctl_devices: args.ioctl_device,
+        futex_threshold: args.futex_threshold,
         max_threads: args.max_threads,
         ring_bytes,
         rings: None,
@@ -184,17 +215,23 @@ fn split_unit(text: &str) -> Result<(f64, &str), String> {
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
+    match duration_or_none(text)? {
+        Duration::ZERO => Err("must be more than nothing".to_owned()),
+        time => Ok(time),
+    }
+}
+
+fn duration_or_none(text: &str) -> Result<Duration, String> {
     let (number, unit) = split_unit(text)?;
     let seconds = match unit {
+        "ns" => number / 1e9,
+        "us" | "µs" => number / 1e6,
         "ms" => number / 1e3,
         "" | "s" => number,
         "m" | "min" => number * 60.0,
         "h" => number * 3600.0,
-        _ => return Err(format!("unknown unit {unit:?} (ms, s, m, h)")),
+        _ => return Err(format!("unknown unit {unit:?} (ns, us, ms, s, m, h)")),
     };
-    if seconds <= 0.0 {
-        return Err("must be more than nothing".to_owned());
-    }
     Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
 }
 
@@ -246,6 +283,8 @@ mod tests {
         assert_eq!(sample_interval("0"), Ok(Duration::ZERO));
         assert_eq!(sample_interval("100ms"), Ok(Duration::from_millis(100)));
         assert!(sample_interval("99ms").is_err() && sample_interval("-1s").is_err());
+        assert_eq!(duration_or_none("100us"), Ok(Duration::from_micros(100)));
+        assert_eq!(duration_or_none("0"), Ok(Duration::ZERO));
         assert_eq!(size("8MiB"), Ok(8 << 20));
         assert_eq!(size("10GB"), Ok(10_000_000_000));
         assert!(size("-1").is_err());

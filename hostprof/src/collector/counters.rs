@@ -1,9 +1,15 @@
 //! The kernel half's counters, read once a second: what was lost, and the machine's run-queue latency.
 
-use hostprof_common::stats::{CpuStats, HISTOGRAM_BUCKETS};
+use std::collections::HashMap;
 
+use hostprof_common::{
+    span::{CallCounts, CountKey, SpanStats, probe},
+    stats::{CpuStats, HISTOGRAM_BUCKETS},
+};
+
+use super::spans;
 use crate::{
-    probe::{HOST_RUNQUEUE, SCHED},
+    probe::{HOST_RUNQUEUE, SCHED, SYSCALL, syscalls},
     table::{HistogramRow, LossRow},
     units::MonoNs,
 };
@@ -11,86 +17,158 @@ use crate::{
 /// How many readings make an interval of the histogram's rows.
 const HISTOGRAM_READINGS: u32 = 10;
 
+/// A reading of all counters of the kernel half.
+#[derive(Clone)]
+pub struct Reading {
+    /// By CPU.
+    pub cpus: Vec<CpuStats>,
+    /// Of system calls, by CPU.
+    pub spans: Vec<SpanStats>,
+}
+
 /// Readings turned into rows.
 pub struct Counters {
     at: MonoNs,
-    last: Vec<CpuStats>,
+    last: Reading,
+    calls: HashMap<CountKey, CallCounts>,
     histogram_at: MonoNs,
     histogram: Vec<CpuStats>,
     readings: u32,
-    dropped: u64,
+    dropped: Vec<(&'static str, u64)>,
 }
 
 impl Counters {
     /// From a first reading, before anything was recorded.
-    pub fn new(at: MonoNs, stats: Vec<CpuStats>) -> Self {
-        Self { at, histogram: stats.clone(), last: stats, histogram_at: at, readings: 0, dropped: 0 }
+    pub fn new(at: MonoNs, reading: Reading) -> Self {
+        Self {
+            at,
+            histogram: reading.cpus.clone(),
+            last: reading,
+            calls: HashMap::new(),
+            histogram_at: at,
+            readings: 0,
+            dropped: Vec::new(),
+        }
     }
 
     /// Records lost so far.
     pub fn dropped(&self) -> u64 {
-        self.dropped
+        self.dropped.iter().map(|(_, dropped)| dropped).sum()
     }
 
-    /// What was lost since the last reading, by CPU and reason.
-    pub fn losses(&mut self, at: MonoNs, stats: Vec<CpuStats>) -> Vec<LossRow> {
+    /// The same by probe.
+    pub fn dropped_by_probe(&self) -> &[(&'static str, u64)] {
+        &self.dropped
+    }
+
+    /// What was lost since the last reading, by probe, CPU and reason.
+    pub fn losses(&mut self, at: MonoNs, reading: Reading) -> Vec<LossRow> {
         let mut rows = Vec::new();
-        for (cpu, (now, before)) in stats.iter().zip(&self.last).enumerate() {
+        for (cpu, (now, before)) in reading.cpus.iter().zip(&self.last.cpus).enumerate() {
             let lost = [
                 ("full", now.episodes_full - before.episodes_full + now.threads_full - before.threads_full),
                 ("busy", now.episodes_busy - before.episodes_busy + now.threads_busy - before.threads_busy),
                 ("slots", now.slots_full - before.slots_full),
             ];
-            for (reason, dropped) in lost {
-                if dropped > 0 {
-                    self.dropped += dropped;
-                    rows.push(loss(self.at, at, Some(cpu as u16), reason, dropped));
-                }
+            rows.extend(lost.map(|(reason, dropped)| (SCHED, cpu, reason, dropped)));
+        }
+        for (cpu, (now, before)) in reading.spans.iter().zip(&self.last.spans).enumerate() {
+            for (index, name) in spans::PROBES {
+                let (now, before) = (now.probes[usize::from(index)], before.probes[usize::from(index)]);
+                let full = if index == probe::SYSCALL_COUNT { "counts" } else { "full" };
+                rows.push((name, cpu, full, now.full - before.full));
+                rows.push((name, cpu, "busy", now.busy - before.busy));
             }
         }
-        self.at = at;
-        self.last = stats;
-        rows
+        rows.retain(|(.., dropped)| *dropped > 0);
+        let start = std::mem::replace(&mut self.at, at);
+        self.last = reading;
+        rows.into_iter()
+            .map(|(name, cpu, reason, dropped)| {
+                match self.dropped.iter_mut().find(|(known, _)| *known == name) {
+                    Some((_, sum)) => *sum += dropped,
+                    None => self.dropped.push((name, dropped)),
+                }
+                loss(name, start, at, Some(cpu as u16), reason, dropped)
+            })
+            .collect()
     }
 
-    /// The machine's run-queue latency of the interval that the last reading completed; `whole` completes
-    /// one in any case.
-    pub fn histogram(&mut self, whole: bool) -> Vec<HistogramRow> {
+    /// Whether the reading that comes completes an interval of the histograms; `whole` completes one in any
+    /// case.
+    pub fn completes(&mut self, whole: bool) -> bool {
         self.readings += 1;
-        if !whole && self.readings < HISTOGRAM_READINGS {
-            return Vec::new();
+        let complete = whole || self.readings >= HISTOGRAM_READINGS;
+        if complete {
+            self.readings = 0;
         }
-        self.readings = 0;
+        complete
+    }
+
+    /// The histograms of the interval that the last reading completed: the machine's run-queue latency, and
+    /// the system calls counted up to now.
+    pub fn histograms(&mut self, calls: Vec<(CountKey, CallCounts)>) -> Vec<HistogramRow> {
+        let interval = HistogramRow {
+            ts_mono_ns: self.histogram_at.0,
+            dur_ns: self.at.0 - self.histogram_at.0,
+            ..HistogramRow::default()
+        };
         let mut rows = Vec::new();
-        for (cpu, (now, before)) in self.last.iter().zip(&self.histogram).enumerate() {
+        for (cpu, (now, before)) in self.last.cpus.iter().zip(&self.histogram).enumerate() {
             for bucket in 0..HISTOGRAM_BUCKETS {
                 let count = now.runqueue_ns[bucket] - before.runqueue_ns[bucket];
                 if count > 0 {
                     let (bucket_low_ns, bucket_high_ns) = bounds(bucket);
                     rows.push(HistogramRow {
-                        ts_mono_ns: self.histogram_at.0,
-                        dur_ns: self.at.0 - self.histogram_at.0,
                         name: HOST_RUNQUEUE.to_owned(),
                         key: format!("cpu{cpu}"),
                         bucket_low_ns,
                         bucket_high_ns,
                         count,
+                        ..interval.clone()
+                    });
+                }
+            }
+        }
+        for (key, now) in calls {
+            let before = self.calls.insert(key, now).unwrap_or(CallCounts::ZERO);
+            for bucket in 0..HISTOGRAM_BUCKETS {
+                // Read while they are counted: a count may be ahead of its total, and the next catches up.
+                let count = now.count[bucket].saturating_sub(before.count[bucket]);
+                let total_ns = now.total_ns[bucket].saturating_sub(before.total_ns[bucket]);
+                if count > 0 || total_ns > 0 {
+                    let (bucket_low_ns, bucket_high_ns) = bounds(bucket);
+                    rows.push(HistogramRow {
+                        name: SYSCALL.to_owned(),
+                        key: format!("{}:{} {}", key.tgid, key.nr, syscalls::name(key.nr)),
+                        bucket_low_ns,
+                        bucket_high_ns,
+                        count,
+                        total_ns: Some(total_ns),
+                        ..interval.clone()
                     });
                 }
             }
         }
         self.histogram_at = self.at;
-        self.histogram.clone_from(&self.last);
+        self.histogram.clone_from(&self.last.cpus);
         rows
     }
 }
 
 /// A row of table `loss`.
-pub fn loss(start: MonoNs, end: MonoNs, cpu: Option<u16>, reason: &str, dropped: u64) -> LossRow {
+pub fn loss(
+    probe: &str,
+    start: MonoNs,
+    end: MonoNs,
+    cpu: Option<u16>,
+    reason: &str,
+    dropped: u64,
+) -> LossRow {
     LossRow {
         start_mono_ns: start.0,
         end_mono_ns: end.0,
-        probe: SCHED.to_owned(),
+        probe: probe.to_owned(),
         cpu,
         dropped,
         reason: reason.to_owned(),
@@ -113,16 +191,39 @@ mod tests {
 
     #[test]
     fn what_was_lost_since_the_last_reading_is_told_by_cpu_and_reason() {
-        let mut counters = Counters::new(MonoNs(10), vec![stats(), stats()]);
-        let mut now = vec![stats(), stats()];
-        now[1].episodes_full = 3;
-        now[1].threads_busy = 1;
+        let none = Reading { cpus: vec![stats(), stats()], spans: vec![SpanStats::default(); 2] };
+        let mut counters = Counters::new(MonoNs(10), none.clone());
+        let mut now = none;
+        now.cpus[1].episodes_full = 3;
+        now.cpus[1].threads_busy = 1;
+        now.spans[0].probes[usize::from(probe::FUTEX)].full = 5;
         let rows = counters.losses(MonoNs(20), now.clone());
-        assert_eq!(rows.len(), 2);
+        assert_eq!(rows.len(), 3);
+        assert_eq!((rows[2].probe.as_str(), rows[2].cpu, rows[2].dropped), ("futex", Some(0), 5));
         assert_eq!((rows[0].cpu, rows[0].dropped, rows[0].reason.as_str()), (Some(1), 3, "full"));
         assert_eq!((rows[0].start_mono_ns, rows[0].end_mono_ns), (10, 20));
         assert!(counters.losses(MonoNs(30), now).is_empty());
-        assert_eq!(counters.dropped(), 4);
+        assert_eq!(counters.dropped(), 9);
+        assert_eq!(counters.dropped_by_probe(), [(SCHED, 4), ("futex", 5)]);
+    }
+
+    #[test]
+    fn counted_calls_are_told_by_interval() {
+        let none = Reading { cpus: Vec::new(), spans: Vec::new() };
+        let mut counters = Counters::new(MonoNs(10), none.clone());
+        counters.losses(MonoNs(50), none);
+        let key = CountKey { tgid: 7, nr: 202 };
+        let mut calls = CallCounts::ZERO;
+        (calls.count[3], calls.total_ns[3]) = (2, 11);
+        let rows = counters.histograms(vec![(key, calls)]);
+        assert_eq!((rows.len(), rows[0].ts_mono_ns, rows[0].dur_ns), (1, 10, 40));
+        assert_eq!((rows[0].name.as_str(), rows[0].key.as_str()), ("syscall", "7:202 futex"));
+        assert_eq!((rows[0].bucket_low_ns, rows[0].count, rows[0].total_ns), (4, 2, Some(11)));
+        calls.count[3] += 1;
+        calls.total_ns[3] += 7;
+        let rows = counters.histograms(vec![(key, calls)]);
+        assert_eq!((rows[0].count, rows[0].total_ns), (1, Some(7)));
+        assert!(counters.histograms(vec![(key, calls)]).is_empty());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What `config.json` says of a recording at its start.
 
-use super::{Options, Wanted};
+use super::{Options, Wanted, spans};
 use crate::{
     bpf, clock,
     privilege::Invoker,
@@ -20,6 +20,7 @@ pub fn config(
     proc: &Proc,
     invoker: &Invoker,
     settings: &bpf::Settings,
+    hooks: &bpf::Spans,
 ) -> Config {
     let command: Vec<String> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
     Config {
@@ -29,7 +30,15 @@ pub fn config(
         target: target(options, found, selector, proc),
         host: Host::read(),
         user: User { uid: invoker.uid.as_raw(), name: invoker.name() },
-        probes: PROBES.iter().map(|probe| status(probe, options)).collect(),
+        probes: PROBES
+            .iter()
+            .map(|probe| {
+                let on = options.probes.has(probe.name);
+                let notes =
+                    if on { spans::hook_notes(probe.name, hooks, &settings.spans) } else { Vec::new() };
+                ProbeStatus { notes, ..status(probe, options) }
+            })
+            .collect(),
         rings: Rings { count: settings.rings, bytes: u64::from(settings.ring_bytes) },
         drain_priority: bpf::drain_priority(options.drain_priority).text().to_owned(),
         clock_anchors: vec![anchor()],
@@ -69,8 +78,8 @@ fn status(probe: &crate::probe::Probe, options: &Options) -> ProbeStatus {
     ProbeStatus {
         name: probe.name.to_owned(),
         on,
-        reason: match (asked, on) {
-            (false, _) => "not asked for".to_owned(),
+        reason: match (options.probes.has(probe.name), on) {
+            (false, _) => options.probes.reason_off(probe.name).to_owned(),
             (true, false) => "no samples are taken, with which it is read".to_owned(),
             (true, true) => String::new(),
         },

@@ -3,10 +3,12 @@
 mod attach;
 mod counters;
 mod describe;
+mod fds;
 mod pipeline;
 mod progress;
 mod role;
 mod sampling;
+mod spans;
 mod watch;
 
 use std::{
@@ -27,10 +29,10 @@ use self::{
     watch::Watch,
 };
 use crate::{
-    bpf::{self, DrainPriority, Drains, Kernel},
+    bpf::{self, DrainPriority, Drains, Kernel, LoadError, Rings},
     clock,
     privilege::{self, Invoker},
-    probe::{HOST_RUNQUEUE, NETWORK, PAGE_FAULT, SCHED, Selection, WAKER},
+    probe::{Devices, HOST_RUNQUEUE, NETWORK, PAGE_FAULT, SCHED, Selection, WAKER},
     recording::{Config, Dropped, EndReason, Ended, Moment, RunFolder, Totals},
     sink::{ParquetSink, Settings as SinkSettings, SinkError},
     target::{Found, HeldCommand, Proc, Selector, TreeMode},
@@ -75,6 +77,10 @@ pub struct Options {
     pub min_free: f64,
     /// Which probes.
     pub probes: Selection,
+    /// The devices whose ioctls are told apart.
+    pub ioctl_devices: Vec<String>,
+    /// Futex calls shorter than this are no rows.
+    pub futex_threshold: Duration,
     /// The most threads recorded at a time.
     pub max_threads: u32,
     /// Bytes of each ring; a power of two.
@@ -112,32 +118,54 @@ pub struct Outcome {
 /// before stays readable, and `config.json` tells the failure.
 pub fn record(options: &Options) -> Result<Outcome> {
     let invoker = Invoker::find();
+    ensure!(
+        options.sample_interval.is_some() || !options.probes.names(NETWORK),
+        "run probe {NETWORK}: it is read with the samples (leave out --no-samples)"
+    );
     let mut command = hold(&options.wanted, &invoker)?;
-    let settings = settings(options)?;
     let proc = Proc::new();
-
-    let (mut kernel, rings) = Kernel::load(&settings)?;
-    for (probe, reason) in kernel.left_out() {
-        ensure!(!options.probes.names(probe), "run probe {probe}: {reason}");
-    }
-    kernel.attach()?;
-    let started = clock::mono();
+    let devices = Devices::select(&options.ioctl_devices)?;
     let selector = match (&options.wanted, &command) {
         (Wanted::Running(selector), _) => selector.clone(),
         (Wanted::Command { .. }, Some(command)) => Selector::Command(command.tgid()),
         (Wanted::Command { .. }, None) => return Err(anyhow!("start the command: it is not held")),
     };
+    let mut options = options.clone();
+    let mut added = Vec::new();
+    if options.probes.asks_for_device() && spans::has_device(&proc, &selector, options.tree, &devices) {
+        added = options.probes.add_with_device();
+    }
+    let loaded = load(&options, &devices);
+    let (mut kernel, rings, settings) = match loaded {
+        // What nobody named need not run.
+        Err(LoadError::NoSpanHook(reason)) if !added.is_empty() => {
+            eprintln!("hostprof: probes {} left out: {reason}", added.join(", "));
+            options.probes.leave_out(&added);
+            load(&options, &devices)?
+        }
+        loaded => loaded?,
+    };
+    for (probe, reason) in kernel.left_out() {
+        ensure!(!options.probes.names(probe), "run probe {probe}: {reason}");
+    }
+    if let Some(price) = spans::price(kernel.spans(), &options.probes) {
+        eprintln!("hostprof: {price}");
+    }
+    let options = &options;
+    let started = clock::mono();
     let attached = attach::attach(&mut kernel, &proc, &selector, options.tree)?;
 
     // From here on hostprof is the invoking user, and so is all it makes.
     bpf::allow_priority();
     let capabilities = privilege::give_up(&invoker)?;
     let folder = Arc::new(RunFolder::create(&options.out)?);
-    let mut config = describe::config(options, &attached.found, &selector, &proc, &invoker, &settings);
+    let mut config =
+        describe::config(options, &attached.found, &selector, &proc, &invoker, &settings, kernel.spans());
     describe::left_out(&mut config, kernel.left_out());
     config.started = Moment::new(clock::wall(), started);
     config.capabilities = capabilities;
-    let begun = begin(options, &config, &folder, rings.episodes.len(), &attached.found, proc);
+    let rings_count = rings.episodes.len();
+    let begun = begin(options, &config, &folder, rings_count, devices, &attached.found, proc);
     let (sink, gauges, pipeline) = match begun {
         Ok(parts) => parts,
         Err(error) => {
@@ -183,9 +211,15 @@ pub fn record(options: &Options) -> Result<Outcome> {
     let recursion = kernel.recursion_misses();
     kernel.detach()?;
     drains.finish();
-    watch.last_counters(&kernel, stop, recursion)?;
-    let _ = sender.send(Message::Stop(stop, kernel.slots()?));
-    let (dropped, anchors) = (watch.dropped(), watch.anchors());
+    watch.last_counters(&kernel, stop, &skipped(recursion, options))?;
+    let slots = kernel.slots()?;
+    let (calls, open) = (kernel.span_stats()?, kernel.open_calls(&slots)?);
+    for probe in config.probes.iter_mut().filter(|probe| probe.on) {
+        probe.notes.extend(spans::count_notes(&probe.name, &calls, &open));
+    }
+    let _ = sender.send(Message::Stop(stop, slots));
+    let dropped = dropped_list(watch.dropped());
+    let anchors = watch.anchors();
     drop(sender);
     let folded = folding.join().map_err(|_| anyhow!("fold the records: the thread panicked"))?;
     watch.clear_progress();
@@ -193,7 +227,7 @@ pub fn record(options: &Options) -> Result<Outcome> {
     let totals = Totals {
         records: gauges.records(),
         bytes: sink.bytes(),
-        dropped: dropped_list(dropped),
+        dropped,
         own_cpu_ns: progress::own_cpu().as_nanos() as u64,
         own_max_rss_bytes: progress::own_max_rss(),
         threads: gauges.threads(),
@@ -211,6 +245,7 @@ fn begin(
     config: &Config,
     folder: &Arc<RunFolder>,
     rings: usize,
+    devices: Devices,
     found: &Found,
     proc: Proc,
 ) -> Result<(ParquetSink, Arc<Gauges>, Pipeline)> {
@@ -219,7 +254,8 @@ fn begin(
     let sink = ParquetSink::new(Arc::clone(folder), SinkSettings::default());
     let gauges = Arc::new(Gauges::new(&found.processes));
     let page_faults = options.probes.has(PAGE_FAULT);
-    let pipeline = Pipeline::new(&sink, rings, page_faults, found.engine, proc, Arc::clone(&gauges))?;
+    let pipeline =
+        Pipeline::new(&sink, rings, devices, page_faults, found.engine, proc, Arc::clone(&gauges))?;
     Ok((sink, gauges, pipeline))
 }
 
@@ -276,12 +312,24 @@ fn hold(wanted: &Wanted, invoker: &Invoker) -> Result<Option<HeldCommand>> {
     Ok(Some(HeldCommand::hold(command, user)?))
 }
 
-fn settings(options: &Options) -> Result<bpf::Settings> {
+/// Loads and attaches the kernel half.
+fn load(options: &Options, devices: &Devices) -> Result<(Kernel, Rings, bpf::Settings), LoadError> {
+    let settings = settings(options, devices)?;
+    let (mut kernel, rings) = Kernel::load(&settings)?;
+    kernel.attach()?;
+    Ok((kernel, rings, settings))
+}
+
+/// How often the kernel skipped a program, by probe: of the programs of system calls, which run for all
+/// their probes, by the first that is on.
+fn skipped(recursion: Option<(u64, u64)>, options: &Options) -> Vec<(&'static str, u64)> {
+    let Some((switches, calls)) = recursion else { return Vec::new() };
+    let of_calls = spans::PROBES.iter().map(|(_, name)| *name).find(|name| options.probes.has(name));
+    [Some((SCHED, switches)), of_calls.map(|name| (name, calls))].into_iter().flatten().collect()
+}
+
+fn settings(options: &Options, devices: &Devices) -> Result<bpf::Settings, LoadError> {
     let samples = options.sample_interval.is_some();
-    ensure!(
-        samples || !options.probes.names(NETWORK),
-        "run probe {NETWORK}: it is read with the samples (leave out --no-samples)"
-    );
     let cpus = bpf::possible_cpus()?;
     let rings = options.rings.unwrap_or_else(|| cpus.next_power_of_two().min(16));
     Ok(bpf::Settings {
@@ -291,6 +339,7 @@ fn settings(options: &Options) -> Result<bpf::Settings> {
         wakers: options.probes.has(WAKER),
         host_runqueue: options.probes.has(HOST_RUNQUEUE),
         network: samples && options.probes.has(NETWORK),
+        spans: spans::settings(&options.probes, devices, options.futex_threshold.as_nanos() as u64),
     })
 }
 
@@ -330,6 +379,6 @@ fn untold_note(calls: u64) -> Option<String> {
     })
 }
 
-fn dropped_list(dropped: u64) -> Vec<Dropped> {
-    if dropped == 0 { Vec::new() } else { vec![Dropped { probe: SCHED.to_owned(), records: dropped }] }
+fn dropped_list(dropped: &[(&str, u64)]) -> Vec<Dropped> {
+    dropped.iter().map(|&(probe, records)| Dropped { probe: probe.to_owned(), records }).collect()
 }

@@ -12,7 +12,7 @@ use std::{
 
 use hostprof_common::slot::Slot;
 
-use super::{role, sampling::SampleTables};
+use super::{fds::Fds, role, sampling::SampleTables};
 use crate::{
     bpf::{self, Drained},
     clock,
@@ -20,7 +20,7 @@ use crate::{
     probe::{Devices, Event, Fold, FoldCounts, Life, Rows, Seed},
     sampler::Samples,
     sink::{ParquetSink, ParquetWriter, Sink as _, SinkError, Writer as _},
-    table::{HistogramRow, LossRow, OffCpuRow, PageFaultRow, ThreadRow},
+    table::{GpuIoctlRow, HistogramRow, LossRow, OffCpuRow, PageFaultRow, SyscallRow, ThreadRow},
     target::Proc,
     units::{MonoNs, Tgid, Tid},
 };
@@ -108,6 +108,8 @@ pub struct Folded {
 struct Tables {
     thread: ParquetWriter<ThreadRow>,
     off_cpu: ParquetWriter<OffCpuRow>,
+    syscall: ParquetWriter<SyscallRow>,
+    gpu_ioctl: ParquetWriter<GpuIoctlRow>,
     page_fault: ParquetWriter<PageFaultRow>,
     /// Whether faults were asked for; the table is there in any case.
     page_faults: bool,
@@ -115,6 +117,7 @@ struct Tables {
     loss: ParquetWriter<LossRow>,
     samples: SampleTables,
     roles: role::Roles,
+    fds: Fds,
     error: Option<SinkError>,
 }
 
@@ -127,8 +130,19 @@ impl Tables {
 }
 
 impl Rows for Tables {
-    fn off_cpu(&mut self, row: OffCpuRow) {
+    fn off_cpu(&mut self, mut row: OffCpuRow) {
+        row.fd_kind = self.fds.kind(&row);
         let result = self.off_cpu.push(row);
+        self.keep(result);
+    }
+
+    fn syscall(&mut self, row: SyscallRow) {
+        let result = self.syscall.push(row);
+        self.keep(result);
+    }
+
+    fn gpu_ioctl(&mut self, row: GpuIoctlRow) {
+        let result = self.gpu_ioctl.push(row);
         self.keep(result);
     }
 
@@ -170,6 +184,7 @@ impl Pipeline {
     pub fn new(
         sink: &ParquetSink,
         rings: usize,
+        devices: Devices,
         page_faults: bool,
         engine: Option<&str>,
         proc: Proc,
@@ -178,17 +193,20 @@ impl Pipeline {
         let tables = Tables {
             thread: sink.writer()?,
             off_cpu: sink.writer()?,
+            syscall: sink.writer()?,
+            gpu_ioctl: sink.writer()?,
             page_fault: sink.writer()?,
             page_faults,
             histogram: sink.writer()?,
             loss: sink.writer()?,
             samples: SampleTables::new(sink)?,
             roles: role::Roles::new(engine, proc.clone()),
+            fds: Fds::new(proc.clone()),
             error: None,
         };
         Ok(Self {
             order: Order::new(bpf::Drains::streams(rings)),
-            fold: Fold::new(Devices::nvidia()),
+            fold: Fold::new(devices),
             tables,
             rounds: HashMap::new(),
             drains: rings,
@@ -266,6 +284,8 @@ impl Pipeline {
     fn tick(&mut self) -> Result<(), SinkError> {
         self.tables.thread.tick()?;
         self.tables.off_cpu.tick()?;
+        self.tables.syscall.tick()?;
+        self.tables.gpu_ioctl.tick()?;
         self.tables.page_fault.tick()?;
         self.tables.histogram.tick()?;
         self.tables.loss.tick()?;
@@ -278,9 +298,22 @@ impl Pipeline {
         self.order.finish(|event| fold.event(event, tables));
         fold.finish(stop, slots, |tgid, tid| proc.seed(tgid, tid), tables);
         let folded = Folded { counts: fold.counts(), late: self.order.late(), undecodable: self.undecodable };
-        let Tables { thread, off_cpu, page_fault, histogram, loss, samples, error, .. } = self.tables;
+        let Tables {
+            thread,
+            off_cpu,
+            syscall,
+            gpu_ioctl,
+            page_fault,
+            histogram,
+            loss,
+            samples,
+            error,
+            ..
+        } = self.tables;
         thread.finish()?;
         off_cpu.finish()?;
+        syscall.finish()?;
+        gpu_ioctl.finish()?;
         page_fault.finish()?;
         histogram.finish()?;
         loss.finish()?;

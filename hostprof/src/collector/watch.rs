@@ -18,7 +18,7 @@ use tokio::{
 
 use super::{
     Options,
-    counters::{self, Counters},
+    counters::{self, Counters, Reading},
     describe,
     pipeline::{Gauges, Message},
     progress::{self, Progress},
@@ -83,7 +83,7 @@ impl<'a> Watch<'a> {
             folder: folder.path().to_owned(),
             gauges: Arc::clone(gauges),
             sender,
-            counters: Counters::new(clock::mono(), kernel.stats()?),
+            counters: Counters::new(clock::mono(), reading(kernel)?),
             anchors: vec![describe::anchor()],
             progress: Progress::new(options.duration),
         })
@@ -208,33 +208,37 @@ impl<'a> Watch<'a> {
     }
 
     fn read_counters(&mut self, kernel: &Kernel, at: MonoNs, whole: bool) -> Result<()> {
-        for row in self.counters.losses(at, kernel.stats()?) {
+        for row in self.counters.losses(at, reading(kernel)?) {
             let _ = self.sender.send(Message::Loss(row));
         }
-        for row in self.counters.histogram(whole) {
-            let _ = self.sender.send(Message::Histogram(row));
+        if self.counters.completes(whole) {
+            for row in self.counters.histograms(kernel.call_counts()?) {
+                let _ = self.sender.send(Message::Histogram(row));
+            }
         }
         Ok(())
     }
 
-    /// Reads the counters a last time, after the kernel half was detached.
+    /// Reads the counters a last time, after the kernel half was detached. `skipped` is how often the kernel
+    /// skipped a program, by probe.
     ///
     /// # Errors
     ///
     /// They cannot be read.
-    pub fn last_counters(&mut self, kernel: &Kernel, stop: MonoNs, recursion: Option<u64>) -> Result<()> {
+    pub fn last_counters(&mut self, kernel: &Kernel, stop: MonoNs, skipped: &[(&str, u64)]) -> Result<()> {
         self.read_counters(kernel, stop, true)?;
         let start = MonoNs(self.anchors.first().map_or(0, |anchor| anchor.mono_ns));
-        if let Some(missed @ 1..) = recursion {
-            let _ = self.sender.send(Message::Loss(counters::loss(start, stop, None, "recursion", missed)));
+        for &(probe, missed) in skipped.iter().filter(|(_, missed)| *missed > 0) {
+            let row = counters::loss(probe, start, stop, None, "recursion", missed);
+            let _ = self.sender.send(Message::Loss(row));
         }
         self.anchors.push(describe::anchor());
         Ok(())
     }
 
-    /// Records lost.
-    pub fn dropped(&self) -> u64 {
-        self.counters.dropped()
+    /// Records lost, by probe.
+    pub fn dropped(&self) -> &[(&'static str, u64)] {
+        self.counters.dropped_by_probe()
     }
 
     /// The clock anchors.
@@ -246,4 +250,9 @@ impl<'a> Watch<'a> {
     pub fn clear_progress(&self) {
         self.progress.clear();
     }
+}
+
+/// All counters of the kernel half.
+fn reading(kernel: &Kernel) -> Result<Reading> {
+    Ok(Reading { cpus: kernel.stats()?, spans: kernel.span_stats()? })
 }

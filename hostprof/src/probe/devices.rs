@@ -1,80 +1,245 @@
-//! The devices whose ioctls are told apart: names turned into ranges of device numbers.
+//! The devices whose ioctls are told apart: names turned into ranges of device numbers, and back.
 
-use std::{fs, os::linux::fs::MetadataExt as _};
+use std::{
+    collections::HashMap,
+    fs,
+    os::unix::fs::{FileTypeExt as _, MetadataExt as _},
+    path::Path,
+};
 
-/// Ranges of device numbers, as `(first, last)` of the kernel's own encoding (major << 20 | minor).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Devices {
-    ranges: Vec<(u32, u32)>,
-}
+use super::nvidia;
+
+/// A device number in the kernel's own encoding: `major << 20 | minor`.
+pub type Rdev = u32;
 
 const MINOR_BITS: u32 = 20;
+const MINOR_MASK: u32 = (1 << MINOR_BITS) - 1;
+/// NVIDIA's own number, the same everywhere; those of unified memory and others are given out at load.
+const NVIDIA_MAJOR: u32 = 195;
+/// Drivers with one device share this one.
+const MISC_MAJOR: u32 = 10;
+/// Pseudo-terminals: `/dev/pts/MINOR`.
+const PTS_MAJOR: u32 = 136;
+
+/// Names that stand for numbers fixed by Linux (`Documentation/admin-guide/devices.txt`): first and last
+/// major, and the minor where it is one device.
+const FIXED: &[(&str, &[(u32, u32, Option<u32>)])] = &[
+    ("tty", &[(4, 5, None), (136, 143, None)]),
+    ("dri", &[(226, 226, None)]),
+    ("kvm", &[(MISC_MAJOR, MISC_MAJOR, Some(232))]),
+];
+
+/// Selected devices.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Devices {
+    /// First and last number of each range.
+    ranges: Vec<(Rdev, Rdev)>,
+    names: HashMap<Rdev, String>,
+}
+
+/// A word of `--ioctl-device` that names nothing.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "select device {0:?}: there is none of that name (a name below /dev or of /proc/devices, as nvidia*, tty, kvm, dri)"
+)]
+pub struct DeviceError(String);
 
 impl Devices {
-    /// The NVIDIA devices of this machine, from `/proc/devices` (their majors: 195 and a dynamic one for
-    /// unified memory) and `/dev/nvidia*`. Empty on a machine without.
-    pub fn nvidia() -> Self {
-        let mut devices = Self::from_proc_devices(&fs::read_to_string("/proc/devices").unwrap_or_default());
-        for entry in fs::read_dir("/dev").into_iter().flatten().flatten() {
-            if entry.file_name().to_string_lossy().starts_with("nvidia")
-                && let Ok(metadata) = entry.metadata()
-            {
-                let rdev = metadata.st_rdev();
-                let major = nix::sys::stat::major(rdev) as u32;
-                if major != 0 {
-                    devices.add_major(major);
+    /// The devices of these names on this machine: of `/dev`, `/proc/devices` and `/proc/misc`. A name that
+    /// ends in `*` stands for all that begin so, of which there may be none.
+    ///
+    /// # Errors
+    ///
+    /// See [`DeviceError`].
+    pub fn select(names: &[String]) -> Result<Self, DeviceError> {
+        let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+        Self::from_lists(names, &read("/proc/devices"), &read("/proc/misc"), &nodes())
+    }
+
+    fn from_lists(
+        names: &[String],
+        proc_devices: &str,
+        proc_misc: &str,
+        nodes: &[(Rdev, String)],
+    ) -> Result<Self, DeviceError> {
+        let mut devices = Self { ranges: Vec::new(), names: nodes.iter().cloned().collect() };
+        for pattern in names {
+            if let Some((_, ranges)) = FIXED.iter().find(|(name, _)| name == pattern) {
+                for &(first, last, minor) in *ranges {
+                    let (low, high) = minor.map_or((0, MINOR_MASK), |minor| (minor, minor));
+                    devices.add(first << MINOR_BITS | low, last << MINOR_BITS | high);
                 }
+                continue;
+            }
+            let before = devices.ranges.len();
+            for (major, _) in numbered(characters(proc_devices)).filter(|(_, name)| fits(pattern, name)) {
+                devices.add(major << MINOR_BITS, major << MINOR_BITS | MINOR_MASK);
+            }
+            for (minor, _) in numbered(proc_misc).filter(|(_, name)| fits(pattern, name)) {
+                devices.add(MISC_MAJOR << MINOR_BITS | minor, MISC_MAJOR << MINOR_BITS | minor);
+            }
+            for (rdev, _) in nodes.iter().filter(|(_, name)| fits(pattern, name)) {
+                devices.add(*rdev, *rdev);
+            }
+            if devices.ranges.len() == before && !pattern.ends_with('*') {
+                return Err(DeviceError(pattern.clone()));
             }
         }
-        devices
+        Ok(devices)
     }
 
-    fn from_proc_devices(text: &str) -> Self {
-        let mut devices = Self::default();
-        let character = text.split("Block devices").next().unwrap_or_default();
-        for line in character.lines() {
-            let mut words = line.split_whitespace();
-            if let (Some(Ok(major)), Some(name)) = (words.next().map(str::parse::<u32>), words.next())
-                && name.starts_with("nvidia")
-            {
-                devices.add_major(major);
-            }
+    /// Adds a range, unless others cover it.
+    fn add(&mut self, first: Rdev, last: Rdev) {
+        if !self.ranges.iter().any(|&(low, high)| low <= first && last <= high) {
+            self.ranges.push((first, last));
         }
-        devices
     }
 
-    fn add_major(&mut self, major: u32) {
-        let range = (major << MINOR_BITS, (major << MINOR_BITS) | ((1 << MINOR_BITS) - 1));
-        if !self.ranges.contains(&range) {
-            self.ranges.push(range);
-        }
+    /// First and last number of each range.
+    pub fn ranges(&self) -> &[(Rdev, Rdev)] {
+        &self.ranges
     }
 
     /// Whether a device number is selected.
-    pub fn selected(&self, rdev: u32) -> bool {
+    pub fn selected(&self, rdev: Rdev) -> bool {
         self.ranges.iter().any(|&(first, last)| (first..=last).contains(&rdev))
     }
 
-    /// Reads `FIRST_MAJOR-LAST_MAJOR:FIRST_MINOR-LAST_MINOR name`, for tests.
-    #[cfg(test)]
-    pub(super) fn parse(text: &str) -> Self {
-        let major = text.split('-').next().and_then(|major| major.parse().ok()).unwrap_or(0);
-        let mut devices = Self::default();
-        devices.add_major(major);
-        devices
+    /// A device's name below `/dev`, or its numbers.
+    pub fn name(&self, rdev: Rdev) -> String {
+        let (major, minor) = (rdev >> MINOR_BITS, rdev & MINOR_MASK);
+        match self.names.get(&rdev) {
+            // They come and go.
+            _ if major == PTS_MAJOR => format!("pts/{minor}"),
+            Some(name) => name.clone(),
+            None => format!("{major}:{minor}"),
+        }
     }
+
+    /// The name of a request, for the devices whose requests are known.
+    pub fn request_name(&self, rdev: Rdev, request: u32) -> Option<&'static str> {
+        if self.has_plain_requests(rdev) {
+            nvidia::uvm(request)
+        } else if rdev >> MINOR_BITS == NVIDIA_MAJOR {
+            nvidia::escape(request)
+        } else {
+            None
+        }
+    }
+
+    /// Whether the device's requests are plain numbers, with no size in them.
+    pub fn has_plain_requests(&self, rdev: Rdev) -> bool {
+        self.names.get(&rdev).is_some_and(|name| name.starts_with("nvidia-uvm"))
+    }
+
+    /// Selected devices with their names.
+    #[cfg(test)]
+    pub(super) fn for_tests(devices: &[(Rdev, &str)]) -> Self {
+        let nodes: Vec<(Rdev, String)> =
+            devices.iter().map(|&(rdev, name)| (rdev, name.to_owned())).collect();
+        Self {
+            ranges: devices.iter().map(|&(rdev, _)| (rdev, rdev)).collect(),
+            names: nodes.into_iter().collect(),
+        }
+    }
+}
+
+/// The kernel's encoding of the number that `stat` gives.
+pub fn rdev_of(stat: u64) -> Rdev {
+    (nix::sys::stat::major(stat) as u32) << MINOR_BITS | nix::sys::stat::minor(stat) as u32 & MINOR_MASK
+}
+
+/// Whether a name is the pattern, below the directory it names, or begins with it up to its `*`.
+fn fits(pattern: &str, name: &str) -> bool {
+    match pattern.strip_suffix('*') {
+        Some(start) => name.starts_with(start),
+        None => name == pattern || name.strip_prefix(pattern).is_some_and(|rest| rest.starts_with('/')),
+    }
+}
+
+/// The part of `/proc/devices` that lists character devices.
+fn characters(text: &str) -> &str {
+    text.split("Block devices").next().unwrap_or_default()
+}
+
+/// Lines of a number and a name.
+fn numbered(text: &str) -> impl Iterator<Item = (u32, &str)> {
+    text.lines().filter_map(|line| {
+        let mut words = line.split_whitespace();
+        Some((words.next()?.parse().ok()?, words.next()?))
+    })
+}
+
+/// The character devices below `/dev`, two levels deep, and their names there.
+fn nodes() -> Vec<(Rdev, String)> {
+    fn walk(folder: &Path, prefix: &str, deeper: u32, nodes: &mut Vec<(Rdev, String)>) {
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
+            let Ok(metadata) = entry.metadata() else { continue };
+            if metadata.file_type().is_char_device() {
+                nodes.push((rdev_of(metadata.rdev()), name));
+            } else if metadata.is_dir() && deeper > 0 {
+                walk(&entry.path(), &format!("{name}/"), deeper - 1, nodes);
+            }
+        }
+    }
+    let mut nodes = Vec::new();
+    walk(Path::new("/dev"), "", 2, &mut nodes);
+    nodes.sort();
+    nodes
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const PROC_DEVICES: &str = "Character devices:\n  1 mem\n195 nvidia\n195 nvidiactl\n238 nvidia-uvm\n\
+                                511 kfd\n\nBlock devices:\n  7 nvidia-loop\n";
+
+    fn select(names: &[&str]) -> Result<Devices, DeviceError> {
+        let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+        let nodes = [
+            (10 << 20 | 200, "net/tun"),
+            (195 << 20 | 255, "nvidiactl"),
+            (240 << 20 | 1, "nvidia-caps/cap1"),
+        ]
+        .map(|(rdev, name)| (rdev, name.to_owned()));
+        Devices::from_lists(&names, PROC_DEVICES, "200 tun\n232 kvm\n", &nodes)
+    }
+
     #[test]
-    fn majors_come_from_proc_devices_and_block_devices_do_not_count() {
-        let devices = Devices::from_proc_devices(
-            "Character devices:\n  1 mem\n195 nvidia\n195 nvidiactl\n238 nvidia-uvm\n\nBlock devices:\n  7 nvidia-loop\n",
-        );
+    fn a_star_selects_majors_and_nodes_and_no_block_device() {
+        let devices = select(&["nvidia*"]).unwrap();
         assert!(devices.selected(195 << 20 | 255) && devices.selected(238 << 20));
+        assert!(devices.selected(240 << 20 | 1) && !devices.selected(240 << 20));
         assert!(!devices.selected(7 << 20) && !devices.selected(1 << 20));
+        assert_eq!(devices.ranges().len(), 3, "what one range covers is not another");
+        assert_eq!(devices.name(195 << 20 | 255), "nvidiactl");
+        assert_eq!(devices.name(195 << 20), "195:0");
+    }
+
+    #[test]
+    fn devices_that_share_a_major_are_told_apart() {
+        let kvm = select(&["kvm"]).unwrap();
+        assert!(kvm.selected(10 << 20 | 232) && !kvm.selected(10 << 20 | 200));
+        let tun = select(&["net/tun"]).unwrap();
+        assert!(tun.selected(10 << 20 | 200) && !tun.selected(10 << 20 | 232));
+        assert!(select(&["tun"]).unwrap().selected(10 << 20 | 200));
+    }
+
+    #[test]
+    fn terminals_are_all_of_them() {
+        let devices = select(&["tty", "kfd"]).unwrap();
+        assert!(
+            [4 << 20 | 1, 5 << 20, 136 << 20 | 7, 143 << 20, 511 << 20].map(|rdev| devices.selected(rdev))
+                == [true; 5]
+        );
+        assert_eq!(devices.name(136 << 20 | 7), "pts/7");
+    }
+
+    #[test]
+    fn a_name_of_nothing_is_refused_and_a_star_may_stand_for_nothing() {
+        assert!(select(&["abacus"]).is_err());
+        assert!(select(&["abacus*"]).unwrap().ranges().is_empty());
     }
 }

@@ -3,6 +3,7 @@
 use hostprof_common::{
     RecordKind,
     episode::{Blocked, Head, Runnable, flag},
+    span::Span,
     thread::{Begin, End, Exec, First, Rename},
 };
 
@@ -25,6 +26,8 @@ pub enum Event {
     Exec(Exec),
     /// A thread has another name.
     Rename(Rename),
+    /// A system call returned.
+    Span(Span),
 }
 
 /// Bytes that are no record of this version.
@@ -64,6 +67,7 @@ impl Event {
             RecordKind::ThreadFirst => Self::First(read(bytes)),
             RecordKind::Exec => Self::Exec(read(bytes)),
             RecordKind::Rename => Self::Rename(read(bytes)),
+            RecordKind::Span => Self::Span(read(bytes)),
         })
     }
 
@@ -76,6 +80,7 @@ impl Event {
             Self::First(first) => first.counters.at_ns,
             Self::Exec(exec) => exec.at_ns,
             Self::Rename(rename) => rename.at_ns,
+            Self::Span(span) => span.exit_ns,
         })
     }
 
@@ -89,6 +94,7 @@ impl Event {
             Self::First(_) => size_of::<First>(),
             Self::Exec(_) => size_of::<Exec>(),
             Self::Rename(_) => size_of::<Rename>(),
+            Self::Span(_) => size_of::<Span>(),
         }
     }
 
@@ -123,6 +129,7 @@ impl Wire for End {}
 impl Wire for First {}
 impl Wire for Exec {}
 impl Wire for Rename {}
+impl Wire for Span {}
 
 #[cfg(test)]
 mod tests {

@@ -8,12 +8,13 @@ use std::collections::HashMap;
 use hostprof_common::{
     episode::{Blocked, Head, Runnable, flag},
     slot::{Slot, presence},
+    span::Span,
     thread::{Begin, End, cause},
 };
 
-use super::{Event, comm, devices::Devices, life::Life, seed::Seed, state, syscalls};
+use super::{Event, comm, devices::Devices, life::Life, seed::Seed, spans, state, syscalls};
 use crate::{
-    table::{OffCpuRow, PageFaultRow, State, WakeSource},
+    table::{GpuIoctlRow, OffCpuRow, PageFaultRow, State, SyscallRow, WakeSource},
     units::{MonoNs, Tgid, Tid, Utid},
 };
 
@@ -23,6 +24,10 @@ pub trait Rows {
     fn off_cpu(&mut self, row: OffCpuRow);
     /// Faults of a thread in an interval.
     fn page_fault(&mut self, row: PageFaultRow);
+    /// A traced system call returned.
+    fn syscall(&mut self, row: SyscallRow);
+    /// An ioctl on a selected device returned.
+    fn gpu_ioctl(&mut self, row: GpuIoctlRow);
     /// A thread ended, or recording did.
     fn thread(&mut self, life: &Life);
 }
@@ -135,6 +140,7 @@ impl Fold {
                     life.row.comm = comm::escape(&rename.comm);
                 }
             }
+            Event::Span(span) => self.span(span, rows),
         }
     }
 
@@ -232,6 +238,18 @@ impl Fold {
             self.programs.remove(&Tgid(life.row.tgid));
         }
         rows.thread(&life);
+    }
+
+    fn span(&mut self, span: &Span, rows: &mut impl Rows) {
+        let Some(life) = self.threads.get(&Utid(span.utid)) else {
+            self.counts.orphans += 1;
+            return;
+        };
+        if span.rdev == 0 {
+            rows.syscall(spans::syscall(span, &life.row));
+        } else {
+            rows.gpu_ioctl(spans::gpu_ioctl(span, &life.row, &self.devices));
+        }
     }
 
     fn episode(&mut self, head: &Head, blocked: Option<&Blocked>, rows: &mut impl Rows) {

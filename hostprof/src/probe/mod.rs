@@ -6,17 +6,22 @@ mod devices;
 mod event;
 mod fold;
 mod life;
+mod nvidia;
 mod registry;
 mod seed;
+mod spans;
 mod state;
 pub mod syscalls;
 
 pub use self::{
     comm::escape as escape_comm,
-    devices::Devices,
+    devices::{DeviceError, Devices, Rdev, rdev_of},
     event::{DecodeError, Event},
     fold::{Fold, FoldCounts, Rows},
     life::Life,
-    registry::{HOST_RUNQUEUE, NETWORK, PAGE_FAULT, PROBES, Probe, SCHED, Selection, SelectionError, WAKER},
+    registry::{
+        Auto, FUTEX, HOST_RUNQUEUE, IOCTL, MEMORY, NETWORK, PAGE_FAULT, PROBES, Probe, SCHED, SYSCALL,
+        SYSCALL_COUNT, Selection, SelectionError, WAKER,
+    },
     seed::Seed,
 };

@@ -13,10 +13,21 @@ pub struct Probe {
     pub tables: &'static [&'static str],
     /// What it costs programs that are not recorded.
     pub bystander_cost: &'static str,
-    /// Whether `auto` has it.
-    pub in_auto: bool,
+    /// When `auto` has it.
+    pub auto: Auto,
     /// Whether every recording has it.
     pub required: bool,
+}
+
+/// When `--probe auto` has a probe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Auto {
+    /// Always.
+    Always,
+    /// Where the target has a selected device open.
+    WithDevice,
+    /// Never: it must be named.
+    Never,
 }
 
 /// Where threads wait. The others refine it.
@@ -29,6 +40,23 @@ pub const PAGE_FAULT: &str = "page_fault";
 pub const HOST_RUNQUEUE: &str = "host_runqueue";
 /// What they send and receive.
 pub const NETWORK: &str = "network";
+
+/// Their ioctls on selected devices.
+pub const IOCTL: &str = "ioctl";
+/// Their calls that change the address space.
+pub const MEMORY: &str = "memory";
+/// Their futex calls.
+pub const FUTEX: &str = "futex";
+/// All their system calls.
+pub const SYSCALL: &str = "syscall";
+/// All their system calls, counted.
+pub const SYSCALL_COUNT: &str = "syscall_count";
+
+/// What calls traced one by one cost the others, by the hook that the kernel allows.
+const NAMED_COST: &str = "by fentry/fexit nothing; by the calls' tracepoints, where that is refused, the slow path on \
+                          every system call of the machine: a bare one takes 1.3 times as long";
+/// What all calls traced cost the others.
+const EVERY_COST: &str = "the slow path and two filtered programs on every system call of the machine: a bare one takes 1.9 times as long";
 
 /// Every probe.
 pub const PROBES: &[Probe] = &[
@@ -46,7 +74,7 @@ pub const PROBES: &[Probe] = &[
         ],
         tables: &["thread", "off_cpu", "loss"],
         bystander_cost: "two filtered hooks a context switch and wakeup; none on system calls",
-        in_auto: true,
+        auto: Auto::Always,
         required: true,
     },
     Probe {
@@ -55,7 +83,7 @@ pub const PROBES: &[Probe] = &[
         programs: &["sched_waking"],
         tables: &["off_cpu"],
         bystander_cost: "one filtered hook a wakeup; none on system calls",
-        in_auto: true,
+        auto: Auto::Always,
         required: false,
     },
     Probe {
@@ -64,7 +92,7 @@ pub const PROBES: &[Probe] = &[
         programs: &[],
         tables: &["page_fault"],
         bystander_cost: "none: the task's own counters, read at its switch-outs",
-        in_auto: true,
+        auto: Auto::Always,
         required: false,
     },
     Probe {
@@ -73,7 +101,65 @@ pub const PROBES: &[Probe] = &[
         programs: &[],
         tables: &["histogram"],
         bystander_cost: "a counter a context switch, in the hook that sched has there",
-        in_auto: true,
+        auto: Auto::Always,
+        required: false,
+    },
+    Probe {
+        name: IOCTL,
+        question: "Which ioctls does each thread make on the selected devices, and how long do they take?",
+        programs: &["sys_enter_named", "sys_exit_named", "fentry_ioctl", "fexit_ioctl"],
+        tables: &["gpu_ioctl"],
+        bystander_cost: NAMED_COST,
+        auto: Auto::WithDevice,
+        required: false,
+    },
+    Probe {
+        name: MEMORY,
+        question: "How long do mmap, munmap, mremap, mprotect, madvise and brk take?",
+        programs: &[
+            "fentry_mmap",
+            "fexit_mmap",
+            "fentry_munmap",
+            "fexit_munmap",
+            "fentry_mremap",
+            "fexit_mremap",
+            "fentry_mprotect",
+            "fexit_mprotect",
+            "fentry_madvise",
+            "fexit_madvise",
+            "fentry_brk",
+            "fexit_brk",
+        ],
+        tables: &["syscall"],
+        bystander_cost: NAMED_COST,
+        auto: Auto::WithDevice,
+        required: false,
+    },
+    Probe {
+        name: FUTEX,
+        question: "Which futex calls take longer than the threshold, on which address?",
+        programs: &["fentry_futex", "fexit_futex"],
+        tables: &["syscall"],
+        bystander_cost: NAMED_COST,
+        auto: Auto::WithDevice,
+        required: false,
+    },
+    Probe {
+        name: SYSCALL,
+        question: "How long does every system call take, one by one?",
+        programs: &["sys_enter", "sys_exit"],
+        tables: &["syscall"],
+        bystander_cost: EVERY_COST,
+        auto: Auto::Never,
+        required: false,
+    },
+    Probe {
+        name: SYSCALL_COUNT,
+        question: "How many system calls does each process make, and how long do they take?",
+        programs: &[],
+        tables: &["histogram"],
+        bystander_cost: EVERY_COST,
+        auto: Auto::Never,
         required: false,
     },
     Probe {
@@ -82,7 +168,7 @@ pub const PROBES: &[Probe] = &[
         programs: &["sock_send_length", "sock_recv_length"],
         tables: &["process_sample"],
         bystander_cost: "a filtered hook a send or receive on any socket; none on other system calls",
-        in_auto: true,
+        auto: Auto::Always,
         required: false,
     },
 ];
@@ -92,6 +178,8 @@ pub const PROBES: &[Probe] = &[
 pub struct Selection {
     on: Vec<&'static str>,
     named: Vec<&'static str>,
+    /// Those that `auto` adds where the target has a selected device open.
+    with_device: Vec<&'static str>,
 }
 
 /// A word of `--probe` that means nothing.
@@ -127,7 +215,12 @@ impl Selection {
         let from_default = words.iter().any(|word| word == "auto") || !words.iter().any(|word| named(&word));
         let mut on: Vec<&'static str> = PROBES
             .iter()
-            .filter(|probe| probe.required || (from_default && probe.in_auto))
+            .filter(|probe| probe.required || (from_default && probe.auto == Auto::Always))
+            .map(|probe| probe.name)
+            .collect();
+        let mut with_device: Vec<&'static str> = PROBES
+            .iter()
+            .filter(|probe| from_default && probe.auto == Auto::WithDevice)
             .map(|probe| probe.name)
             .collect();
         let mut asked = Vec::new();
@@ -138,20 +231,47 @@ impl Selection {
                     return Err(SelectionError::Required(name.to_owned()));
                 }
                 on.retain(|known| *known != probe.name);
+                with_device.retain(|known| *known != probe.name);
             } else {
                 let probe = find(word)?;
                 asked.push(probe.name);
+                with_device.retain(|known| *known != probe.name);
                 if !on.contains(&probe.name) {
                     on.push(probe.name);
                 }
             }
         }
-        Ok(Self { on, named: asked })
+        Ok(Self { on, named: asked, with_device })
     }
 
     /// Whether a probe was asked for by name: it must run then.
     pub fn names(&self, name: &str) -> bool {
         self.named.contains(&name)
+    }
+
+    /// Whether it depends on the target's devices what is on.
+    pub fn asks_for_device(&self) -> bool {
+        !self.with_device.is_empty()
+    }
+
+    /// Decides on the probes that `auto` adds: the target has a selected device open. Returns their names.
+    pub fn add_with_device(&mut self) -> Vec<&'static str> {
+        self.on.extend(&self.with_device);
+        std::mem::take(&mut self.with_device)
+    }
+
+    /// Takes back what [`Self::add_with_device`] added.
+    pub fn leave_out(&mut self, names: &[&'static str]) {
+        self.on.retain(|name| !names.contains(name));
+    }
+
+    /// Why a probe is off.
+    pub fn reason_off(&self, name: &str) -> &'static str {
+        if self.with_device.contains(&name) {
+            "the target has no selected device open (name the probe, or choose with --ioctl-device)"
+        } else {
+            "not asked for"
+        }
     }
 
     /// Whether a probe is chosen.
@@ -181,6 +301,12 @@ mod tests {
         assert!(alone.has(SCHED) && !alone.has(WAKER));
         assert!(parse("auto,network").unwrap().names(NETWORK) && !parse("auto").unwrap().names(NETWORK));
         assert!(parse("waker").unwrap().has(SCHED), "every recording has it");
+        let mut with = parse("auto,-memory").unwrap();
+        assert!(with.asks_for_device() && !with.has(FUTEX));
+        assert_eq!(with.add_with_device(), [IOCTL, FUTEX]);
+        assert!(with.has(IOCTL) && !with.has(MEMORY));
+        let named = parse("auto,futex").unwrap();
+        assert!(named.has(FUTEX) && !named.has(IOCTL) && !parse("futex").unwrap().asks_for_device());
         assert!(matches!(parse("nope"), Err(SelectionError::Unknown(_))));
         assert!(matches!(parse("-sched"), Err(SelectionError::Required(_))));
     }

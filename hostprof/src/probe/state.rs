@@ -122,7 +122,7 @@ mod tests {
 
     #[test]
     fn an_ioctl_is_told_by_its_device() {
-        let devices = Devices::parse("195-195:0-255 nvidia");
+        let devices = Devices::for_tests(&[(195 << 20 | 255, "nvidiactl")]);
         let head = head(1, IOCTL, flag::BLOCKED);
         assert_eq!(decide(&head, 195 << 20 | 255, &devices, None), State::GpuIoctl);
         assert_eq!(decide(&head, 5 << 20, &devices, None), State::Ioctl);

@@ -3,6 +3,11 @@
 //! Numbers are x86-64's (`arch/x86/entry/syscalls/syscall_64.tbl`) and, for a 32-bit program, i386's
 //! (`syscall_32.tbl`).
 
+use std::borrow::Cow;
+
+use ::syscalls::x86_64::Sysno;
+use hostprof_common::span::ARGS;
+
 use crate::table::State;
 
 /// `ioctl`, whose device decides between two states.
@@ -127,9 +132,36 @@ pub fn state_of_i386(nr: i32) -> State {
     CALLS_I386.iter().find(|(_, calls)| calls.contains(&nr)).map_or(State::SyscallOther, |&(state, _)| state)
 }
 
-/// A call's name, for those that have a state of their own.
-pub fn name(nr: i32) -> Option<&'static str> {
-    CALLS.iter().flat_map(|(_, calls)| calls.iter()).find(|&&(call, _)| call == nr).map(|&(_, name)| name)
+/// A call's name; `syscall_N` for a number not known.
+pub fn name(nr: i32) -> Cow<'static, str> {
+    match usize::try_from(nr).ok().and_then(Sysno::new) {
+        Some(call) => Cow::Borrowed(call.name()),
+        None => Cow::Owned(format!("syscall_{nr}")),
+    }
+}
+
+/// How many arguments a call has, of those kept; all where this table does not say.
+pub fn arguments(nr: i32) -> usize {
+    const BRK: i32 = 12;
+    const MUNMAP: i32 = 11;
+    match nr {
+        BRK => 1,
+        MUNMAP => 2,
+        // mprotect, madvise, ioctl.
+        10 | 28 | IOCTL => 3,
+        _ => ARGS,
+    }
+}
+
+/// Calls whose first argument is an fd.
+const BY_FD: &[i32] = &[
+    0, 1, 3, 5, 8, IOCTL, 17, 18, 19, 20, 40, 42, 43, 44, 45, 46, 47, 48, 72, 73, 74, 75, 77, 78, 187, 217,
+    221, 232, 233, 275, 276, 277, 278, 281, 285, 288, 295, 296, 299, 306, 307, 326, 327, 328, 426, 441,
+];
+
+/// Whether a call's first argument is an fd.
+pub fn is_by_fd(nr: i32) -> bool {
+    BY_FD.binary_search(&nr).is_ok()
 }
 
 /// The system calls of a state, for documentation.
@@ -157,6 +189,15 @@ mod tests {
         }
         let mut seen = HashSet::new();
         assert!(CALLS_I386.iter().flat_map(|(_, calls)| calls.iter()).all(|nr| seen.insert(nr)));
+    }
+
+    #[test]
+    fn calls_have_their_names_and_those_on_an_fd_are_known() {
+        for (nr, called) in CALLS.iter().flat_map(|(_, calls)| calls.iter()) {
+            assert_eq!(name(*nr), *called);
+        }
+        assert_eq!((name(39).as_ref(), name(-1).as_ref()), ("getpid", "syscall_-1"));
+        assert!(BY_FD.is_sorted() && is_by_fd(232) && !is_by_fd(202));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 
 use super::{
+    calls::Calls,
     latency::{Lengths, host_runqueue},
     model::{
         ByState, GroupShare, NeverRan, PageFaults, ProcessShare, Quality, Report, RunHeader, Switches,
@@ -13,7 +14,10 @@ use super::{
 use crate::{
     check::Loss,
     ledger::{Ledger, OFF_STATES, Part, ThreadLedger, roll_up},
-    table::{HistogramRow, LossRow, OffCpuRow, PageFaultRow, SCHEMA_VERSION, State, ThreadRow, Word},
+    table::{
+        GpuIoctlRow, HistogramRow, LossRow, OffCpuRow, PageFaultRow, SCHEMA_VERSION, State, SyscallRow,
+        ThreadRow, Word,
+    },
 };
 
 /// A report under way.
@@ -31,6 +35,7 @@ pub struct Fold<'a> {
     never_ran: Vec<NeverRan>,
     futexes: Futexes,
     pairs: Pairs,
+    calls: Calls,
     /// Minor and major, by thread.
     faults: Vec<(u64, u64)>,
     rows_without_thread: u64,
@@ -52,6 +57,7 @@ impl<'a> Fold<'a> {
             never_ran: Vec::new(),
             futexes: Futexes::default(),
             pairs: Pairs::default(),
+            calls: Calls::default(),
             faults: vec![(0, 0); threads.len()],
             rows_without_thread: 0,
         }
@@ -107,6 +113,16 @@ impl<'a> Fold<'a> {
         }
     }
 
+    /// Adds a row.
+    pub fn syscall(&mut self, row: &SyscallRow) {
+        self.calls.syscall(row);
+    }
+
+    /// Adds a row.
+    pub fn gpu_ioctl(&mut self, row: &GpuIoctlRow) {
+        self.calls.gpu_ioctl(row);
+    }
+
     /// Closes the report. `histogram` holds the in-kernel histograms.
     pub fn finish(mut self, run: RunHeader, histogram: &[HistogramRow]) -> Report {
         let on_cpu = &mut self.on_cpu;
@@ -137,6 +153,7 @@ impl<'a> Fold<'a> {
             },
             wakers,
             wakers_other,
+            system_calls: self.calls.finish(histogram),
             page_faults: page_faults(threads, &self.faults),
             host_runqueue: host_runqueue(histogram),
             host: None,

@@ -64,22 +64,28 @@ pub fn host_runqueue<'a>(rows: impl IntoIterator<Item = &'a HistogramRow>) -> Op
             }),
         }
     }
-    buckets.sort_by_key(|bucket| bucket.low_ns);
-    let count: u64 = buckets.iter().map(|bucket| bucket.count).sum();
-    let last = buckets.last().map(|bucket| bucket.high_ns);
-    if count + without_length == 0 {
+    if buckets.is_empty() && without_length == 0 {
         return None;
     }
-    let at = |percent: u64| {
-        let rank = (count * percent).div_ceil(100);
-        let mut below = 0;
-        buckets.iter().find_map(|bucket| {
-            below += bucket.count;
-            (below >= rank).then_some(bucket.high_ns)
-        })
-    };
-    let latency = Latency { count, p50_ns: at(50), p95_ns: at(95), p99_ns: at(99), max_ns: last };
-    Some(HostRunqueue { latency, without_length, buckets })
+    Some(HostRunqueue { latency: Latency::of_buckets(&mut buckets), without_length, buckets })
+}
+
+impl Latency {
+    /// What buckets tell, which are put in order: percentiles are the upper ends of theirs.
+    pub(super) fn of_buckets(buckets: &mut [Bucket]) -> Self {
+        buckets.sort_by_key(|bucket| bucket.low_ns);
+        let count: u64 = buckets.iter().map(|bucket| bucket.count).sum();
+        let at = |percent: u64| {
+            let rank = (count * percent).div_ceil(100);
+            let mut below = 0;
+            buckets.iter().find_map(|bucket| {
+                below += bucket.count;
+                (below >= rank).then_some(bucket.high_ns)
+            })
+        };
+        let max_ns = buckets.last().map(|bucket| bucket.high_ns);
+        Self { count, p50_ns: at(50), p95_ns: at(95), p99_ns: at(99), max_ns }
+    }
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! Reads the rows of a recording once; yields a [`Report`], which is printed as JSON or set as text. It
 //! attributes time and names wakers; it does not say what caused what.
 
+mod calls;
 mod columns;
 mod fold;
 mod hash;
@@ -18,8 +19,8 @@ pub use self::{
     host::Host,
     model::{
         Bucket, ByState, Futex, GroupShare, HostRunqueue, Latency, NeverRan, OtherFutexes, PageFaults,
-        Participant, ProbeOff, ProcessShare, Quality, Report, RunHeader, Switches, ThreadFaults, ThreadShare,
-        Totals, Wait, WakerPair,
+        Participant, ProbeOff, ProcessShare, Quality, Report, RunHeader, Switches, SystemCall, ThreadFaults,
+        ThreadShare, Totals, Wait, WakerPair,
     },
     recording::report,
     text::{Detail, render},

@@ -44,6 +44,8 @@ pub struct Report {
     pub wakers: Vec<WakerPair>,
     /// Wakeups by pairs beyond the number kept.
     pub wakers_other: u64,
+    /// System calls by name, most time first; those that were only counted last. Empty without their probes.
+    pub system_calls: Vec<SystemCall>,
     /// Page faults.
     pub page_faults: PageFaults,
     /// Run-queue latency of every task of the machine; null where not recorded.
@@ -235,6 +237,25 @@ pub struct WakerPair {
     pub wakeups: u64,
     /// What the woken thread then waited for a CPU.
     pub runqueue_ns: u64,
+}
+
+/// System calls of one name.
+#[derive(Clone, Debug, Serialize)]
+pub struct SystemCall {
+    /// The call's; for an ioctl on a selected device the request's, or its number in hexadecimal.
+    pub name: String,
+    /// The device; null for other calls.
+    pub device: Option<String>,
+    /// Counted in the kernel (`syscall_count`), with percentiles the upper ends of their buckets; else traced
+    /// one by one.
+    pub counted: bool,
+    pub total_ns: u64,
+    /// Of that, time off the CPU; null where only counted.
+    pub off_cpu_ns: Option<u64>,
+    /// Calls that returned an error; null where only counted.
+    pub errors: Option<u64>,
+    #[serde(flatten)]
+    pub latency: Latency,
 }
 
 /// Page faults.

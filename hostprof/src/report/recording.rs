@@ -7,7 +7,7 @@ use crate::{
     check::{all, each},
     ledger::Unwritten,
     recording::{Config, Recording, RecordingError},
-    table::{HistogramRow, LossRow, OffCpuRow, PageFaultRow, ThreadRow},
+    table::{GpuIoctlRow, HistogramRow, LossRow, OffCpuRow, PageFaultRow, SyscallRow, ThreadRow},
 };
 
 /// Reads a recording and reports on it. One with no end is read twice: the rows of threads that lived on
@@ -29,6 +29,8 @@ pub fn report(recording: &Recording) -> Result<Report, RecordingError> {
     let mut fold = Fold::new(&threads, &loss);
     each::<OffCpuRow>(recording, |row| fold.off_cpu(row))?;
     each::<PageFaultRow>(recording, |row| fold.page_fault(row))?;
+    each::<SyscallRow>(recording, |row| fold.syscall(row))?;
+    each::<GpuIoctlRow>(recording, |row| fold.gpu_ioctl(row))?;
     let name = recording.path().file_name().map(|name| name.to_string_lossy().into_owned());
     let mut report = fold.finish(header(recording.config(), name.unwrap_or_default()), &histogram);
     report.host = host(recording)?;

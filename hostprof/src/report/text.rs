@@ -55,6 +55,7 @@ fn write_all(out: &mut String, report: &Report, detail: Detail) -> fmt::Result {
     futexes(out, report, detail.others)?;
     runqueue(out, report)?;
     wakers(out, report, detail.others)?;
+    system_calls(out, report, detail.others)?;
     page_faults(out, report, detail.others)?;
     processes(out, report, detail.others)?;
     host_runqueue(out, report.host_runqueue.as_ref())?;
@@ -428,6 +429,39 @@ fn wakers(out: &mut String, report: &Report, shown: usize) -> fmt::Result {
         writeln!(out, "other pairs, not told apart: {}", plural(report.wakers_other, "wakeup"))?;
     }
     Ok(())
+}
+
+fn system_calls(out: &mut String, report: &Report, shown: usize) -> fmt::Result {
+    if report.system_calls.is_empty() {
+        return Ok(());
+    }
+    heading(out, "SYSTEM CALLS", "those that probes traced, by name; off CPU: the share of their time")?;
+    let mut columns = Columns::new(&[
+        ("NAME", Left),
+        ("DEVICE", Left),
+        ("CALLS", Right),
+        ("ERRORS", Right),
+        ("TOTAL", Right),
+        ("OFF CPU", Right),
+        ("P50", Right),
+        ("P95", Right),
+        ("P99", Right),
+        ("MAX", Right),
+    ]);
+    for call in report.system_calls.iter().take(shown) {
+        let mut cells = vec![
+            printable(&call.name),
+            printable(call.device.as_deref().unwrap_or(if call.counted { "(counted)" } else { "-" })),
+            count(call.latency.count),
+            call.errors.map_or_else(|| "-".to_owned(), count),
+            duration(call.total_ns),
+            call.off_cpu_ns.map_or_else(|| "-".to_owned(), |ns| share(ns, call.total_ns)),
+        ];
+        cells.extend(latency_cells(&call.latency));
+        columns.row(cells);
+    }
+    write!(out, "{columns}")?;
+    more(out, report.system_calls.len().saturating_sub(shown))
 }
 
 fn page_faults(out: &mut String, report: &Report, shown: usize) -> fmt::Result {

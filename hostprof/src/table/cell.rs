@@ -1,6 +1,6 @@
 //! What may stand in a column: how a Rust type is stored, written to Arrow and read back.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use arrow::{
     array::{
@@ -210,50 +210,58 @@ fn strings(batch: &RecordBatch, name: &str, nullable: bool) -> Result<StringArra
     array.as_string_opt::<i32>().cloned().ok_or_else(|| other_type(name, array))
 }
 
-impl Cell for String {
-    type Store = StringBuilder;
-    type View = StringArray;
-    const NULLABLE: bool = false;
+/// Text, in whichever type holds it: most is one of few names, which then cost no allocation.
+macro_rules! text_cell {
+    ($type:ty, $from:expr) => {
+        impl Cell for $type {
+            type Store = StringBuilder;
+            type View = StringArray;
+            const NULLABLE: bool = false;
 
-    fn data_type() -> DataType {
-        DataType::Utf8
-    }
-    #[inline]
-    fn extend<'a>(store: &mut Self::Store, values: impl ExactSizeIterator<Item = &'a Self> + Clone) {
-        values.for_each(|value| store.append_value(value));
-    }
-    fn finish(store: &mut Self::Store) -> ArrayRef {
-        Arc::new(store.finish())
-    }
-    fn view(batch: &RecordBatch, name: &str) -> Result<Self::View, ArrowError> {
-        strings(batch, name, false)
-    }
-    #[inline]
-    fn get(view: &Self::View, row: usize) -> Self {
-        view.value(row).to_owned()
-    }
+            fn data_type() -> DataType {
+                DataType::Utf8
+            }
+            #[inline]
+            fn extend<'a>(store: &mut Self::Store, values: impl ExactSizeIterator<Item = &'a Self> + Clone) {
+                values.for_each(|value| store.append_value(value));
+            }
+            fn finish(store: &mut Self::Store) -> ArrayRef {
+                Arc::new(store.finish())
+            }
+            fn view(batch: &RecordBatch, name: &str) -> Result<Self::View, ArrowError> {
+                strings(batch, name, false)
+            }
+            #[inline]
+            fn get(view: &Self::View, row: usize) -> Self {
+                $from(view.value(row).to_owned())
+            }
+        }
+
+        impl Cell for Option<$type> {
+            type Store = StringBuilder;
+            type View = StringArray;
+            const NULLABLE: bool = true;
+
+            fn data_type() -> DataType {
+                DataType::Utf8
+            }
+            #[inline]
+            fn extend<'a>(store: &mut Self::Store, values: impl ExactSizeIterator<Item = &'a Self> + Clone) {
+                values.for_each(|value| store.append_option(value.as_deref()));
+            }
+            fn finish(store: &mut Self::Store) -> ArrayRef {
+                Arc::new(store.finish())
+            }
+            fn view(batch: &RecordBatch, name: &str) -> Result<Self::View, ArrowError> {
+                strings(batch, name, true)
+            }
+            #[inline]
+            fn get(view: &Self::View, row: usize) -> Self {
+                view.is_valid(row).then(|| $from(view.value(row).to_owned()))
+            }
+        }
+    };
 }
 
-impl Cell for Option<String> {
-    type Store = StringBuilder;
-    type View = StringArray;
-    const NULLABLE: bool = true;
-
-    fn data_type() -> DataType {
-        DataType::Utf8
-    }
-    #[inline]
-    fn extend<'a>(store: &mut Self::Store, values: impl ExactSizeIterator<Item = &'a Self> + Clone) {
-        values.for_each(|value| store.append_option(value.as_deref()));
-    }
-    fn finish(store: &mut Self::Store) -> ArrayRef {
-        Arc::new(store.finish())
-    }
-    fn view(batch: &RecordBatch, name: &str) -> Result<Self::View, ArrowError> {
-        strings(batch, name, true)
-    }
-    #[inline]
-    fn get(view: &Self::View, row: usize) -> Self {
-        view.is_valid(row).then(|| view.value(row).to_owned())
-    }
-}
+text_cell!(String, std::convert::identity);
+text_cell!(Cow<'static, str>, Cow::Owned);

@@ -10,14 +10,17 @@ table! {
     ts_mono_ns: u64 ["ns" Delta],
     /// Length of the interval.
     dur_ns: u64 ["ns" Delta],
-    /// What is counted: `host_runqueue` is the run-queue latency of every task of the machine.
+    /// What is counted: `host_runqueue` is the run-queue latency of every task of the machine, `syscall` the
+    /// length of system calls.
     name: String ["" Dictionary],
-    /// The part it is counted for: the CPU, as `cpu0`.
+    /// The part it is counted for: the CPU, as `cpu0`; the process and the call, as `4711:202 futex`.
     key: String ["" Dictionary],
     /// Least value of the bucket.
     bucket_low_ns: u64 ["ns" Dictionary],
     /// First value beyond the bucket.
     bucket_high_ns: u64 ["ns" Dictionary],
-    /// How many waits were in the bucket.
+    /// How many waits, or calls, were in the bucket.
     count: u64 ["" Delta],
+    /// Their lengths together. Null for `host_runqueue`, where the kernel half keeps none.
+    total_ns: Option<u64> ["ns" Plain],
 }

@@ -6,12 +6,14 @@
 mod cell;
 mod cgroup_sample;
 mod disk_sample;
+mod gpu_ioctl;
 mod histogram;
 mod host_sample;
 mod loss;
 mod off_cpu;
 mod page_fault;
 mod process_sample;
+mod syscall;
 mod thread;
 mod word;
 
@@ -27,12 +29,14 @@ pub use self::{
     cell::Cell,
     cgroup_sample::CgroupSampleRow,
     disk_sample::DiskSampleRow,
+    gpu_ioctl::GpuIoctlRow,
     histogram::HistogramRow,
     host_sample::HostSampleRow,
     loss::LossRow,
-    off_cpu::{OffCpuRow, State, WakeSource},
+    off_cpu::{FdKind, OffCpuRow, State, WakeSource},
     page_fault::PageFaultRow,
     process_sample::ProcessSampleRow,
+    syscall::SyscallRow,
     thread::ThreadRow,
     word::Word,
 };
@@ -151,6 +155,8 @@ macro_rules! for_each_table {
         $then!(
             ThreadRow,
             OffCpuRow,
+            SyscallRow,
+            GpuIoctlRow,
             PageFaultRow,
             ProcessSampleRow,
             CgroupSampleRow,

@@ -73,6 +73,36 @@ words! {
     }
 }
 
+words! {
+    /// What an fd stands for.
+    #[derive(Default)]
+    FdKind {
+        /// A character or block device.
+        Device = "device",
+        /// A socket.
+        Socket = "socket",
+        /// A pipe without a name.
+        Pipe = "pipe",
+        /// An eventfd.
+        Eventfd = "eventfd",
+        /// An epoll instance.
+        Epoll = "epoll",
+        /// A timerfd.
+        Timerfd = "timerfd",
+        /// A signalfd.
+        Signalfd = "signalfd",
+        /// An inotify or fanotify instance.
+        Inotify = "inotify",
+        /// An io_uring instance.
+        IoUring = "io_uring",
+        /// Anything else with a path: a file, a directory, a pipe with a name.
+        File = "file",
+        /// None of these.
+        #[default]
+        Other = "other",
+    }
+}
+
 impl State {
     /// Whether a thread in this state is runnable: its time off the CPU is then `runqueue_ns`, and counts
     /// as this state, not as `runqueue`.
@@ -104,6 +134,10 @@ table! {
     arg0: Option<u64> ["" Dictionary],
     /// The call's second argument: the futex operation, the ioctl request. Null as for `arg0`.
     arg1: Option<u64> ["" Dictionary],
+    /// What the fd in `arg0` stands for. Null for a call whose first argument is no fd, and where it could not
+    /// be looked up. Source: /proc/PID/fd, at most a second from the row's end: an fd that is closed and used
+    /// again that fast may be told as its successor.
+    fd_kind: Option<FdKind> ["" Dictionary],
     /// From the switch-out to the wakeup; 0 for a thread that stayed runnable.
     blocked_ns: u64 ["ns" Plain],
     /// From the wakeup to the switch-in, or from the switch-out for a thread that stayed runnable.

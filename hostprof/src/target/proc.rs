@@ -1,10 +1,14 @@
 //! Reading `/proc`: processes, their threads, and what each thread is doing.
 
-use std::{fs, io, path::PathBuf};
+use std::{
+    fs, io,
+    os::unix::fs::{FileTypeExt as _, MetadataExt as _},
+    path::PathBuf,
+};
 
 use crate::{
     clock,
-    probe::Seed,
+    probe::{Rdev, Seed, rdev_of},
     units::{Tgid, Tid},
 };
 use hostprof_common::thread::Counters;
@@ -118,6 +122,24 @@ impl Proc {
     pub fn exe(&self, tgid: Tgid) -> Option<String> {
         let path = fs::read_link(self.path(tgid, "exe")).ok()?;
         Some(crate::probe::escape_comm(path.as_os_str().as_encoded_bytes()))
+    }
+
+    /// An fd of a process: a link to what it stands for.
+    pub fn fd(&self, tgid: Tgid, fd: u32) -> PathBuf {
+        self.path(tgid, "fd").join(fd.to_string())
+    }
+
+    /// The character devices below `/dev` that a process has open; none where it may not be looked at.
+    pub fn open_devices(&self, tgid: Tgid) -> Vec<Rdev> {
+        let Ok(entries) = fs::read_dir(self.path(tgid, "fd")) else { return Vec::new() };
+        entries
+            .flatten()
+            .map(|entry| entry.path())
+            .filter(|fd| fs::read_link(fd).is_ok_and(|link| link.starts_with("/dev")))
+            .filter_map(|fd| fs::metadata(fd).ok())
+            .filter(|device| device.file_type().is_char_device())
+            .map(|device| rdev_of(device.rdev()))
+            .collect()
     }
 
     /// The cgroup paths of a process, one line a hierarchy.

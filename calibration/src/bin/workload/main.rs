@@ -2,6 +2,7 @@
 
 #![allow(clippy::doc_markdown, reason = "the doc comments here are help texts, read on a terminal")]
 
+mod calls;
 mod cpu_time;
 mod faults;
 mod int80;
@@ -79,6 +80,23 @@ enum Workload {
         /// Microseconds of each sleep
         #[arg(long, default_value_t = 1000)]
         us: u64,
+    },
+    /// A thread `caller` makes known system calls and counts them; a thread `partner` answers its futexes
+    ///
+    /// TCGETS on a pseudo-terminal; ioctls on /dev/net/tun and /dev/kvm, where they open; mmap and munmap of
+    /// "map_bytes"; 1000 futex waits that find another value; then turns handed to and fro, until the caller
+    /// was woken N times. `ready` holds the futexes' addresses; `done` holds "caller" and "partner" with the
+    /// calls each made, "caller_tid" and "partner_tid".
+    Calls {
+        #[arg(long, default_value_t = 100_000)]
+        ioctls: u64,
+        #[arg(long, default_value_t = 50_000)]
+        maps: u64,
+        #[arg(long, default_value_t = 50_000)]
+        futexes: u64,
+        /// Ioctls on each of the other devices
+        #[arg(long, default_value_t = 1000)]
+        others: u64,
     },
     /// Two threads send a byte to and fro through two pipes; `done` holds "round_trips"
     PipePing {
@@ -247,6 +265,9 @@ fn run(report: &Report, workload: Workload) -> anyhow::Result<()> {
         Workload::Spin { seconds, threads } => cpu_time::spin(report, seconds, threads),
         Workload::Storm { threads, seconds } => cpu_time::storm(report, threads, seconds),
         Workload::Sleeps { count, us } => waits::sleeps(report, "sleeps", count, us),
+        Workload::Calls { ioctls, maps, futexes, others } => {
+            calls::run(report, calls::Numbers { ioctls, maps, futexes, others })
+        }
         Workload::PipePing { count } => waits::pipe_ping(report, count),
         Workload::FutexWaits { count } => waits(Kind::Futex, count),
         Workload::Polls { count } => waits(Kind::Poll, count),

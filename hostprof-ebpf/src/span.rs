@@ -1,0 +1,248 @@
+//! System calls from enter to exit, whichever hook tells of them.
+//!
+//! Number, arguments and result are read from the thread's saved registers, so that every hook runs the
+//! same code. A task that is not recorded costs what [`target::slot_of`] does.
+
+use aya_ebpf::{
+    bindings::{BPF_NOEXIST, BPF_RB_NO_WAKEUP},
+    helpers::{bpf_get_smp_processor_id, bpf_ktime_get_ns},
+};
+use hostprof_common::{
+    RecordKind,
+    slot::{Slot, presence},
+    span::{CountKey, DEVICE_RANGES, OFF_CPU_UNKNOWN, Span, probe, state},
+    stats::HISTOGRAM_BUCKETS,
+};
+
+use crate::{
+    atomic::fetch_increment,
+    emit::is_full,
+    maps::{CALL_COUNTS, EPISODES, NO_CALLS, OPEN, SPAN_STATS, filter, layout},
+    target,
+    task::{Call, Task},
+};
+
+const IOCTL: i32 = 16;
+const FUTEX: i32 = 202;
+const RT_SIGRETURN: i32 = 15;
+const EXIT: i32 = 60;
+const EXIT_GROUP: i32 = 231;
+
+/// Whose call it is, by its number.
+#[inline(always)]
+fn probe_of(nr: i32) -> u16 {
+    match nr {
+        IOCTL if filter!(ioctl) != 0 => probe::IOCTL,
+        // mmap, mprotect, munmap, brk, mremap, madvise.
+        9 | 10 | 11 | 12 | 25 | 28 if filter!(memory) != 0 => probe::MEMORY,
+        FUTEX if filter!(futex) != 0 => probe::FUTEX,
+        _ if filter!(rows) != 0 => probe::SYSCALL,
+        _ if filter!(counts) != 0 => probe::SYSCALL_COUNT,
+        _ => probe::NONE,
+    }
+}
+
+/// Counts one call of a probe, atomically: programs of this file may be preempted by each other where fentry
+/// runs them. A macro, since a pointer handed on that may be null is more than the verifier follows.
+macro_rules! count {
+    ($probe:expr, $field:ident) => {{
+        // SAFETY: the helper takes nothing.
+        let cpu = unsafe { bpf_get_smp_processor_id() };
+        if let Some(stats) = SPAN_STATS.get_ptr_mut(cpu) {
+            let index = usize::from($probe) & (probe::ROOM - 1);
+            // SAFETY: from a successful lookup, the index bounded by the mask.
+            unsafe { fetch_increment(&raw mut (*stats).probes[index].$field) };
+        }
+    }};
+}
+
+/// Now, and the thread's time off the CPU up to now. Where the program was preempted between the two
+/// readings, they are taken again: then it has just been given the CPU.
+#[inline(always)]
+fn moment(slot: *mut Slot) -> (u64, u64) {
+    // SAFETY: from a successful lookup; only the thread's own switch-in writes it.
+    let off_ns = unsafe { core::ptr::read_volatile(&raw const (*slot).off_ns) };
+    let mut now = unsafe { bpf_ktime_get_ns() };
+    let again = unsafe { core::ptr::read_volatile(&raw const (*slot).off_ns) };
+    if again != off_ns {
+        now = unsafe { bpf_ktime_get_ns() };
+    }
+    // The thread runs: if its slot says otherwise, its last switch-in was not traced.
+    let told = unsafe { (*slot).presence } != presence::OFF_CPU;
+    (now, if told { again } else { OFF_CPU_UNKNOWN })
+}
+
+/// The current task enters a call.
+#[inline(always)]
+pub fn enter() {
+    let task = Task::current();
+    let Some(slot) = target::slot_of(task) else { return };
+    let compat = task.is_compat();
+    let call = task.call();
+    let probe = if compat { probe_of(-1) } else { probe_of(call.nr) };
+    if probe == probe::NONE {
+        return;
+    }
+    // SAFETY: from successful lookups, here and below.
+    let (index, utid) = unsafe { ((*slot).index, (*slot).utid) };
+    let Some(open) = OPEN.get_ptr_mut(index) else { return };
+    let open = unsafe { &mut *open };
+    if open.state == state::RECORD {
+        count!(open.probe, unfinished);
+    }
+    open.state = state::NONE;
+    if compat {
+        count!(probe, filtered);
+        return;
+    }
+    open.utid = utid;
+    open.nr = call.nr;
+    open.args = call.args;
+    open.rdev = 0;
+    open.probe = probe;
+    let mut next = if probe == probe::SYSCALL_COUNT { state::COUNT } else { state::RECORD };
+    if probe == probe::IOCTL {
+        let rdev = task.device(call.args[0] as u32);
+        if is_selected(rdev) {
+            open.rdev = rdev;
+        } else if filter!(rows) != 0 {
+            open.probe = probe::SYSCALL;
+        } else {
+            count!(probe, filtered);
+            next = state::COUNT;
+        }
+    }
+    (open.enter_ns, open.off_ns) = moment(slot);
+    open.state = next;
+}
+
+#[inline(always)]
+fn is_selected(rdev: u32) -> bool {
+    let mut at = 0;
+    while at < DEVICE_RANGES {
+        if at >= filter!(ranges) as usize {
+            return false;
+        }
+        let first = filter!(devices[at][0]);
+        let last = filter!(devices[at][1]);
+        if first <= rdev && rdev <= last {
+            return true;
+        }
+        at += 1;
+    }
+    false
+}
+
+/// The current task returns from a call.
+#[inline(always)]
+pub fn exit(result: Option<i64>) {
+    let task = Task::current();
+    let Some(slot) = target::slot_of(task) else { return };
+    if task.is_compat() {
+        return;
+    }
+    let Call { nr, ret, .. } = task.call();
+    let ret = if let Some(result) = result { result } else { ret };
+    // SAFETY: from successful lookups, here and below.
+    let (index, utid) = unsafe { ((*slot).index, (*slot).utid) };
+    let Some(open) = OPEN.get_ptr_mut(index) else { return };
+    let open = unsafe { &mut *open };
+    let was = open.state;
+    open.state = state::NONE;
+    // A signal's end restores registers that were in no call.
+    let same = open.nr == nr || (open.nr == RT_SIGRETURN && nr == -1);
+    if was == state::NONE || open.utid != utid || !same {
+        let probe = probe_of(nr);
+        if was == state::RECORD {
+            count!(open.probe, unfinished);
+        }
+        if probe != probe::NONE && !is_child_return(nr, ret) {
+            count!(probe, unbegun);
+        }
+        return;
+    }
+    let (now, off_ns) = moment(slot);
+    let dur_ns = now - open.enter_ns;
+    if filter!(counts) != 0 {
+        count_call(task.tgid(), open.nr, dur_ns);
+    }
+    if was == state::COUNT {
+        return;
+    }
+    if open.probe == probe::FUTEX && filter!(rows) == 0 && dur_ns < filter!(futex_threshold_ns) {
+        count!(probe::FUTEX, filtered);
+        return;
+    }
+    let known = off_ns != OFF_CPU_UNKNOWN && open.off_ns != OFF_CPU_UNKNOWN;
+    emit(Span {
+        kind: RecordKind::Span as u16,
+        probe: open.probe,
+        utid,
+        exit_ns: now,
+        enter_ns: open.enter_ns,
+        off_cpu_ns: if known { off_ns - open.off_ns } else { OFF_CPU_UNKNOWN },
+        ret,
+        nr: open.nr,
+        rdev: open.rdev,
+        args: open.args,
+    });
+}
+
+/// Whether this is how a new thread comes to life: from its maker's clone, fork, vfork or clone3.
+#[inline(always)]
+fn is_child_return(nr: i32, ret: i64) -> bool {
+    ret == 0 && matches!(nr, 56 | 57 | 58 | 435)
+}
+
+#[inline(always)]
+fn emit(span: Span) {
+    let probe = span.probe;
+    // SAFETY: the helper takes nothing.
+    let cpu = unsafe { bpf_get_smp_processor_id() };
+    let Some(ring) = EPISODES.get(cpu & layout!(ring_mask)) else { return };
+    match ring.reserve_untyped::<Span>(0) {
+        Some(mut entry) => {
+            entry.write(span);
+            entry.submit(u64::from(BPF_RB_NO_WAKEUP));
+            count!(probe, records);
+        }
+        None if is_full(ring, size_of::<Span>() as u64, layout!(ring_bytes)) => count!(probe, full),
+        None => count!(probe, busy),
+    }
+}
+
+/// Counts a call of a process, by its length.
+#[inline(always)]
+fn count_call(tgid: u32, nr: i32, dur_ns: u64) {
+    let key = CountKey { tgid, nr };
+    let mut counts = CALL_COUNTS.get_ptr_mut(key);
+    if counts.is_none() {
+        let _ = CALL_COUNTS.insert(key, &NO_CALLS, u64::from(BPF_NOEXIST));
+        counts = CALL_COUNTS.get_ptr_mut(key);
+    }
+    let Some(counts) = counts else {
+        count!(probe::SYSCALL_COUNT, full);
+        return;
+    };
+    let bucket = (64 - dur_ns.leading_zeros()) as usize & (HISTOGRAM_BUCKETS - 1);
+    // SAFETY: from a successful lookup, the index bounded by the mask; the CPU's own.
+    unsafe {
+        (*counts).count[bucket] += 1;
+        (*counts).total_ns[bucket] += dur_ns;
+    }
+}
+
+/// A thread ends: a call it was in has no exit, unless it was the one to end in.
+#[inline(always)]
+pub fn abandon(slot: *mut Slot) {
+    if filter!(any) == 0 {
+        return;
+    }
+    // SAFETY: from successful lookups, here and below.
+    let Some(open) = OPEN.get_ptr_mut(unsafe { (*slot).index }) else { return };
+    let open = unsafe { &mut *open };
+    if open.state == state::RECORD && open.nr != EXIT && open.nr != EXIT_GROUP {
+        count!(open.probe, unfinished);
+    }
+    open.state = state::NONE;
+}
