@@ -9,6 +9,7 @@ set -u
 hostprof=$(realpath "$1")
 out=$(realpath "$2")
 here=$(dirname "$(realpath "$0")")
+options=${OPTIONS---probe auto,ioctl,memory,futex --futex-threshold 0}
 work=$(mktemp -d)
 cd "$work" || exit 1
 [ -d /sys/kernel/tracing/events ] || mount -t tracefs none /sys/kernel/tracing
@@ -27,7 +28,7 @@ record() { # NAME ARGUMENTS...
     local name=$1
     shift
     # shellcheck disable=SC2086 # words
-    "$hostprof" record -o runs ${OPTIONS-"--probe auto,ioctl,memory,futex --futex-threshold 0"} -- \
+    "$hostprof" record -o runs $options -- \
         env COUNT_IOCTL="$work/$name.count" LD_PRELOAD="$work/count_ioctl.so" ./patterns "$@" \
         > "$name.path" 2> "$name.err"
     local status=$? run
