@@ -6,7 +6,12 @@
 #[path = "kernel/support/mod.rs"]
 mod support;
 
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    fs::{self, File},
+    io::Read as _,
+    os::fd::FromRawFd as _,
+};
 
 use hostprof::table::{FdKind, GpuIoctlRow, HistogramRow, OffCpuRow, State, SyscallRow};
 use serde_json::Value;
@@ -287,4 +292,42 @@ fn the_fd_of_a_wait_is_told_by_what_it_stands_for() {
         told.dedup();
         assert_eq!(told, [expected], "{kind}");
     }
+}
+
+/// A counter of the calling thread's `mmap` calls, as perf has it.
+fn mmap_counter() -> File {
+    const PERF_TYPE_TRACEPOINT: u64 = 2;
+    const ATTRIBUTE_BYTES: u64 = 64;
+    let id = fs::read_to_string("/sys/kernel/tracing/events/syscalls/sys_enter_mmap/id").expect("tracefs");
+    let mut attribute = [0_u64; (ATTRIBUTE_BYTES / 8) as usize];
+    attribute[0] = PERF_TYPE_TRACEPOINT | ATTRIBUTE_BYTES << 32;
+    attribute[1] = id.trim().parse().expect("a number");
+    // SAFETY: the attribute is alive and as long as it says; the call opens a descriptor that nobody else owns.
+    unsafe {
+        let fd = libc::syscall(libc::SYS_perf_event_open, attribute.as_ptr(), 0, -1, -1, 0);
+        assert!(fd >= 0, "open a perf event: {}", std::io::Error::last_os_error());
+        File::from_raw_fd(fd as i32)
+    }
+}
+
+#[test]
+fn other_tracers_of_the_same_calls_still_see_them() {
+    let workload = Workload::start(&["deadlock"]);
+    let pid = workload.pid().to_string();
+    let recorder = Recorder::start(&["--pid", &pid, "--probe", "memory"]);
+    let mut counter = mmap_counter();
+    for _ in 0..100 {
+        // SAFETY: a new mapping that nothing points into, and its end.
+        unsafe {
+            let (read, private) = (libc::PROT_READ, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+            let at = libc::mmap(std::ptr::null_mut(), 4096, read, private, -1, 0);
+            assert_eq!(libc::munmap(at, 4096), 0);
+        }
+    }
+    let mut count = [0; 8];
+    counter.read_exact(&mut count).expect("read the counter");
+    let recorded = recorder.interrupt();
+    assert!(u64::from_ne_bytes(count) >= 100, "{}", u64::from_ne_bytes(count));
+    assert!(recorded.rows::<SyscallRow>().is_empty(), "rows of a program that is not recorded");
+    workload.kill();
 }

@@ -2,21 +2,28 @@
 //! kin, each of which user space attaches this one pair of programs to.
 //!
 //! While one is attached, every system call of the machine takes the kernel's slow path, but only the calls
-//! attached to run a program. Answering 0 ends the event there: nothing is sampled.
+//! attached to run a program. They answer 1: 0 would end the event there, and other tracers would see none of
+//! these calls.
 //! <https://github.com/torvalds/linux/blob/v6.18/kernel/trace/trace_syscalls.c#L1210>
 
-use aya_ebpf::{macros::tracepoint, programs::TracePointContext};
+use core::ffi::c_void;
 
 use crate::span;
 
-#[tracepoint]
-pub fn sys_enter_named(_: TracePointContext) -> u32 {
+/// The answer that lets the event go on.
+const GO_ON: u32 = 1;
+
+/// Declared by hand, as is the other: aya's attribute would answer 0.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "tracepoint")]
+pub extern "C" fn sys_enter_named(_: *mut c_void) -> u32 {
     span::enter();
-    0
+    GO_ON
 }
 
-#[tracepoint]
-pub fn sys_exit_named(_: TracePointContext) -> u32 {
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "tracepoint")]
+pub extern "C" fn sys_exit_named(_: *mut c_void) -> u32 {
     span::exit(None);
-    0
+    GO_ON
 }
