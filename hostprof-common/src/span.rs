@@ -8,7 +8,8 @@ use crate::stats::HISTOGRAM_BUCKETS;
 /// How many arguments of a call are kept.
 pub const ARGS: usize = 4;
 
-/// In [`Span::off_cpu_ns`]: a switch-in within or before the call was not traced, so the time is not known.
+/// In [`Span::off_cpu_ns`]: the call begins or ends amid a stay on a CPU whose switch-in was not traced, and
+/// that stay began or ended within it, so the time is not known.
 pub const OFF_CPU_UNKNOWN: u64 = u64::MAX;
 
 /// A system call of a recorded thread returned.
@@ -44,8 +45,11 @@ pub struct Span {
 pub struct Open {
     /// As in [`Span`].
     pub enter_ns: u64,
-    /// The thread's time off the CPU so far, at the enter; [`OFF_CPU_UNKNOWN`] where that is not known.
+    /// The thread's time off the CPU so far, at the enter.
     pub off_ns: u64,
+    /// The switch-out after which the thread came back untold and still ran at the enter: its episode is not
+    /// in `off_ns` yet. 0 where it was told.
+    pub untold_out_ns: u64,
     pub args: [u64; ARGS],
     /// Whose call it is: a slot is used again.
     pub utid: u32,
@@ -173,7 +177,7 @@ impl CallCounts {
 
 const _: () = {
     assert!(size_of::<Span>() == 80);
-    assert!(size_of::<Open>() == 64);
+    assert!(size_of::<Open>() == 72);
     assert!(size_of::<Filter>() == 40 + 8 * DEVICE_RANGES && size_of::<Filter>().is_multiple_of(8));
     assert!(size_of::<SpanStats>() == 48 * probe::ROOM);
 };

@@ -56,11 +56,20 @@ macro_rules! count {
     }};
 }
 
+/// An instant of a thread that runs.
+struct Moment {
+    now: u64,
+    /// [`hostprof_common::span::Open::off_ns`] then.
+    off_ns: u64,
+    /// [`hostprof_common::span::Open::untold_out_ns`] then.
+    untold_out_ns: u64,
+}
+
 /// Now, and the thread's time off the CPU up to now. Where the program was preempted between the two
 /// readings, they are taken again: then it has just been given the CPU.
 #[inline(always)]
-fn moment(slot: *mut Slot) -> (u64, u64) {
-    // SAFETY: from a successful lookup; only the thread's own switch-in writes it.
+fn moment(slot: *mut Slot) -> Moment {
+    // SAFETY: from a successful lookup; only the thread's own switches write these.
     let off_ns = unsafe { core::ptr::read_volatile(&raw const (*slot).off_ns) };
     let mut now = unsafe { bpf_ktime_get_ns() };
     let again = unsafe { core::ptr::read_volatile(&raw const (*slot).off_ns) };
@@ -69,7 +78,8 @@ fn moment(slot: *mut Slot) -> (u64, u64) {
     }
     // The thread runs: if its slot says otherwise, its last switch-in was not traced.
     let told = unsafe { (*slot).presence } != presence::OFF_CPU;
-    (now, if told { again } else { OFF_CPU_UNKNOWN })
+    let out_ns = unsafe { (*slot).out_ns };
+    Moment { now, off_ns: again, untold_out_ns: if told { 0 } else { out_ns } }
 }
 
 /// The current task enters a call.
@@ -112,7 +122,10 @@ pub fn enter() {
             next = state::COUNT;
         }
     }
-    (open.enter_ns, open.off_ns) = moment(slot);
+    let enter = moment(slot);
+    open.enter_ns = enter.now;
+    open.off_ns = enter.off_ns;
+    open.untold_out_ns = enter.untold_out_ns;
     open.state = next;
 }
 
@@ -161,8 +174,8 @@ pub fn exit(result: Option<i64>) {
         }
         return;
     }
-    let (now, off_ns) = moment(slot);
-    let dur_ns = now - open.enter_ns;
+    let exit = moment(slot);
+    let dur_ns = exit.now - open.enter_ns;
     if filter!(counts) != 0 {
         count_call(task.tgid(), open.nr, dur_ns);
     }
@@ -173,14 +186,15 @@ pub fn exit(result: Option<i64>) {
         count!(probe::FUTEX, filtered);
         return;
     }
-    let known = off_ns != OFF_CPU_UNKNOWN && open.off_ns != OFF_CPU_UNKNOWN;
+    // Told at both ends, or one untold stay from end to end.
+    let known = exit.untold_out_ns == open.untold_out_ns;
     emit(Span {
         kind: RecordKind::Span as u16,
         probe: open.probe,
         utid,
-        exit_ns: now,
+        exit_ns: exit.now,
         enter_ns: open.enter_ns,
-        off_cpu_ns: if known { off_ns - open.off_ns } else { OFF_CPU_UNKNOWN },
+        off_cpu_ns: if known { exit.off_ns - open.off_ns } else { OFF_CPU_UNKNOWN },
         ret,
         nr: open.nr,
         rdev: open.rdev,

@@ -299,16 +299,7 @@ impl Pipeline {
         fold.finish(stop, slots, |tgid, tid| proc.seed(tgid, tid), tables);
         let folded = Folded { counts: fold.counts(), late: self.order.late(), undecodable: self.undecodable };
         let Tables {
-            thread,
-            off_cpu,
-            syscall,
-            gpu_ioctl,
-            page_fault,
-            histogram,
-            loss,
-            samples,
-            error,
-            ..
+            thread, off_cpu, syscall, gpu_ioctl, page_fault, histogram, loss, samples, error, ..
         } = self.tables;
         thread.finish()?;
         off_cpu.finish()?;

@@ -37,7 +37,7 @@ table! {
     /// From its enter to its exit.
     dur_ns: u64 ["ns" Plain],
     /// Of that, what the thread spent off the CPU: to the nanosecond the sum of its rows of `off_cpu` within.
-    /// Null where the kernel did not tell a switch-in.
+    /// Null where the kernel did not tell the switch-in of a stay on a CPU that the call begins or ends in.
     off_cpu_ns: Option<u64> ["ns" Dictionary],
     /// What it returned: a negative errno for an error. The driver's own status is in `nv_status`.
     ret: i64 ["" Dictionary],

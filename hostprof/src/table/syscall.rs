@@ -25,7 +25,7 @@ table! {
     /// From its enter to its exit.
     dur_ns: u64 ["ns" Plain],
     /// Of that, what the thread spent off the CPU: to the nanosecond the sum of its rows of `off_cpu` within.
-    /// Null where the kernel did not tell a switch-in.
+    /// Null where the kernel did not tell the switch-in of a stay on a CPU that the call begins or ends in.
     off_cpu_ns: Option<u64> ["ns" Dictionary],
     /// What it returned: a negative errno for an error. Source: the task's saved ax.
     ret: i64 ["" Dictionary],
