@@ -42,7 +42,7 @@ fn address(recorded: &Recorded, word: &str) -> u64 {
 }
 
 /// Futex calls of a thread on a word, by operation.
-fn on_word<'a>(rows: &'a [SyscallRow], tid: u32, word: u64, operation: u64) -> Vec<&'a SyscallRow> {
+fn on_word(rows: &[SyscallRow], tid: u32, word: u64, operation: u64) -> Vec<&SyscallRow> {
     rows.iter()
         .filter(|row| row.name == "futex" && row.tid == tid)
         .filter(|row| row.arg0 == Some(word) && row.arg1 == Some(operation))

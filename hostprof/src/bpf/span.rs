@@ -23,6 +23,7 @@ const TRACING: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
 
 /// Which system calls become records, or are counted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a probe of its own, on or off")]
 pub struct SpanSettings {
     /// Ioctls on [`Self::devices`].
     pub ioctl: bool,

@@ -131,26 +131,7 @@ pub fn record(options: &Options) -> Result<Outcome> {
         (Wanted::Command { .. }, None) => return Err(anyhow!("start the command: it is not held")),
     };
     let mut options = options.clone();
-    let mut added = Vec::new();
-    if options.probes.asks_for_device() && spans::has_device(&proc, &selector, options.tree, &devices) {
-        added = options.probes.add_with_device();
-    }
-    let loaded = load(&options, &devices);
-    let (mut kernel, rings, settings) = match loaded {
-        // What nobody named need not run.
-        Err(LoadError::NoSpanHook(reason)) if !added.is_empty() => {
-            eprintln!("hostprof: probes {} left out: {reason}", added.join(", "));
-            options.probes.leave_out(&added);
-            load(&options, &devices)?
-        }
-        loaded => loaded?,
-    };
-    for (probe, reason) in kernel.left_out() {
-        ensure!(!options.probes.names(probe), "run probe {probe}: {reason}");
-    }
-    if let Some(price) = spans::price(kernel.spans(), &options.probes) {
-        eprintln!("hostprof: {price}");
-    }
+    let (mut kernel, rings, settings) = load_for(&mut options, &proc, &selector, &devices)?;
     let options = &options;
     let started = clock::mono();
     let attached = attach::attach(&mut kernel, &proc, &selector, options.tree)?;
@@ -310,6 +291,36 @@ fn hold(wanted: &Wanted, invoker: &Invoker) -> Result<Option<HeldCommand>> {
     let Wanted::Command { command, as_user } = wanted else { return Ok(None) };
     let user: Option<(Uid, Gid)> = (*as_user && invoker.through_sudo).then_some((invoker.uid, invoker.gid));
     Ok(Some(HeldCommand::hold(command, user)?))
+}
+
+/// Loads and attaches the kernel half with the probes that the target calls for, and says what they cost.
+fn load_for(
+    options: &mut Options,
+    proc: &Proc,
+    selector: &Selector,
+    devices: &Devices,
+) -> Result<(Kernel, Rings, bpf::Settings)> {
+    let mut added = Vec::new();
+    if options.probes.asks_for_device() && spans::has_device(proc, selector, options.tree, devices) {
+        added = options.probes.add_with_device();
+    }
+    let loaded = match load(options, devices) {
+        // What nobody named need not run.
+        Err(LoadError::NoSpanHook(reason)) if !added.is_empty() => {
+            eprintln!("hostprof: probes {} left out: {reason}", added.join(", "));
+            options.probes.leave_out(&added);
+            load(options, devices)?
+        }
+        loaded => loaded?,
+    };
+    let kernel = &loaded.0;
+    for (probe, reason) in kernel.left_out() {
+        ensure!(!options.probes.names(probe), "run probe {probe}: {reason}");
+    }
+    if let Some(price) = spans::price(kernel.spans(), &options.probes) {
+        eprintln!("hostprof: {price}");
+    }
+    Ok(loaded)
 }
 
 /// Loads and attaches the kernel half.

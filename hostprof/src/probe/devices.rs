@@ -21,9 +21,11 @@ const MISC_MAJOR: u32 = 10;
 /// Pseudo-terminals: `/dev/pts/MINOR`.
 const PTS_MAJOR: u32 = 136;
 
-/// Names that stand for numbers fixed by Linux (`Documentation/admin-guide/devices.txt`): first and last
-/// major, and the minor where it is one device.
-const FIXED: &[(&str, &[(u32, u32, Option<u32>)])] = &[
+/// First and last major, and the minor where it is one device.
+type Majors = (u32, u32, Option<u32>);
+
+/// Names that stand for numbers fixed by Linux (`Documentation/admin-guide/devices.txt`).
+const FIXED: &[(&str, &[Majors])] = &[
     ("tty", &[(4, 5, None), (136, 143, None)]),
     ("dri", &[(226, 226, None)]),
     ("kvm", &[(MISC_MAJOR, MISC_MAJOR, Some(232))]),
@@ -193,15 +195,19 @@ fn nodes() -> Vec<(Rdev, String)> {
 mod tests {
     use super::*;
 
+    const fn device(major: Rdev, minor: Rdev) -> Rdev {
+        major << 20 | minor
+    }
+
     const PROC_DEVICES: &str = "Character devices:\n  1 mem\n195 nvidia\n195 nvidiactl\n238 nvidia-uvm\n\
                                 511 kfd\n\nBlock devices:\n  7 nvidia-loop\n";
 
     fn select(names: &[&str]) -> Result<Devices, DeviceError> {
         let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
         let nodes = [
-            (10 << 20 | 200, "net/tun"),
-            (195 << 20 | 255, "nvidiactl"),
-            (240 << 20 | 1, "nvidia-caps/cap1"),
+            (device(10, 200), "net/tun"),
+            (device(195, 255), "nvidiactl"),
+            (device(240, 1), "nvidia-caps/cap1"),
         ]
         .map(|(rdev, name)| (rdev, name.to_owned()));
         Devices::from_lists(&names, PROC_DEVICES, "200 tun\n232 kvm\n", &nodes)
@@ -210,31 +216,31 @@ mod tests {
     #[test]
     fn a_star_selects_majors_and_nodes_and_no_block_device() {
         let devices = select(&["nvidia*"]).unwrap();
-        assert!(devices.selected(195 << 20 | 255) && devices.selected(238 << 20));
-        assert!(devices.selected(240 << 20 | 1) && !devices.selected(240 << 20));
+        assert!(devices.selected(device(195, 255)) && devices.selected(238 << 20));
+        assert!(devices.selected(device(240, 1)) && !devices.selected(240 << 20));
         assert!(!devices.selected(7 << 20) && !devices.selected(1 << 20));
         assert_eq!(devices.ranges().len(), 3, "what one range covers is not another");
-        assert_eq!(devices.name(195 << 20 | 255), "nvidiactl");
+        assert_eq!(devices.name(device(195, 255)), "nvidiactl");
         assert_eq!(devices.name(195 << 20), "195:0");
     }
 
     #[test]
     fn devices_that_share_a_major_are_told_apart() {
         let kvm = select(&["kvm"]).unwrap();
-        assert!(kvm.selected(10 << 20 | 232) && !kvm.selected(10 << 20 | 200));
+        assert!(kvm.selected(device(10, 232)) && !kvm.selected(device(10, 200)));
         let tun = select(&["net/tun"]).unwrap();
-        assert!(tun.selected(10 << 20 | 200) && !tun.selected(10 << 20 | 232));
-        assert!(select(&["tun"]).unwrap().selected(10 << 20 | 200));
+        assert!(tun.selected(device(10, 200)) && !tun.selected(device(10, 232)));
+        assert!(select(&["tun"]).unwrap().selected(device(10, 200)));
     }
 
     #[test]
     fn terminals_are_all_of_them() {
         let devices = select(&["tty", "kfd"]).unwrap();
         assert!(
-            [4 << 20 | 1, 5 << 20, 136 << 20 | 7, 143 << 20, 511 << 20].map(|rdev| devices.selected(rdev))
+            [device(4, 1), 5 << 20, device(136, 7), 143 << 20, 511 << 20].map(|rdev| devices.selected(rdev))
                 == [true; 5]
         );
-        assert_eq!(devices.name(136 << 20 | 7), "pts/7");
+        assert_eq!(devices.name(device(136, 7)), "pts/7");
     }
 
     #[test]

@@ -164,7 +164,10 @@ fn call(
 /// Hands each turn back, until the last.
 fn answer(turns: &Turns, futexes: u64) -> Waits {
     let (mut waits, mut turn) = (Waits::default(), 0);
-    while futexes > 0 {
+    if futexes == 0 {
+        return waits;
+    }
+    loop {
         turn = waits.until_changed(&turns.there, turn);
         if turn == u32::MAX {
             break;
