@@ -50,6 +50,9 @@ pub struct Open {
     /// The switch-out after which the thread came back untold and still ran at the enter: its episode is not
     /// in `off_ns` yet. 0 where it was told.
     pub untold_out_ns: u64,
+    /// When the thread was first seen to run after the switch-out at `seen_out_ns`, whose switch-in was untold.
+    pub seen_ns: u64,
+    pub seen_out_ns: u64,
     pub args: [u64; ARGS],
     /// Whose call it is: a slot is used again.
     pub utid: u32,
@@ -177,7 +180,7 @@ impl CallCounts {
 
 const _: () = {
     assert!(size_of::<Span>() == 80);
-    assert!(size_of::<Open>() == 72);
+    assert!(size_of::<Open>() == 88);
     assert!(size_of::<Filter>() == 40 + 8 * DEVICE_RANGES && size_of::<Filter>().is_multiple_of(8));
     assert!(size_of::<SpanStats>() == 48 * probe::ROOM);
 };

@@ -10,7 +10,7 @@ use aya_ebpf::{
 use hostprof_common::{
     RecordKind,
     slot::{Slot, presence},
-    span::{CountKey, DEVICE_RANGES, OFF_CPU_UNKNOWN, Span, probe, state},
+    span::{CountKey, DEVICE_RANGES, OFF_CPU_UNKNOWN, Open, Span, probe, state},
     stats::HISTOGRAM_BUCKETS,
 };
 
@@ -68,7 +68,7 @@ struct Moment {
 /// Now, and the thread's time off the CPU up to now. Where the program was preempted between the two
 /// readings, they are taken again: then it has just been given the CPU.
 #[inline(always)]
-fn moment(slot: *mut Slot) -> Moment {
+fn moment(slot: *mut Slot, open: &mut Open) -> Moment {
     // SAFETY: from a successful lookup; only the thread's own switches write these.
     let off_ns = unsafe { core::ptr::read_volatile(&raw const (*slot).off_ns) };
     let mut now = unsafe { bpf_ktime_get_ns() };
@@ -79,6 +79,10 @@ fn moment(slot: *mut Slot) -> Moment {
     // The thread runs: if its slot says otherwise, its last switch-in was not traced.
     let told = unsafe { (*slot).presence } != presence::OFF_CPU;
     let out_ns = unsafe { (*slot).out_ns };
+    if !told && open.seen_out_ns != out_ns {
+        open.seen_out_ns = out_ns;
+        open.seen_ns = now;
+    }
     Moment { now, off_ns: again, untold_out_ns: if told { 0 } else { out_ns } }
 }
 
@@ -122,7 +126,7 @@ pub fn enter() {
             next = state::COUNT;
         }
     }
-    let enter = moment(slot);
+    let enter = moment(slot, open);
     open.enter_ns = enter.now;
     open.off_ns = enter.off_ns;
     open.untold_out_ns = enter.untold_out_ns;
@@ -174,7 +178,7 @@ pub fn exit(result: Option<i64>) {
         }
         return;
     }
-    let exit = moment(slot);
+    let exit = moment(slot, open);
     let dur_ns = exit.now - open.enter_ns;
     if filter!(counts) != 0 {
         count_call(task.tgid(), open.nr, dur_ns);
@@ -244,6 +248,17 @@ fn count_call(tgid: u32, nr: i32, dur_ns: u64) {
         (*counts).count[bucket] += 1;
         (*counts).total_ns[bucket] += dur_ns;
     }
+}
+
+/// The switch-in of a thread that came back untold, as the kernel's clock has it, but no later than it was seen
+/// to run: that clock is some microseconds off.
+#[inline(always)]
+pub fn arrival(slot: &Slot, arrived_ns: u64) -> u64 {
+    if filter!(any) == 0 {
+        return arrived_ns;
+    }
+    let Some(open) = OPEN.get(slot.index) else { return arrived_ns };
+    if open.seen_out_ns == slot.out_ns && open.seen_ns < arrived_ns { open.seen_ns } else { arrived_ns }
 }
 
 /// A thread ends: a call it was in has no exit, unless it was the one to end in.

@@ -18,7 +18,7 @@ use hostprof_common::{
 use crate::{
     emit::{Cpu, count},
     maps::layout,
-    target,
+    span, target,
     task::{Task, clamped},
 };
 
@@ -80,7 +80,7 @@ fn switch_out(cpu: Cpu, slot: *mut Slot, prev: Task, preempt: bool, state: u32, 
     if slot_ref.presence == presence::OFF_CPU {
         // It leaves and was not seen to come.
         count!(cpu, switch_ins_untold);
-        let arrived = now - prev.arrived_ago();
+        let arrived = span::arrival(slot_ref, now - prev.arrived_ago());
         let waited = counters.run_delay_ns - slot_ref.last.run_delay_ns;
         switch_in(cpu, slot, arrived, waited, flag::UNTOLD);
         slot_ref.lag_ns = lag;

@@ -8,6 +8,7 @@ mod pipeline;
 mod progress;
 mod role;
 mod sampling;
+mod signals;
 mod spans;
 mod watch;
 
@@ -26,6 +27,7 @@ use nix::unistd::{Gid, Uid};
 use self::{
     pipeline::{Folded, Gauges, Message, Pipeline},
     sampling::Sampling,
+    signals::Signals,
     watch::Watch,
 };
 use crate::{
@@ -139,6 +141,7 @@ pub fn record(options: &Options) -> Result<Outcome> {
     // From here on hostprof is the invoking user, and so is all it makes.
     bpf::allow_priority();
     let capabilities = privilege::give_up(&invoker)?;
+    let (runtime, signals) = Signals::take()?;
     let folder = Arc::new(RunFolder::create(&options.out)?);
     let mut config =
         describe::config(options, &attached.found, &selector, &proc, &invoker, &settings, kernel.spans());
@@ -183,7 +186,9 @@ pub fn record(options: &Options) -> Result<Outcome> {
     }
 
     let mut watch = Watch::new(options, &sink, &folder, &gauges, &kernel, sender.clone())?;
-    let ended = watch.until_end(&mut kernel, command.as_ref(), || folding.is_finished())?;
+    let ended = runtime.block_on(watch.until_end(signals, &mut kernel, command.as_ref(), || {
+        folding.is_finished()
+    }))?;
 
     let stop = clock::mono();
     if let Some(sampling) = sampling {

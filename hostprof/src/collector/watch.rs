@@ -8,13 +8,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use nix::sys::{signal::Signal, statvfs::statvfs};
-use tokio::{
-    runtime,
-    signal::unix::{SignalKind, signal},
-    time::{MissedTickBehavior, interval, timeout},
-};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::{
     Options,
@@ -22,9 +18,10 @@ use super::{
     describe,
     pipeline::{Gauges, Message},
     progress::{self, Progress},
+    signals::Signals,
 };
 use crate::{
-    bpf::{Kernel, KernelLog},
+    bpf::Kernel,
     clock,
     recording::{ClockAnchor, EndReason, RunFolder},
     sink::ParquetSink,
@@ -95,29 +92,14 @@ impl<'a> Watch<'a> {
     /// # Errors
     ///
     /// The event loop fails.
-    pub fn until_end(
+    pub async fn until_end(
         &mut self,
+        mut signals: Signals,
         kernel: &mut Kernel,
         command: Option<&HeldCommand>,
         pipeline_ended: impl Fn() -> bool,
     ) -> Result<End> {
-        let log = kernel.log();
-        let runtime =
-            runtime::Builder::new_current_thread().enable_all().build().context("start an event loop")?;
-        runtime.block_on(self.watch(kernel, log, command, pipeline_ended))
-    }
-
-    async fn watch(
-        &mut self,
-        kernel: &Kernel,
-        mut log: Option<KernelLog>,
-        command: Option<&HeldCommand>,
-        pipeline_ended: impl Fn() -> bool,
-    ) -> Result<End> {
-        let mut interrupt = signal(SignalKind::interrupt()).context("watch for signals")?;
-        let mut terminate = signal(SignalKind::terminate()).context("watch for signals")?;
-        let mut hangup = signal(SignalKind::hangup()).context("watch for signals")?;
-        let mut child = signal(SignalKind::child()).context("watch for signals")?;
+        let mut log = kernel.log();
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let started = Instant::now();
@@ -126,14 +108,14 @@ impl<'a> Watch<'a> {
         let end = |reason| End { reason, status: None, abandon_command: false };
         loop {
             tokio::select! {
-                _ = interrupt.recv() => match command {
+                _ = signals.interrupt.recv() => match command {
                     // Ctrl-C is the command's: the recording ends when it does.
                     Some(command) => command.signal(Signal::SIGINT),
                     None => return Ok(end(EndReason::Signal)),
                 },
-                _ = terminate.recv() => return Ok(Self::terminated(command).await),
-                _ = hangup.recv() => return Ok(Self::terminated(command).await),
-                _ = child.recv() => {}
+                _ = signals.terminate.recv() => return Ok(Self::terminated(command).await),
+                _ = signals.hangup.recv() => return Ok(Self::terminated(command).await),
+                _ = signals.child.recv() => {}
                 _ = ticks.tick() => {
                     tick += 1;
                     self.tick(kernel, tick)?;
