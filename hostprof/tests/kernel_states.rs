@@ -470,8 +470,12 @@ fn major_faults_are_waits_and_their_number_is_the_kernels() {
     assert_eq!(major, number(recorded.usage("reader"), "maj_flt"));
     let waits = recorded.in_state(tid, State::PageFault);
     let majors = waits.iter().filter(|row| row.major).count() as u64;
-    // One that is read before the thread is off its CPU is no wait.
-    assert!(majors <= major && majors >= major / 2, "{majors} waits for {major} major faults");
+    // One that is read before the thread is off its CPU is no wait: some disks are that fast.
+    let switches = number(recorded.usage("reader"), "nvcsw");
+    assert!(
+        majors <= major && majors <= switches && switches <= majors + 5,
+        "{majors} waits for {major} major faults and {switches} voluntary switches"
+    );
     assert!(waits.iter().all(|row| row.syscall_nr.is_none() && row.arg0.is_none() && row.voluntary));
 }
 

@@ -186,9 +186,8 @@ pub fn record(options: &Options) -> Result<Outcome> {
     }
 
     let mut watch = Watch::new(options, &sink, &folder, &gauges, &kernel, sender.clone())?;
-    let ended = runtime.block_on(watch.until_end(signals, &mut kernel, command.as_ref(), || {
-        folding.is_finished()
-    }))?;
+    let ended = runtime
+        .block_on(watch.until_end(signals, &mut kernel, command.as_ref(), || folding.is_finished()))?;
 
     let stop = clock::mono();
     if let Some(sampling) = sampling {
