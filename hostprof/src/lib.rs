@@ -21,4 +21,5 @@ pub mod sampler;
 pub mod sink;
 pub mod table;
 pub mod target;
+pub mod tui;
 pub mod units;

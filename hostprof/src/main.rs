@@ -2,11 +2,16 @@
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-use hostprof::cli::{self, Cli};
+use hostprof::cli;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match cli::parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            eprintln!("hostprof: {error}");
+            return ExitCode::from(2);
+        }
+    };
     let runs_command = cli.runs_command();
     cli::run(cli).unwrap_or_else(|error| {
         eprintln!("hostprof: {}", cli::message(&error));

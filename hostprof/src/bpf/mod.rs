@@ -22,5 +22,7 @@ pub use self::{
     },
     sockets::Sockets,
     span::{SpanHook, SpanSettings, Spans},
-    support::{in_initial_pid_namespace, kernel_version, possible_cpus},
+    support::{
+        in_initial_pid_namespace, is_initial_pid_namespace, kernel_version, kernel_version_of, possible_cpus,
+    },
 };

@@ -1,6 +1,6 @@
 //! What the running kernel is, as data.
 
-use std::fs;
+use std::{fs, path::Path};
 
 use nix::sys::utsname::uname;
 
@@ -20,13 +20,14 @@ pub fn kernel_version() -> Result<(u32, u32), LoadError> {
         .release()
         .to_string_lossy()
         .into_owned();
-    match parse_release(&release) {
+    match kernel_version_of(&release) {
         Some(version) if version >= OLDEST_KERNEL => Ok(version),
         _ => Err(LoadError::OldKernel(release)),
     }
 }
 
-fn parse_release(release: &str) -> Option<(u32, u32)> {
+/// Major and minor version of a release, as `uname -r` tells it.
+pub fn kernel_version_of(release: &str) -> Option<(u32, u32)> {
     let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(str::parse);
     Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
 }
@@ -38,9 +39,14 @@ fn parse_release(release: &str) -> Option<(u32, u32)> {
 /// hostprof is in a pid namespace of its own.
 pub fn in_initial_pid_namespace() -> Result<(), LoadError> {
     match fs::read_link("/proc/self/ns/pid") {
-        Ok(namespace) if namespace.as_os_str() != INITIAL_PID_NAMESPACE => Err(LoadError::PidNamespace),
+        Ok(namespace) if !is_initial_pid_namespace(&namespace) => Err(LoadError::PidNamespace),
         _ => Ok(()),
     }
+}
+
+/// Whether a link of `/proc/PID/ns/pid` names the namespace whose ids the programs see.
+pub fn is_initial_pid_namespace(link: &Path) -> bool {
+    link.as_os_str() == INITIAL_PID_NAMESPACE
 }
 
 /// The highest process id there can be.
@@ -72,9 +78,9 @@ mod tests {
 
     #[test]
     fn releases_of_distributions_are_understood() {
-        assert_eq!(parse_release("6.18.44-fc-v595"), Some((6, 18)));
-        assert_eq!(parse_release("5.15.0-91-generic"), Some((5, 15)));
-        assert_eq!(parse_release("6.1"), Some((6, 1)));
-        assert_eq!(parse_release("next"), None);
+        assert_eq!(kernel_version_of("6.18.44-fc-v595"), Some((6, 18)));
+        assert_eq!(kernel_version_of("5.15.0-91-generic"), Some((5, 15)));
+        assert_eq!(kernel_version_of("6.1"), Some((6, 1)));
+        assert_eq!(kernel_version_of("next"), None);
     }
 }

@@ -1,10 +1,13 @@
 //! `hostprof doctor`.
 
-use std::process::ExitCode;
+use std::{
+    io::{self, Write as _},
+    process::ExitCode,
+};
 
 use anyhow::{Context as _, Result};
 
-use crate::doctor::{self, Finding};
+use crate::doctor;
 
 /// How to tell it.
 #[derive(Debug, clap::Args)]
@@ -20,12 +23,14 @@ pub struct Args {
 ///
 /// The output cannot be written.
 pub fn run(args: &Args) -> Result<ExitCode> {
-    let findings = doctor::examine();
+    let diagnosis = doctor::examine();
+    let mut out = io::stdout().lock();
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&findings).context("print the findings")?);
+        serde_json::to_writer_pretty(&mut out, &diagnosis).context("print the findings")?;
+        writeln!(out)
     } else {
-        print!("{}", doctor::text(&findings));
+        out.write_all(doctor::text(&diagnosis).as_bytes())
     }
-    let works = findings.iter().filter(|finding| finding.needed).all(Finding::is_good);
-    Ok(if works { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    .context("print the findings")?;
+    Ok(if diagnosis.can_record { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

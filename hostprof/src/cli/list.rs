@@ -19,7 +19,14 @@ use crate::{
 #[derive(Clone, Debug, clap::Args)]
 pub struct ListArgs {
     /// Folder the runs are in.
-    #[arg(short = 'o', long, value_name = "DIR", default_value = "runs")]
+    #[arg(
+        short = 'o',
+        long,
+        env = "HOSTPROF_OUT",
+        hide_env_values = true,
+        value_name = "DIR",
+        default_value = "runs"
+    )]
     pub out: PathBuf,
     /// Print JSON.
     #[arg(long)]

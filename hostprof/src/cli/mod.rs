@@ -1,24 +1,30 @@
 //! The command line: one file per subcommand, no work done there.
 
 mod check;
+mod config;
 mod docs;
 mod doctor;
 mod list;
+mod pick;
 mod record;
 mod report;
+mod settings;
 
-use std::process::ExitCode;
+use std::{ffi::OsString, process::ExitCode};
 
 use anyhow::Result;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand, error::ErrorKind};
+
+use self::settings::Configured;
+pub use self::settings::SettingsError;
 
 /// Where the threads of an LLM server (or any program) wait, and why, from the kernel, with nothing
-/// changed in the program.
+/// changed in the program. Alone on a terminal: pick what to record.
 #[derive(Debug, Parser)]
-#[command(name = "hostprof", version, arg_required_else_help = true, disable_help_subcommand = true)]
+#[command(name = "hostprof", version, disable_help_subcommand = true)]
 pub struct Cli {
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -33,9 +39,39 @@ enum Command {
     List(list::ListArgs),
     /// Tell what this machine can measure, what not and why, and the remedy
     Doctor(doctor::Args),
+    /// Tell the settings: from variables, the configuration file, or defaults
+    Config(config::Args),
     /// Write the documentation pages that are made from the code
     #[command(hide = true)]
     GenerateDocs(docs::Args),
+}
+
+/// Reads the command line, and where it leaves something open the variables and the configuration file.
+/// Ends the program where it asks for help, or is wrong.
+///
+/// # Errors
+///
+/// A variable or the file has a mistake.
+pub fn parse() -> Result<Cli, SettingsError> {
+    parse_from(&std::env::args_os().collect::<Vec<_>>())
+}
+
+fn parse_from(words: &[OsString]) -> Result<Cli, SettingsError> {
+    let mut command = Cli::command();
+    // What needs no setting, help above all, works beside a file with a mistake.
+    let needs_settings = match command.clone().try_get_matches_from(words) {
+        Ok(matches) => settings::all(&command).iter().any(|setting| {
+            setting.commands.iter().any(|name| Some(name.as_str()) == matches.subcommand_name())
+        }),
+        // Perhaps of a variable, which the error does not name.
+        Err(error) if matches!(error.kind(), ErrorKind::InvalidValue | ErrorKind::ValueValidation) => true,
+        Err(error) => error.exit(),
+    };
+    if needs_settings {
+        command = Configured::load(&command)?.apply(command);
+    }
+    let matches = command.clone().try_get_matches_from(words).unwrap_or_else(|error| error.exit());
+    Ok(Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.format(&mut command).exit()))
 }
 
 /// Runs what the command line says.
@@ -44,12 +80,14 @@ enum Command {
 ///
 /// It could not be done; printed once, by `main`.
 pub fn run(cli: Cli) -> Result<ExitCode> {
-    match cli.command {
+    let Some(command) = cli.command else { return pick::run() };
+    match command {
         Command::Record(args) => record::run(args),
         Command::Check(args) => check::run(&args),
         Command::Report(args) => report::run(&args),
         Command::List(args) => list::run(&args),
         Command::Doctor(args) => doctor::run(&args),
+        Command::Config(args) => config::run(&args),
         Command::GenerateDocs(args) => docs::run(&args),
     }
 }
@@ -72,6 +110,7 @@ pub fn failure(error: &anyhow::Error, runs_command: bool) -> ExitCode {
     use crate::target::CommandError;
     match error.downcast_ref::<CommandError>() {
         Some(error) => ExitCode::from(error.status()),
+        None if error.is::<SettingsError>() => ExitCode::from(2),
         None if runs_command => ExitCode::from(125),
         None => ExitCode::FAILURE,
     }
@@ -80,6 +119,6 @@ pub fn failure(error: &anyhow::Error, runs_command: bool) -> ExitCode {
 impl Cli {
     /// Whether this runs a command, whose exit status is then hostprof's.
     pub fn runs_command(&self) -> bool {
-        matches!(&self.command, Command::Record(args) if args.runs_command())
+        matches!(&self.command, Some(Command::Record(args)) if args.runs_command())
     }
 }

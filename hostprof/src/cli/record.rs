@@ -9,7 +9,7 @@ use crate::{
     collector::{self, Options, Outcome, Wanted},
     humane::{bytes, count},
     probe::{Auto, PROBES, Selection},
-    target::{Selector, TreeMode},
+    target::{Proc, Selector, TreeMode, resolve_container},
 };
 
 /// Samples closer together would cost more than a hundredth of a CPU on a large target.
@@ -23,24 +23,53 @@ pub struct Args {
     target: Target,
 
     /// Folder of runs; the recording becomes run_NNN in it
-    #[arg(short, long, default_value = "runs", value_name = "DIR")]
+    #[arg(
+        short,
+        long,
+        env = "HOSTPROF_OUT",
+        hide_env_values = true,
+        default_value = "runs",
+        value_name = "DIR"
+    )]
     out: PathBuf,
 
     /// End after this long: 500ms, 30s, 5m, 2h
-    #[arg(long, value_parser = duration, value_name = "TIME")]
+    #[arg(
+        long,
+        env = "HOSTPROF_DURATION",
+        hide_env_values = true,
+        value_parser = duration,
+        value_name = "TIME"
+    )]
     duration: Option<Duration>,
 
     /// End when the tables have this size: 500MiB, 10GiB
-    #[arg(long, value_parser = size, default_value = "10GiB", value_name = "SIZE")]
+    #[arg(
+        long,
+        env = "HOSTPROF_MAX_SIZE",
+        hide_env_values = true,
+        value_parser = size,
+        default_value = "10GiB",
+        value_name = "SIZE"
+    )]
     max_size: u64,
 
     /// End when less than this share of the disk is free
-    #[arg(long, value_parser = percent, default_value = "5%", value_name = "SHARE")]
+    #[arg(
+        long,
+        env = "HOSTPROF_MIN_FREE",
+        hide_env_values = true,
+        value_parser = percent,
+        default_value = "5%",
+        value_name = "SHARE"
+    )]
     min_free: f64,
 
     /// Probes: auto, or names, or -NAME to leave one out (see the list below)
     #[arg(
         long,
+        env = "HOSTPROF_PROBE",
+        hide_env_values = true,
         value_delimiter = ',',
         default_value = "auto",
         allow_hyphen_values = true,
@@ -50,31 +79,66 @@ pub struct Args {
 
     /// Devices whose ioctls probe ioctl tells apart, and which make auto add the probes of system calls:
     /// names below /dev or of /proc/devices, as nvidia*, tty, kvm, dri, kfd
-    #[arg(long, value_delimiter = ',', default_value = "nvidia*", value_name = "NAMES")]
+    #[arg(
+        long,
+        env = "HOSTPROF_IOCTL_DEVICE",
+        hide_env_values = true,
+        value_delimiter = ',',
+        default_value = "nvidia*",
+        value_name = "NAMES"
+    )]
     ioctl_device: Vec<String>,
 
     /// Probe futex leaves out shorter calls: 100us, 1ms, 0 for all
-    #[arg(long, value_parser = duration_or_none, default_value = "100us", value_name = "TIME")]
+    #[arg(
+        long,
+        env = "HOSTPROF_FUTEX_THRESHOLD",
+        hide_env_values = true,
+        value_parser = duration_or_none,
+        default_value = "100us",
+        value_name = "TIME"
+    )]
     futex_threshold: Duration,
 
     /// The most threads recorded at a time
-    #[arg(long, default_value_t = 65_536, value_parser = clap::value_parser!(u32).range(1..=1_048_576), value_name = "N")]
+    #[arg(
+        long,
+        env = "HOSTPROF_MAX_THREADS",
+        hide_env_values = true,
+        default_value_t = 65_536,
+        value_parser = clap::value_parser!(u32).range(1..=1_048_576),
+        value_name = "N"
+    )]
     max_threads: u32,
 
     /// Size of each ring between the kernel and hostprof, a power of two
-    #[arg(long, value_parser = size, default_value = "8MiB", value_name = "SIZE")]
+    #[arg(
+        long,
+        env = "HOSTPROF_RING_SIZE",
+        hide_env_values = true,
+        value_parser = size,
+        default_value = "8MiB",
+        value_name = "SIZE"
+    )]
     ring_size: u64,
 
     /// Priority of the threads that empty the rings: real-time (or nice -20), or none
-    #[arg(long, value_enum, default_value_t)]
+    #[arg(long, env = "HOSTPROF_DRAIN_PRIORITY", hide_env_values = true, value_enum, default_value_t)]
     drain_priority: DrainPriority,
 
     /// Time between two samples of processes, cgroups, disks and the machine, 100ms at least; 0 for none
-    #[arg(long, value_parser = sample_interval, default_value = "1s", value_name = "TIME")]
+    #[arg(
+        long,
+        env = "HOSTPROF_SAMPLE_INTERVAL",
+        hide_env_values = true,
+        value_parser = sample_interval,
+        default_value = "1s",
+        value_name = "TIME"
+    )]
     sample_interval: Duration,
 
     /// Take no samples
-    #[arg(long, conflicts_with = "sample_interval")]
+    #[arg(long, overrides_with = "sample_interval")]
     no_samples: bool,
 }
 
@@ -123,8 +187,20 @@ struct Target {
     #[arg(long, value_name = "PATH", group = "target")]
     cgroup: Option<String>,
 
+    /// Every process in this container, and all below: its id, part of it, or its name (POD/CONTAINER in
+    /// Kubernetes)
+    #[arg(long, value_name = "ID", group = "target")]
+    container: Option<String>,
+
     /// How far around the target: engine, down (the processes below it), exact
-    #[arg(long, value_enum, default_value_t, value_name = "MODE")]
+    #[arg(
+        long,
+        env = "HOSTPROF_TREE",
+        hide_env_values = true,
+        value_enum,
+        default_value_t,
+        value_name = "MODE"
+    )]
     tree: TreeMode,
 
     /// Run the command as the user that called sudo, not as root
@@ -143,20 +219,35 @@ impl Args {
     }
 }
 
+impl Target {
+    fn wanted(self) -> Result<Wanted> {
+        let container = self.container.map(|named| resolve_container(&Proc::new(), &named)).transpose()?;
+        let mut running = [
+            self.pid.map(Selector::Pid),
+            self.comm.map(Selector::Comm),
+            self.cgroup.map(Selector::Cgroup),
+            container.map(Selector::Container),
+        ]
+        .into_iter()
+        .flatten();
+        match (running.next(), running.next(), self.command.is_empty()) {
+            (Some(selector), None, true) => Ok(Wanted::Running(selector)),
+            (None, None, false) => Ok(Wanted::Command { command: self.command, as_user: self.user }),
+            _ => bail!(
+                "choose a target: more than one is given (one of --pid, --container, --comm, --cgroup, -- COMMAND)"
+            ),
+        }
+    }
+}
+
 /// Records.
 ///
 /// # Errors
 ///
 /// Nothing, or not all, could be recorded.
 pub fn run(args: Args) -> Result<ExitCode> {
-    let target = args.target;
-    let wanted = match (target.pid, target.comm, target.cgroup) {
-        (Some(pid), None, None) if target.command.is_empty() => Wanted::Running(Selector::Pid(pid)),
-        (None, Some(comm), None) if target.command.is_empty() => Wanted::Running(Selector::Comm(comm)),
-        (None, None, Some(path)) if target.command.is_empty() => Wanted::Running(Selector::Cgroup(path)),
-        (None, None, None) => Wanted::Command { command: target.command, as_user: target.user },
-        _ => bail!("choose a target: more than one is given (one of --pid, --comm, --cgroup, -- COMMAND)"),
-    };
+    let tree = args.target.tree;
+    let wanted = args.target.wanted()?;
     let ring_bytes =
         u32::try_from(args.ring_size).ok().filter(|bytes| bytes.is_power_of_two() && *bytes >= 4096);
     let Some(ring_bytes) = ring_bytes else {
@@ -164,7 +255,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
     };
     let options = Options {
         wanted,
-        tree: target.tree,
+        tree,
         out: args.out,
         duration: args.duration,
         max_bytes: Some(args.max_size),

@@ -87,5 +87,8 @@ fn adopt_process(
     if is_new && let Some(exe) = proc.exe(tgid) {
         attached.messages.push(Message::Program(tgid, exe));
     }
+    if is_new && let Some(placement) = proc.placement(tgid) {
+        attached.messages.push(Message::Placement(tgid, placement));
+    }
     Ok(())
 }

@@ -17,7 +17,7 @@ use crate::{
     bpf::{self, Drained},
     clock,
     order::{Order, SLACK_NS},
-    probe::{Devices, Event, Fold, FoldCounts, Life, Rows, Seed},
+    probe::{Devices, Event, Fold, FoldCounts, Life, Placement, Rows, Seed},
     sampler::Samples,
     sink::{ParquetSink, ParquetWriter, Sink as _, SinkError, Writer as _},
     table::{GpuIoctlRow, HistogramRow, LossRow, OffCpuRow, PageFaultRow, SyscallRow, ThreadRow},
@@ -34,6 +34,8 @@ pub enum Message {
     Seed(Tid, Box<Seed>),
     /// A scan found a process.
     Program(Tgid, String),
+    /// Where a scan found a process.
+    Placement(Tgid, Placement),
     /// Counted in the kernel half.
     Histogram(HistogramRow),
     /// Lost by the kernel half.
@@ -242,8 +244,15 @@ impl Pipeline {
                 self.rounds.insert(drain, at);
                 if self.rounds.len() == self.drains {
                     let until = self.rounds.values().min().map_or(0, |at| at.0.saturating_sub(SLACK_NS));
-                    let (fold, tables) = (&mut self.fold, &mut self.tables);
-                    self.order.release(MonoNs(until), |event| fold.event(event, tables));
+                    let (fold, tables, proc) = (&mut self.fold, &mut self.tables, &self.proc);
+                    self.order.release(MonoNs(until), |event| {
+                        fold.event(event, tables);
+                        if let Some((utid, tgid)) = fold.executed(event)
+                            && let Some(placement) = proc.placement(tgid)
+                        {
+                            fold.moved(utid, placement);
+                        }
+                    });
                     self.gauges.live.store(self.fold.live() as u64, Ordering::Relaxed);
                     self.gauges.begun.store(self.fold.begun(), Ordering::Release);
                     let threads = (self.fold.begun(), self.fold.live());
@@ -255,6 +264,7 @@ impl Pipeline {
             }
             Message::Seed(tid, seed) => self.fold.seed(tid, *seed),
             Message::Program(tgid, exe) => self.fold.program(tgid, exe),
+            Message::Placement(tgid, placement) => self.fold.placement(tgid, placement),
             Message::Histogram(row) => self.tables.histogram.push(row)?,
             Message::Loss(row) => self.tables.loss.push(row)?,
             Message::Samples(samples) => self.tables.samples.push(*samples)?,

@@ -12,7 +12,9 @@ use hostprof_common::{
     thread::{Begin, End, cause},
 };
 
-use super::{Event, comm, devices::Devices, life::Life, seed::Seed, spans, state, syscalls};
+use super::{
+    Event, comm, devices::Devices, life::Life, placement::Placement, seed::Seed, spans, state, syscalls,
+};
 use crate::{
     table::{GpuIoctlRow, OffCpuRow, PageFaultRow, State, SyscallRow, WakeSource},
     units::{MonoNs, Tgid, Tid, Utid},
@@ -50,6 +52,7 @@ pub struct Fold {
     threads: HashMap<Utid, Life>,
     seeds: HashMap<Tid, Seed>,
     programs: HashMap<Tgid, String>,
+    placements: HashMap<Tgid, Placement>,
     devices: Devices,
     counts: FoldCounts,
     begun: u64,
@@ -62,6 +65,7 @@ impl Fold {
             threads: HashMap::new(),
             seeds: HashMap::new(),
             programs: HashMap::new(),
+            placements: HashMap::new(),
             devices,
             counts: FoldCounts::default(),
             begun: 0,
@@ -83,6 +87,29 @@ impl Fold {
     /// The program a process ran when it was met.
     pub fn program(&mut self, tgid: Tgid, exe: String) {
         self.programs.insert(tgid, exe);
+    }
+
+    /// The container and pod a process was in when it was met. A process made later has its parent's.
+    pub fn placement(&mut self, tgid: Tgid, placement: Placement) {
+        if !placement.is_empty() {
+            self.placements.insert(tgid, placement);
+        }
+    }
+
+    /// The process that executed a program, where `event` is that: a runtime moves a process into its
+    /// container before it lets it execute the container's program, so its placement is to be read again.
+    pub fn executed(&self, event: &Event) -> Option<(Utid, Tgid)> {
+        let Event::Exec(exec) = event else { return None };
+        self.threads.get(&Utid(exec.utid)).map(|life| (Utid(exec.utid), Tgid(life.row.tgid)))
+    }
+
+    /// Where a process is after it executed a program; by then it has one thread.
+    pub fn moved(&mut self, utid: Utid, placement: Placement) {
+        let Some(life) = self.threads.get_mut(&utid) else { return };
+        let tgid = Tgid(life.row.tgid);
+        life.place(&placement);
+        self.placements.remove(&tgid);
+        self.placement(tgid, placement);
     }
 
     /// What could not be told.
@@ -202,6 +229,14 @@ impl Fold {
             self.programs.entry(Tgid(begin.tgid)).or_insert_with(|| program.clone());
         }
         life.row.exe = program;
+        let placement = self.placements.get(&Tgid(begin.tgid)).cloned().or_else(|| {
+            let parent = self.threads.get(&Utid(begin.parent_utid))?;
+            self.placements.get(&Tgid(parent.row.tgid)).cloned()
+        });
+        if let Some(placement) = placement {
+            life.place(&placement);
+            self.placements.insert(Tgid(begin.tgid), placement);
+        }
         self.threads.insert(Utid(begin.utid), life);
     }
 
@@ -236,6 +271,7 @@ impl Fold {
         let last_of_process = !self.is_live(Tgid(life.row.tgid));
         if last_of_process {
             self.programs.remove(&Tgid(life.row.tgid));
+            self.placements.remove(&Tgid(life.row.tgid));
         }
         rows.thread(&life);
     }

@@ -2,7 +2,7 @@
 
 use hostprof_common::thread::{Begin, Counters, cause};
 
-use super::{comm, fold::Rows, seed::Seed};
+use super::{comm, fold::Rows, placement::Placement, seed::Seed};
 use crate::table::{OffCpuRow, PageFaultRow, State, ThreadRow, Word};
 
 /// How often a thread's faults become a row.
@@ -80,6 +80,12 @@ impl Life {
         self.row.comm = comm::escape(&seed.comm);
         self.row.start_mono_ns = seed.start_mono_ns;
         self.seed = Some(seed);
+    }
+
+    /// Takes over where its process is.
+    pub fn place(&mut self, placement: &Placement) {
+        self.row.container_id.clone_from(&placement.container_id);
+        self.row.pod.clone_from(&placement.pod);
     }
 
     /// The kernel's counters at the first switch-out, or the making, of the thread.

@@ -7,6 +7,7 @@ mod event;
 mod fold;
 mod life;
 mod nvidia;
+mod placement;
 mod registry;
 mod seed;
 mod spans;
@@ -19,6 +20,7 @@ pub use self::{
     event::{DecodeError, Event},
     fold::{Fold, FoldCounts, Rows},
     life::Life,
+    placement::Placement,
     registry::{
         Auto, FUTEX, HOST_RUNQUEUE, IOCTL, MEMORY, NETWORK, PAGE_FAULT, PROBES, Probe, SCHED, SYSCALL,
         SYSCALL_COUNT, Selection, SelectionError, WAKER,

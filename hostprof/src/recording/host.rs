@@ -11,6 +11,8 @@ use nix::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::gpu::Gpus;
+
 /// A NUMA node.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -45,6 +47,8 @@ pub struct Host {
     pub boot_id: String,
     /// NUMA nodes; one where the machine is not NUMA.
     pub numa_nodes: Vec<NumaNode>,
+    /// GPUs.
+    pub gpus: Gpus,
 }
 
 impl Host {
@@ -56,6 +60,7 @@ impl Host {
             host.kernel_release = name.release().to_string_lossy().into_owned();
             host.machine = name.machine().to_string_lossy().into_owned();
         }
+        host.gpus = Gpus::read(Path::new("/"));
         host.page_size_bytes = sysconf(SysconfVar::PAGE_SIZE)
             .ok()
             .flatten()
@@ -89,7 +94,7 @@ fn cpu_model(cpuinfo: &str) -> String {
 }
 
 /// `0-2,5` as 0, 1, 2, 5.
-fn cpu_list(text: &str) -> Vec<u32> {
+pub(super) fn cpu_list(text: &str) -> Vec<u32> {
     let range = |part: &str| {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
         Some(first.parse::<u32>().ok()?..=last.parse::<u32>().ok()?)

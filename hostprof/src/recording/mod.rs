@@ -3,6 +3,7 @@
 
 pub mod config;
 pub mod folder;
+pub mod gpu;
 pub mod host;
 pub mod mask;
 mod open;
@@ -13,7 +14,8 @@ pub use self::{
         Samples, Target, Totals, User,
     },
     folder::{FolderError, RunFolder, TableFolder},
-    host::Host,
+    gpu::{Gpu, GpuPath, Gpus},
+    host::{Host, NumaNode},
     mask::mask_args,
     open::{Part, Recording, RecordingError, Rows},
 };

@@ -27,9 +27,10 @@ table! {
     role_rule: Option<String> ["" Dictionary],
     /// How sure the rule is, 0 to 1.
     role_confidence: Option<f64> ["ratio" Dictionary],
-    /// Container; null outside one or where not looked up.
+    /// Id of the container the process was in when it was met, or after its last exec; null outside one.
+    /// Source: /proc/PID/cgroup.
     container_id: Option<String> ["" Dictionary],
-    /// Pod; null outside one or where not looked up.
+    /// UID of the pod, or id of the Podman pod; null outside one. Source: as `container_id`.
     pod: Option<String> ["" Dictionary],
     /// When the thread was made, CLOCK_MONOTONIC; to 10 ms for one met while it lived (/proc tells no
     /// more), null where that could not be read.

@@ -1,12 +1,17 @@
 //! Which processes are recorded: found in `/proc`, or started and held until the probes are attached.
 
+mod candidates;
 mod command;
+mod container;
+mod container_name;
 mod engine;
 mod proc;
 mod scan;
 
 pub use self::{
+    candidates::{Candidate, Scanner},
     command::{CommandError, HeldCommand},
+    container_name::{Container, resolve as resolve_container},
     engine::TreeMode,
     proc::{Proc, Process},
     scan::{Found, Selector, TargetError, find},

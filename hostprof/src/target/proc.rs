@@ -6,9 +6,10 @@ use std::{
     path::PathBuf,
 };
 
+use super::container;
 use crate::{
     clock,
-    probe::{Rdev, Seed, rdev_of},
+    probe::{Placement, Rdev, Seed, rdev_of},
     units::{Tgid, Tid},
 };
 use hostprof_common::thread::Counters;
@@ -145,6 +146,34 @@ impl Proc {
     /// The cgroup paths of a process, one line a hierarchy.
     pub fn cgroups(&self, tgid: Tgid) -> String {
         fs::read_to_string(self.path(tgid, "cgroup")).unwrap_or_default()
+    }
+
+    /// CPU time of a process so far, of all its threads, to a clock tick; `None` when it is gone.
+    pub fn cpu_ns(&self, tgid: Tgid) -> Option<u64> {
+        let stat = fs::read(self.path(tgid, "stat")).ok()?;
+        let (_, rest) = split_stat(&stat)?;
+        let ticks = |index: usize| rest.get(index).and_then(|field| field.parse::<u64>().ok());
+        Some((ticks(11)? + ticks(12)?) * self.tick_ns)
+    }
+
+    /// The user a process runs as; `None` when it is gone.
+    pub fn uid(&self, tgid: Tgid) -> Option<u32> {
+        Some(fs::metadata(self.path(tgid, "")).ok()?.uid())
+    }
+
+    /// Whether a process has a file open whose path begins so; `None` where its files may not be looked at.
+    pub fn has_open(&self, tgid: Tgid, prefix: &str) -> Option<bool> {
+        let files = fs::read_dir(self.path(tgid, "fd")).ok()?;
+        let mut paths = files.flatten().filter_map(|file| fs::read_link(file.path()).ok());
+        Some(paths.any(|path| path.as_os_str().as_encoded_bytes().starts_with(prefix.as_bytes())))
+    }
+
+    /// The container and pod a process is in; `None` when it has ended.
+    pub fn placement(&self, tgid: Tgid) -> Option<Placement> {
+        let cgroups = fs::read_to_string(self.path(tgid, "cgroup")).ok()?;
+        // In cgroup v1 a process that has ended is shown at the root.
+        let lives = self.process(tgid).is_some_and(|process| !process.is_zombie);
+        lives.then(|| container::placement(&cgroups))
     }
 
     /// What a thread is doing; `None` when it is gone.

@@ -6,6 +6,8 @@ use std::{
 };
 
 use super::{
+    container::placement,
+    container_name::{Container, TRIED},
     engine::{self, TreeMode},
     proc::{Proc, Process},
 };
@@ -20,6 +22,8 @@ pub enum Selector {
     Comm(String),
     /// Every process in that cgroup and below it.
     Cgroup(String),
+    /// Every process in that container and below.
+    Container(Container),
     /// A command that hostprof starts.
     Command(Tgid),
 }
@@ -31,6 +35,7 @@ impl Selector {
             Self::Pid(pid) => ("pid", pid.to_string()),
             Self::Comm(name) => ("comm", name.clone()),
             Self::Cgroup(path) => ("cgroup", path.clone()),
+            Self::Container(container) => ("container", container.named.clone()),
             Self::Command(tgid) => ("command", tgid.to_string()),
         }
     }
@@ -69,6 +74,15 @@ pub enum TargetError {
     /// No process is in the cgroup.
     #[error("find a process in cgroup {0:?}: there is none (see `cat /proc/PID/cgroup`)")]
     NoSuchCgroup(String),
+    /// No container is called so.
+    #[error("find container {0:?}: there is none (tried: {tried}; see `hostprof` or `docker ps`)", tried = TRIED)]
+    NoSuchContainer(String),
+    /// Its files are there, its processes are not.
+    #[error("record container {0:?}: it has no process (start it first)")]
+    ContainerStopped(String),
+    /// More than one is called so.
+    #[error("find container {0:?}: {1} are called so (give the id, or more of it)")]
+    ManyContainers(String, usize),
     /// `/proc` cannot be read.
     #[error("read /proc: {0}")]
     Proc(#[from] io::Error),
@@ -112,6 +126,15 @@ pub fn find(proc: &Proc, selector: &Selector, mode: TreeMode) -> Result<Found, T
             found.roots.extend(processes.values().filter(inside).map(|process| process.tgid));
             if found.roots.is_empty() {
                 return Err(TargetError::NoSuchCgroup(path.to_owned()));
+            }
+        }
+        Selector::Container(container) => {
+            let inside = |process: &&Process| {
+                placement(&proc.cgroups(process.tgid)).container_id.as_ref() == Some(&container.id)
+            };
+            found.roots.extend(processes.values().filter(inside).map(|process| process.tgid));
+            if found.roots.is_empty() {
+                return Err(TargetError::ContainerStopped(container.named.clone()));
             }
         }
     }

@@ -36,7 +36,7 @@ const LAYERS: &[Layer] = &[
     layer("sink", &["units", "clock", "table", "recording"]),
     layer("live", &["units", "clock", "table", "ledger"]),
     layer("bpf", &["units", "clock", "table", "probe"]),
-    layer("tui", &["units", "clock", "table", "ledger", "live"]),
+    layer("tui", &["units", "humane", "clock", "table", "ledger", "live"]),
 ];
 
 /// What only the named modules, and `main`, may name.

@@ -36,10 +36,16 @@ pub struct Layout {
 impl Layout {
     /// This machine's.
     pub fn read() -> Self {
-        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+        Self::read_under(Path::new("/"))
+    }
+
+    /// That of a machine whose files lie under a folder.
+    pub fn read_under(root: &Path) -> Self {
+        let mounts = fs::read_to_string(root.join("proc/self/mountinfo")).unwrap_or_default();
         let mut layout = Self::parse(&mounts, "");
         if let Some(mount) = &layout.v2 {
-            let controllers = fs::read_to_string(mount.point.join("cgroup.controllers")).unwrap_or_default();
+            let point = root.join(mount.point.strip_prefix("/").unwrap_or(&mount.point));
+            let controllers = fs::read_to_string(point.join("cgroup.controllers")).unwrap_or_default();
             layout.v2_controllers = controllers.split_whitespace().map(str::to_owned).collect();
         }
         layout
@@ -117,6 +123,11 @@ impl Layout {
             (false, true) => format!("v1: {}", v1.join(" ")),
             (false, false) => format!("v1: {}; v2: {}", v1.join(" "), v2.join(" ")),
         }
+    }
+
+    /// Whether there is anything to sample.
+    pub fn is_empty(&self) -> bool {
+        self.v1.is_empty() && self.v2_controllers.is_empty()
     }
 
     /// What is missing for it, if something is.

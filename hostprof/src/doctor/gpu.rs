@@ -1,0 +1,97 @@
+//! NVIDIA GPUs: driver, library, who may count, whether they are divided.
+
+use caps::Capability;
+
+use super::{Check, Machine, Seen};
+
+pub const CHECKS: &[Check] = &[
+    Check {
+        name: "NVIDIA driver",
+        why: "its calls are told apart from other ioctls by its device files",
+        needed: false,
+        look: driver,
+    },
+    Check {
+        name: "NVML",
+        why: "load, memory, clocks and links of a GPU come from it",
+        needed: false,
+        look: nvml,
+    },
+    Check {
+        name: "GPU counters",
+        why: "with RmProfilingAdminOnly the driver lets only CAP_SYS_ADMIN count what the GPU's units do",
+        needed: false,
+        look: profiling,
+    },
+    Check {
+        name: "MIG",
+        why: "of a GPU that is divided, load is told of each instance and not of the whole",
+        needed: false,
+        look: mig,
+    },
+];
+
+fn has_gpu(machine: &Machine) -> bool {
+    !machine.host.gpus.devices.is_empty()
+}
+
+fn driver(machine: &Machine) -> Seen {
+    match &machine.host.gpus.driver {
+        Some(version) if machine.has("/dev/nvidiactl") => Seen::ok(version.clone()),
+        Some(version) => Seen::limited(
+            format!("{version}, but no /dev/nvidiactl"),
+            "in a container: --gpus all, or the NVIDIA runtime; else sudo nvidia-modprobe",
+        ),
+        None if has_gpu(machine) => {
+            Seen::missing("a GPU is there, its driver is not", "install NVIDIA's driver")
+        }
+        None => Seen::not_applicable("no NVIDIA GPU"),
+    }
+}
+
+fn nvml(machine: &Machine) -> Seen {
+    match &machine.host.gpus.nvml_missing {
+        Some(why) => Seen::missing(
+            why.clone(),
+            "install the libraries of the driver that is loaded (nvidia-smi must work)",
+        ),
+        None if has_gpu(machine) => Seen::ok("libnvidia-ml.so.1"),
+        None => Seen::not_applicable("no NVIDIA GPU"),
+    }
+}
+
+fn profiling(machine: &Machine) -> Seen {
+    let Some(params) = machine.text("/proc/driver/nvidia/params") else {
+        return Seen::not_applicable("no NVIDIA driver");
+    };
+    let restricted = params
+        .lines()
+        .filter_map(|line| line.split_once(':'))
+        .any(|(name, value)| name == "RmProfilingAdminOnly" && value.trim() != "0");
+    if !restricted {
+        Seen::ok("open to all users")
+    } else if machine.may(Capability::CAP_SYS_ADMIN) {
+        Seen::ok("for CAP_SYS_ADMIN, which hostprof has")
+    } else {
+        Seen::limited(
+            "for CAP_SYS_ADMIN only",
+            "run with sudo, or load the driver with NVreg_RestrictProfilingToAdminUsers=0 (/etc/modprobe.d)",
+        )
+    }
+}
+
+fn mig(machine: &Machine) -> Seen {
+    let gpus = &machine.host.gpus.devices;
+    let divided: Vec<&str> =
+        gpus.iter().filter(|gpu| gpu.mig == Some(true)).map(|gpu| gpu.pci.as_str()).collect();
+    if gpus.is_empty() {
+        Seen::not_applicable("no NVIDIA GPU")
+    } else if divided.is_empty() {
+        Seen::ok("no GPU is divided")
+    } else {
+        Seen::limited(
+            format!("divided: {}", divided.join(", ")),
+            "sudo nvidia-smi -mig 0, where the whole is to be measured",
+        )
+    }
+}

@@ -1,0 +1,6 @@
+//! Views on a terminal, drawn with ratatui: each has a state that keys change, and a function that draws it.
+
+pub mod pick;
+mod screen;
+
+pub use self::screen::{Screen, Turn};

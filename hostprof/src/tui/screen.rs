@@ -1,0 +1,108 @@
+//! The terminal while a view has it: raw, on the alternate screen, and given back however the program ends.
+//!
+//! Given back when [`Screen`] is dropped, before a panic is told, and on SIGINT, SIGTERM and SIGHUP, which
+//! become a turn of the view's loop instead of the end of the program.
+
+use std::{
+    io,
+    time::{Duration, Instant},
+};
+
+use nix::sys::{
+    signal::{SigSet, SigmaskHow, Signal, sigprocmask},
+    signalfd::{SfdFlags, SignalFd},
+};
+use ratatui::{
+    DefaultTerminal, Frame,
+    crossterm::event::{self, Event, KeyEvent, KeyEventKind},
+};
+
+/// How soon a signal is noticed.
+const SIGNAL_CHECK: Duration = Duration::from_millis(100);
+
+/// The terminal.
+#[derive(Debug)]
+pub struct Screen {
+    terminal: DefaultTerminal,
+    signals: SignalFd,
+    /// The signals that were blocked before.
+    mask: SigSet,
+}
+
+/// Why a view's loop goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// A key was pressed.
+    Key(KeyEvent),
+    /// The terminal has another size.
+    Resized,
+    /// The time was over.
+    Timeout,
+    /// The program is to end: the number of the signal.
+    Signal(i32),
+}
+
+impl Screen {
+    /// Takes the terminal. Must be called while there is one thread: threads made later leave the signals
+    /// to this one, earlier ones would let a signal end the program at once.
+    ///
+    /// # Errors
+    ///
+    /// Standard output is none, or refuses.
+    pub fn enter() -> io::Result<Self> {
+        let ending: SigSet = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP].into_iter().collect();
+        let mut mask = SigSet::empty();
+        sigprocmask(SigmaskHow::SIG_BLOCK, Some(&ending), Some(&mut mask))?;
+        let entered = SignalFd::with_flags(&ending, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)
+            .map_err(io::Error::from)
+            // Also lets a panic give the terminal back first.
+            .and_then(|signals| Ok((signals, ratatui::try_init()?)));
+        match entered {
+            Ok((signals, terminal)) => Ok(Self { terminal, signals, mask }),
+            Err(error) => {
+                let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&mask), None);
+                Err(error)
+            }
+        }
+    }
+
+    /// Draws.
+    ///
+    /// # Errors
+    ///
+    /// The terminal is gone.
+    pub fn draw(&mut self, draw: impl FnOnce(&mut Frame<'_>)) -> io::Result<()> {
+        self.terminal.draw(draw).map(drop)
+    }
+
+    /// Waits for something to happen, at most so long.
+    ///
+    /// # Errors
+    ///
+    /// The terminal is gone.
+    pub fn turn(&mut self, at_most: Duration) -> io::Result<Turn> {
+        let end = Instant::now() + at_most;
+        loop {
+            if let Some(signal) = self.signals.read_signal()? {
+                return Ok(Turn::Signal(signal.ssi_signo.cast_signed()));
+            }
+            let left = end.saturating_duration_since(Instant::now());
+            if event::poll(left.min(SIGNAL_CHECK))? {
+                match event::read()? {
+                    Event::Key(key) if key.kind != KeyEventKind::Release => return Ok(Turn::Key(key)),
+                    Event::Resize(..) => return Ok(Turn::Resized),
+                    _ => {}
+                }
+            } else if left.is_zero() {
+                return Ok(Turn::Timeout);
+            }
+        }
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        ratatui::restore();
+        let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&self.mask), None);
+    }
+}
