@@ -10,6 +10,7 @@ pub mod clock;
 pub mod collector;
 pub mod docs;
 pub mod doctor;
+pub mod export;
 pub mod humane;
 pub mod ledger;
 pub mod order;

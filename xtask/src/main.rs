@@ -4,6 +4,7 @@
 //! status of whatever failed, with one line that says what and how to mend it.
 
 mod demo;
+mod dist;
 mod docs;
 mod lint;
 mod messages;
@@ -17,7 +18,10 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use crate::{setup::UserHalf, workspace::Workspace};
+use crate::{
+    setup::UserHalf,
+    workspace::{Members, Workspace},
+};
 
 /// Builds, shows, checks and tests hostprof.
 ///
@@ -35,6 +39,8 @@ enum Command {
     Build,
     /// Builds, records the four CPU calibration patterns and judges what was recorded.
     Demo,
+    /// Builds what is shipped: a tar.gz with one program in it, and a .deb of the same, both checked.
+    Dist,
     /// Checks format, clippy, layers, generated docs and stray local paths.
     Lint,
     /// Writes the generated pages of docs/.
@@ -48,6 +54,9 @@ enum Command {
         /// Run only the tests with this in their name, and no lint.
         #[arg(long, value_name = "TEXT")]
         filter: Option<String>,
+        /// Build, lint and test hostprof-query too, whose query engine takes longer than all else to build.
+        #[arg(long)]
+        query: bool,
     },
 }
 
@@ -56,13 +65,15 @@ fn run(cli: Cli) -> Result<ExitCode> {
     match cli.command {
         Command::Build => drop(setup::build(&workspace, UserHalf::Programs)?),
         Command::Demo => demo::run(&workspace)?,
+        Command::Dist => dist::run(&workspace)?,
         Command::Lint => lint::run(&workspace)?,
         Command::Docs { check } => {
             setup::build(&workspace, UserHalf::Programs)?;
             if check { docs::check(&workspace)? } else { docs::write(&workspace)? }
         }
-        Command::Test { filter } => {
-            if !test::run(&workspace, filter.as_deref()) {
+        Command::Test { filter, query } => {
+            let members: &[_] = if query { &[Members::Default, Members::Query] } else { &[Members::Default] };
+            if !test::run(&workspace, members, filter.as_deref()) {
                 return Ok(ExitCode::FAILURE);
             }
         }

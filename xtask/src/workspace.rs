@@ -21,6 +21,24 @@ pub struct Workspace {
     cargo: PathBuf,
 }
 
+/// Members of the workspace that are built in one go: what is built together shares its dependencies' features.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Members {
+    Default,
+    /// hostprof-query, with an engine that takes longer than all else to build.
+    Query,
+}
+
+impl Members {
+    /// How cargo is told.
+    pub fn args(self) -> &'static [&'static str] {
+        match self {
+            Self::Default => &[],
+            Self::Query => &["--package", "hostprof-query"],
+        }
+    }
+}
+
 #[derive(Deserialize)]
 struct Metadata {
     workspace_root: PathBuf,

@@ -33,6 +33,9 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("HOSTPROF_EBPF_OBJECT"))
 /// The ring of thread records. A fork storm of 10 000 threads a second fills it in 1.5 s.
 pub const THREAD_RING_BYTES: u32 = 2 << 20;
 
+/// How often the kernel half is looked at, 5 ms apart, until it is quiet.
+const QUIET_TRIES: u32 = 2000;
+
 /// The programs that make the target set, in the order they are attached: forks are followed before the
 /// first thread is in the set.
 const LIFECYCLE: &[&str] = &["sched_process_fork", "sched_process_exec", "task_rename"];
@@ -233,7 +236,7 @@ impl Kernel {
         let switches =
             |kernel: &Self| kernel.stats().map(|cpus| cpus.iter().map(|cpu| cpu.switches).sum::<u64>());
         let mut before = switches(self)?;
-        for _ in 0..100 {
+        for _ in 0..QUIET_TRIES {
             std::thread::sleep(std::time::Duration::from_millis(5));
             let now = switches(self)?;
             if now == before {

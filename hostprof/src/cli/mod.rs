@@ -1,11 +1,15 @@
 //! The command line: one file per subcommand, no work done there.
 
 mod check;
+mod completions;
 mod config;
 mod docs;
 mod doctor;
+mod export;
 mod list;
+mod man;
 mod pick;
+mod query;
 mod record;
 mod report;
 mod settings;
@@ -30,17 +34,25 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Record where the threads of a process wait, into a run folder
-    Record(record::Args),
+    Record(Box<record::Args>),
     /// Compare a recording with the kernel's own counters, thread by thread
     Check(check::CheckArgs),
     /// Tell what a recording shows: where the time went, by role, thread and wait
     Report(report::ReportArgs),
+    /// Run SQL on a recording, each table by its name
+    Query(query::Args),
+    /// Write a recording's tables as CSV or JSON
+    Export(export::Args),
     /// List recordings: when, what, how long, how large
     List(list::ListArgs),
     /// Tell what this machine can measure, what not and why, and the remedy
     Doctor(doctor::Args),
     /// Tell the settings: from variables, the configuration file, or defaults
     Config(config::Args),
+    /// Print the completions of a shell
+    Completions(completions::Args),
+    /// Print the manual page of hostprof or of a command
+    Man(man::Args),
     /// Write the documentation pages that are made from the code
     #[command(hide = true)]
     GenerateDocs(docs::Args),
@@ -82,12 +94,16 @@ fn parse_from(words: &[OsString]) -> Result<Cli, SettingsError> {
 pub fn run(cli: Cli) -> Result<ExitCode> {
     let Some(command) = cli.command else { return pick::run() };
     match command {
-        Command::Record(args) => record::run(args),
+        Command::Record(args) => record::run(*args),
         Command::Check(args) => check::run(&args),
         Command::Report(args) => report::run(&args),
+        Command::Query(args) => query::run(&args),
+        Command::Export(args) => export::run(&args),
         Command::List(args) => list::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Config(args) => config::run(&args),
+        Command::Completions(args) => completions::run(&args),
+        Command::Man(args) => man::run(args),
         Command::GenerateDocs(args) => docs::run(&args),
     }
 }

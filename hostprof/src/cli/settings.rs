@@ -194,9 +194,15 @@ fn path(invoker: &Invoker) -> Option<PathBuf> {
         User::from_uid(invoker.uid).ok().flatten()?.dir.join(".config")
     } else {
         let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-        variable("XDG_CONFIG_HOME").or_else(|| Some(variable("HOME")?.join(".config")))?
+        // `su` and the like leave the home of another user in HOME.
+        let home = || variable("HOME").filter(|home| owner(home) == Some(invoker.uid.as_raw()));
+        variable("XDG_CONFIG_HOME").or_else(|| Some(home()?.join(".config")))?
     };
     Some(folder.join("hostprof/config.toml"))
+}
+
+fn owner(path: &Path) -> Option<u32> {
+    Some(path.metadata().ok()?.uid())
 }
 
 /// The text of a file; `None` where there is none. An error must not tell root's secrets: a file that is

@@ -36,9 +36,9 @@ struct Trial {
 /// Loads and attaches the programs, a few times for a moment: those of system calls apart, and where all the
 /// others together fail, without those that can be left out.
 pub fn examine(machine: &Machine) -> Vec<Finding> {
-    let sched = attempt(SMALLEST);
-    let least = attempt(Settings { wakers: false, network: false, ..SMALLEST });
-    let with = |spans| attempt(Settings { spans, ..SMALLEST });
+    let sched = attempt(&SMALLEST);
+    let least = attempt(&Settings { wakers: false, network: false, ..SMALLEST });
+    let with = |spans| attempt(&Settings { spans, ..SMALLEST });
     let named = with(SpanSettings { ioctl: true, memory: true, futex: true, ..SMALLEST.spans });
     let every = with(SpanSettings { rows: true, counts: true, ..SMALLEST.spans });
     PROBES
@@ -55,8 +55,8 @@ pub fn examine(machine: &Machine) -> Vec<Finding> {
         .collect()
 }
 
-fn attempt(settings: Settings) -> Result<Trial, LoadError> {
-    let (mut kernel, _rings) = Kernel::load(&settings)?;
+fn attempt(settings: &Settings) -> Result<Trial, LoadError> {
+    let (mut kernel, _rings) = Kernel::load(settings)?;
     kernel.attach()?;
     Ok(Trial { hook: kernel.spans().hook(), left_out: kernel.left_out().to_vec() })
 }

@@ -1,6 +1,7 @@
 //! A recording on disk: the folder being written, `config.json`, and the reading of both and of the
 //! tables. The writing of tables is `sink`'s.
 
+mod batches;
 pub mod config;
 pub mod folder;
 pub mod gpu;
@@ -9,6 +10,7 @@ pub mod mask;
 mod open;
 
 pub use self::{
+    batches::Batches,
     config::{
         ClockAnchor, Config, Dropped, EndReason, Ended, Moment, Probe as ProbeStatus, Process, Rings,
         Samples, Target, Totals, User,

@@ -85,11 +85,11 @@ pub enum RecordingError {
 }
 
 impl RecordingError {
-    fn io(path: &Path, source: io::Error) -> Self {
+    pub(super) fn io(path: &Path, source: io::Error) -> Self {
         Self::Io { path: path.to_owned(), source }
     }
 
-    fn part(path: &Path, cause: ParquetError) -> Self {
+    pub(super) fn part(path: &Path, cause: ParquetError) -> Self {
         Self::Part { path: path.to_owned(), cause }
     }
 }
@@ -220,7 +220,7 @@ impl Recording {
         sum(&self.path)
     }
 
-    fn part_paths(&self, table: &str) -> Result<Vec<PathBuf>, RecordingError> {
+    pub(super) fn part_paths(&self, table: &str) -> Result<Vec<PathBuf>, RecordingError> {
         let number = |path: &PathBuf| -> Option<u32> {
             path.file_name()?.to_str()?.strip_prefix("part-")?.strip_suffix(".parquet")?.parse().ok()
         };
@@ -234,7 +234,7 @@ impl Recording {
 }
 
 /// What is in a folder; nothing if it is missing.
-fn entries(folder: &Path) -> Result<Vec<PathBuf>, RecordingError> {
+pub(super) fn entries(folder: &Path) -> Result<Vec<PathBuf>, RecordingError> {
     let failed = |error| RecordingError::io(folder, error);
     match fs::read_dir(folder) {
         Ok(entries) => entries.map(|entry| Ok(entry.map_err(failed)?.path())).collect(),

@@ -108,10 +108,6 @@ mod tests {
         (found.container_id, found.pod)
     }
 
-    fn some(text: &str) -> Option<String> {
-        Some(text.to_owned())
-    }
-
     #[test]
     fn a_container_is_told_by_the_path_its_runtime_made() {
         for (runtime, cgroups) in [
@@ -138,7 +134,7 @@ mod tests {
             ("podman, cgroupfs", "0::/libpod_parent/libpod-ID\n"),
             ("ecs", "9:memory:/ecs/8c1d7f3bd5b84e9aaf0e/ID\n"),
         ] {
-            assert_eq!(of(cgroups), (some(ID), None), "{runtime}");
+            assert_eq!(of(cgroups), (Some(ID.to_owned()), None), "{runtime}");
         }
     }
 
@@ -165,13 +161,13 @@ mod tests {
                 "0::/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-podUNIT.slice/cri-containerd-ID.scope\n",
             ),
         ] {
-            assert_eq!(of(cgroups), (some(ID), some(UID)), "{runtime}");
+            assert_eq!(of(cgroups), (Some(ID.to_owned()), Some(UID.to_owned())), "{runtime}");
         }
         let fixed = "0123456789abcdef0123456789abcdef";
         let cgroups = format!("0::/kubepods/burstable/pod{fixed}/{ID}\n");
-        assert_eq!(of(&cgroups), (some(ID), some(fixed)), "a static pod");
+        assert_eq!(of(&cgroups), (Some(ID.to_owned()), Some(fixed.to_owned())), "a static pod");
         let cgroups = "0::/machine.slice/machine-libpod_pod_INNER.slice/libpod-ID.scope/container\n";
-        assert_eq!(of(cgroups), (some(ID), some(INNER)), "a pod of podman");
+        assert_eq!(of(cgroups), (Some(ID.to_owned()), Some(INNER.to_owned())), "a pod of podman");
     }
 
     #[test]
@@ -181,22 +177,22 @@ mod tests {
             "4:cpu:/lxc/web\n",
             "4:cpu:/lxc.payload/web/init.scope\n",
         ] {
-            assert_eq!(of(cgroups), (some("web"), None), "{cgroups}");
+            assert_eq!(of(cgroups), (Some("web".to_owned()), None), "{cgroups}");
         }
-        assert_eq!(of("0::/lxc.payload.web/docker/ID\n"), (some(ID), None), "docker in it");
+        assert_eq!(of("0::/lxc.payload.web/docker/ID\n"), (Some(ID.to_owned()), None), "docker in it");
     }
 
     #[test]
     fn the_innermost_container_counts() {
-        assert_eq!(of("0::/docker/ID/docker/INNER\n"), (some(INNER), None));
+        assert_eq!(of("0::/docker/ID/docker/INNER\n"), (Some(INNER.to_owned()), None));
         assert_eq!(
             of("0::/docker/ID/kubelet/kubepods/burstable/podPOD/INNER\n"),
-            (some(INNER), some(UID)),
+            (Some(INNER.to_owned()), Some(UID.to_owned())),
             "kind"
         );
         assert_eq!(
             of("0::/docker/ID/kubelet/kubepods/burstable/podPOD\n"),
-            (None, some(UID)),
+            (None, Some(UID.to_owned())),
             "a pod's sandbox"
         );
     }
@@ -221,6 +217,6 @@ mod tests {
 
     #[test]
     fn of_several_hierarchies_the_one_that_tells_counts() {
-        assert_eq!(of("4:memory:/process_api/20374\n3:cpu:/docker/ID\n0::/\n"), (some(ID), None));
+        assert_eq!(of("4:memory:/process_api/20374\n3:cpu:/docker/ID\n0::/\n"), (Some(ID.to_owned()), None));
     }
 }

@@ -34,6 +34,7 @@ const LAYERS: &[Layer] = &[
     layer("ledger", &["units", "clock", "table"]),
     layer("recording", &["units", "clock", "table"]),
     layer("sink", &["units", "clock", "table", "recording"]),
+    layer("export", &["units", "clock", "table", "recording"]),
     layer("live", &["units", "clock", "table", "ledger"]),
     layer("bpf", &["units", "clock", "table", "probe"]),
     layer("tui", &["units", "humane", "clock", "table", "ledger", "live"]),

@@ -20,7 +20,7 @@ use anyhow::{Result, bail};
 use crate::{
     docs, process,
     setup::{self, Tools, UserHalf, ebpf, seconds},
-    workspace::Workspace,
+    workspace::{Members, Workspace},
 };
 
 /// How one check went.
@@ -50,10 +50,15 @@ pub fn check(workspace: &Workspace, tools: &Tools) -> Vec<Outcome> {
         ("length", &|| length::check(workspace)),
         ("local paths", &|| local::check(workspace)),
         ("kernel half", &|| ebpf::deny_warnings(workspace, tools)),
-        ("clippy", &|| clippy(workspace)),
+        ("clippy", &|| clippy(workspace, Members::Default)),
         ("docs", &|| docs::check(workspace)),
     ];
     checks.into_iter().map(|(name, check)| outcome(name, check)).collect()
+}
+
+/// The checks that the default members' do not cover.
+pub fn check_query(workspace: &Workspace) -> Outcome {
+    outcome("clippy hostprof-query", &|| clippy(workspace, Members::Query))
 }
 
 fn outcome(name: &'static str, check: &dyn Fn() -> Result<()>) -> Outcome {
@@ -67,9 +72,10 @@ fn outcome(name: &'static str, check: &dyn Fn() -> Result<()>) -> Outcome {
     Outcome { name, passed: result.is_ok(), took }
 }
 
-fn clippy(workspace: &Workspace) -> Result<()> {
-    let args = ["clippy", "--release", "--all-targets", "--", "-D", "warnings"];
-    process::run(workspace.cargo().args(args))
+fn clippy(workspace: &Workspace, members: Members) -> Result<()> {
+    let mut command = workspace.cargo();
+    command.args(["clippy", "--release", "--all-targets"]).args(members.args());
+    process::run(command.args(["--", "-D", "warnings"]))
 }
 
 /// The files that git knows, relative to the workspace.

@@ -135,7 +135,8 @@ fn remap(path: &Path, name: &str) -> String {
     format!("--remap-path-prefix={}={name}", path.display())
 }
 
-fn cargo_home() -> PathBuf {
+/// Cargo's own directory.
+pub fn cargo_home() -> PathBuf {
     let from_home = || Some(PathBuf::from(env::var_os("HOME")?).join(".cargo"));
     env::var_os("CARGO_HOME").map(PathBuf::from).or_else(from_home).unwrap_or_default()
 }

@@ -49,9 +49,12 @@ impl UserHalf {
     }
 }
 
+/// How many steps [`kernel_half`] has.
+pub const KERNEL_HALF_STEPS: usize = 3;
+
 /// Everything: tools, kernel half, user half.
 pub fn build(workspace: &Workspace, user_half: UserHalf) -> Result<Tools> {
-    let mut steps = Steps::new(4 + NEED_TRACEFS.len().min(1));
+    let mut steps = Steps::new(KERNEL_HALF_STEPS + 1 + NEED_TRACEFS.len().min(1));
     let tools = kernel_half(workspace, &mut steps)?;
     steps.step("user half", || {
         process::run(workspace.cargo().args(user_half.args()))?;
@@ -63,7 +66,8 @@ pub fn build(workspace: &Workspace, user_half: UserHalf) -> Result<Tools> {
     Ok(tools)
 }
 
-fn kernel_half(workspace: &Workspace, steps: &mut Steps) -> Result<Tools> {
+/// Tools and kernel half alone: [`KERNEL_HALF_STEPS`] steps.
+pub fn kernel_half(workspace: &Workspace, steps: &mut Steps) -> Result<Tools> {
     let compiler = steps.step("compiler with library source", || {
         let compiler = compiler::provide()?;
         let found = compiler.to_string();
@@ -93,18 +97,18 @@ fn tracefs(probe: &str) -> Result<((), String)> {
 }
 
 /// Counts and times the steps of a build.
-struct Steps {
+pub struct Steps {
     next: usize,
     total: usize,
 }
 
 impl Steps {
-    fn new(total: usize) -> Self {
+    pub fn new(total: usize) -> Self {
         Self { next: 1, total }
     }
 
     /// Runs a step, which yields its result and what to say of it.
-    fn step<T>(&mut self, name: &str, work: impl FnOnce() -> Result<(T, String)>) -> Result<T> {
+    pub fn step<T>(&mut self, name: &str, work: impl FnOnce() -> Result<(T, String)>) -> Result<T> {
         let started = Instant::now();
         let (result, found) = work()?;
         eprintln!("[{}/{}] {name}: {found}  ok  {}", self.next, self.total, seconds(started.elapsed()));

@@ -14,7 +14,7 @@ use crate::{
     lint,
     setup::{self, UserHalf, seconds},
     test::libtest::Counts,
-    workspace::Workspace,
+    workspace::{Members, Workspace},
 };
 
 /// A line of the closing table.
@@ -26,10 +26,21 @@ struct Row {
     took: Duration,
 }
 
-/// Runs all; with `filter` only the tests with it in their name. Whether all went well.
-pub fn run(workspace: &Workspace, filter: Option<&str>) -> bool {
+impl Row {
+    fn of_lint(outcome: lint::Outcome) -> Self {
+        Self {
+            name: format!("lint {}", outcome.name),
+            counts: None,
+            problem: (!outcome.passed).then(|| "see above".to_owned()),
+            took: outcome.took,
+        }
+    }
+}
+
+/// Runs all of these members; with `filter` only the tests with it in their name. Whether all went well.
+pub fn run(workspace: &Workspace, members: &[Members], filter: Option<&str>) -> bool {
     let mut rows = Vec::new();
-    let completed = run_into(workspace, filter, &mut rows);
+    let completed = run_into(workspace, members, filter, &mut rows);
     let mut sum = Counts::default();
     for row in &rows {
         match row.counts {
@@ -47,21 +58,27 @@ pub fn run(workspace: &Workspace, filter: Option<&str>) -> bool {
     sum.failed == 0
 }
 
-fn run_into(workspace: &Workspace, filter: Option<&str>, rows: &mut Vec<Row>) -> Result<()> {
+fn run_into(
+    workspace: &Workspace,
+    members: &[Members],
+    filter: Option<&str>,
+    rows: &mut Vec<Row>,
+) -> Result<()> {
     let tools = setup::build(workspace, UserHalf::ProgramsAndTests)?;
-    if filter.is_none() {
-        rows.extend(lint::check(workspace, &tools).into_iter().map(|outcome| Row {
-            name: format!("lint {}", outcome.name),
-            counts: None,
-            problem: (!outcome.passed).then(|| "see above".to_owned()),
-            took: outcome.took,
-        }));
-    }
-    for suite in suite::build_all(workspace)? {
-        println!("\n{}", suite.name);
-        let outcome = suite.run(workspace, filter)?;
-        let counts = Some(outcome.counts);
-        rows.push(Row { name: suite.name, counts, problem: outcome.problem, took: outcome.took });
+    for &members in members {
+        if filter.is_none() {
+            let outcomes = match members {
+                Members::Default => lint::check(workspace, &tools),
+                Members::Query => vec![lint::check_query(workspace)],
+            };
+            rows.extend(outcomes.into_iter().map(Row::of_lint));
+        }
+        for suite in suite::build_all(workspace, members)? {
+            println!("\n{}", suite.name);
+            let outcome = suite.run(workspace, filter)?;
+            let counts = Some(outcome.counts);
+            rows.push(Row { name: suite.name, counts, problem: outcome.problem, took: outcome.took });
+        }
     }
     if filter.is_some_and(|_| rows.iter().all(|row| row.counts == Some(Counts::default()))) {
         bail!("run tests: none has {} in its name", filter.unwrap_or_default());

@@ -17,7 +17,7 @@ use crate::{
     messages::{self, Artifact, Line},
     process::{self, Bounded, End},
     test::libtest::Counts,
-    workspace::Workspace,
+    workspace::{Members, Workspace},
 };
 
 /// Longer than any suite takes; one that hangs must not take CI's whole time.
@@ -155,11 +155,11 @@ fn pass_through(mut pipe: impl Read + Send + 'static) -> mpsc::Receiver<String> 
     receive
 }
 
-/// Every test executable of the default members, built.
-pub fn build_all(workspace: &Workspace) -> Result<Vec<Suite>> {
+/// Every test executable of these members, built.
+pub fn build_all(workspace: &Workspace, members: Members) -> Result<Vec<Suite>> {
     let mut command = workspace.cargo();
     command.args(["test", "--release", "--no-run", "--message-format=json-render-diagnostics"]);
-    command.stderr(Stdio::inherit());
+    command.args(members.args()).stderr(Stdio::inherit());
     let output = process::output(&mut command).context("build tests")?;
     let artifacts = messages::parse(&output).filter_map(|message| match message {
         Line::CompilerArtifact(artifact) => Some(artifact),

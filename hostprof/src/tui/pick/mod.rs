@@ -115,11 +115,8 @@ impl Picker {
     fn edit(&mut self, code: KeyCode) {
         match code {
             KeyCode::Char(c) => self.filter.push(c),
-            KeyCode::Backspace => {
-                if self.filter.pop().is_none() {
-                    self.typing = false;
-                }
-            }
+            // One more than there are letters leaves the filter.
+            KeyCode::Backspace => self.typing = self.filter.pop().is_some(),
             KeyCode::Esc => {
                 self.filter.clear();
                 self.typing = false;

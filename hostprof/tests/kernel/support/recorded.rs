@@ -141,10 +141,11 @@ pub fn check<S: AsRef<OsStr>>(run: S) {
     let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
     assert!(
         output.status.success(),
-        "check: {}\n{}{}",
+        "check: {}\n{}{}kept as {}",
         output.status,
         text(&output.stdout),
-        text(&output.stderr)
+        text(&output.stderr),
+        keep(Path::new(run.as_ref())).display(),
     );
 }
 
@@ -183,4 +184,12 @@ pub fn blocked_ns(rows: &[OffCpuRow]) -> u64 {
 
 pub fn off_cpu_ns(rows: &[OffCpuRow]) -> u64 {
     rows.iter().map(|row| row.blocked_ns + row.runqueue_ns).sum()
+}
+
+/// A copy of a run that failed, since the run's folder goes with the test.
+fn keep(run: &Path) -> PathBuf {
+    let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("failed_{}", std::process::id()));
+    let copied = std::process::Command::new("cp").arg("-r").arg(run).arg(&kept).status();
+    assert!(copied.is_ok_and(|status| status.success()), "keep {}", run.display());
+    kept
 }
