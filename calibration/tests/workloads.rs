@@ -58,7 +58,10 @@ fn each_wait_in_each_system_call_really_blocks() {
         assert_eq!(done["waits"], 20, "{kind}");
         // Whether a file that is synced waits for its disk is up to the file system.
         if !kind.ends_with("sync") {
-            assert_eq!((&done["blocked"], &done["switches"]), (&20.into(), &20.into()), "{kind}");
+            assert_eq!(done["blocked"], 20, "{kind}");
+            // A page of the program that is read from disk is a switch too.
+            let switches = done["switches"].as_u64().expect("a number");
+            assert!((20..=22).contains(&switches), "{kind}: {switches} switches");
         }
     }
 }

@@ -84,7 +84,7 @@ fn shown() -> Result<Shown> {
     let lines = settings::all(&command).into_iter().map(|setting| {
         let in_file = || file.value(&setting.key).map(|value| (Some(value.to_owned()), "file"));
         let (value, from) = setting
-            .from_variable()
+            .variable_value()
             .map(|value| (Some(value), "variable"))
             .or_else(in_file)
             .unwrap_or_else(|| (setting.default(), "default"));

@@ -70,7 +70,7 @@ impl Setting {
     }
 
     /// The variable, where it is set.
-    pub fn from_variable(&self) -> Option<String> {
+    pub fn variable_value(&self) -> Option<String> {
         std::env::var_os(&self.variable).map(|value| value.to_string_lossy().into_owned())
     }
 
@@ -146,7 +146,7 @@ impl Configured {
     fn checked(self, command: &Command) -> Result<Self, SettingsError> {
         let settings = all(command);
         for setting in &settings {
-            if let Some(value) = setting.from_variable()
+            if let Some(value) = setting.variable_value()
                 && let Some(reason) = setting.refuse(command, &value)
             {
                 return Err(SettingsError::Variable(setting.variable.clone(), reason));

@@ -27,7 +27,7 @@ struct Row {
 }
 
 impl Row {
-    fn of_lint(outcome: lint::Outcome) -> Self {
+    fn of_lint(outcome: &lint::Outcome) -> Self {
         Self {
             name: format!("lint {}", outcome.name),
             counts: None,
@@ -71,7 +71,7 @@ fn run_into(
                 Members::Default => lint::check(workspace, &tools),
                 Members::Query => vec![lint::check_query(workspace)],
             };
-            rows.extend(outcomes.into_iter().map(Row::of_lint));
+            rows.extend(outcomes.iter().map(Row::of_lint));
         }
         for suite in suite::build_all(workspace, members)? {
             println!("\n{}", suite.name);

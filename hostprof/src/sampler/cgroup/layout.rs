@@ -63,6 +63,7 @@ impl Layout {
             let mut kind = kind.split(' ');
             let (Some(root), Some(point)) = (place.next(), place.next()) else { continue };
             let mount = Mount { root: unescape(root), point: unescape(point).into() };
+            layout.hide(&mount.point);
             match (kind.next(), kind.nth(1)) {
                 (Some("cgroup2"), _) => {
                     layout.v2.get_or_insert(mount);
@@ -79,6 +80,12 @@ impl Layout {
             }
         }
         layout
+    }
+
+    /// A mount hides what was mounted before at its point and below.
+    fn hide(&mut self, point: &Path) {
+        self.v2.take_if(|mount| mount.point.starts_with(point));
+        self.v1.retain(|(_, mount)| !mount.point.starts_with(point));
     }
 
     /// The cgroups that a text of `/proc/PID/cgroup` names, and those above them but the root, each with a

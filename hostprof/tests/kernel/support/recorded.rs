@@ -43,7 +43,7 @@ pub fn record_with(options: &[&str], arguments: &[&str]) -> Recorded {
 
 impl Recorded {
     /// Opens the run that the last line of the output names.
-    pub fn new(output: Output, scratch: TempDir) -> Self {
+    pub fn new(output: &Output, scratch: TempDir) -> Self {
         let stdout = String::from_utf8_lossy(&output.stdout);
         let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
         let last = stdout.lines().last().unwrap_or_default();

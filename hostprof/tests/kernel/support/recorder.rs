@@ -100,7 +100,7 @@ impl Recorder {
     /// Waits for its end and opens what it recorded.
     pub fn finish(self) -> Recorded {
         let (status, stdout, stderr, scratch) = self.output();
-        Recorded::new(Output { status, stdout: stdout.into(), stderr: stderr.into() }, scratch)
+        Recorded::new(&Output { status, stdout: stdout.into(), stderr: stderr.into() }, scratch)
     }
 
     /// Ends it as Ctrl-C does.
