@@ -94,6 +94,7 @@ fn has_parts(folder: &Path) -> io::Result<bool> {
 }
 
 /// The engine's errors span lines.
+#[expect(clippy::needless_pass_by_value, reason = "the shape `map_err` takes")]
 pub fn one_line(error: DataFusionError) -> anyhow::Error {
     let text = error.strip_backtrace();
     anyhow!("{}", text.split_whitespace().collect::<Vec<_>>().join(" "))

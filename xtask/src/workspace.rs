@@ -30,11 +30,11 @@ pub enum Members {
 }
 
 impl Members {
-    /// How cargo is told.
+    /// How cargo is told which, and in which profile.
     pub fn args(self) -> &'static [&'static str] {
         match self {
-            Self::Default => &[],
-            Self::Query => &["--package", "hostprof-query"],
+            Self::Default => &["--release"],
+            Self::Query => &["--package", "hostprof-query", "--profile", "query"],
         }
     }
 }

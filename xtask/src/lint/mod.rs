@@ -74,7 +74,7 @@ fn outcome(name: &'static str, check: &dyn Fn() -> Result<()>) -> Outcome {
 
 fn clippy(workspace: &Workspace, members: Members) -> Result<()> {
     let mut command = workspace.cargo();
-    command.args(["clippy", "--release", "--all-targets"]).args(members.args());
+    command.args(["clippy", "--all-targets"]).args(members.args());
     process::run(command.args(["--", "-D", "warnings"]))
 }
 

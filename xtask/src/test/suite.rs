@@ -158,7 +158,7 @@ fn pass_through(mut pipe: impl Read + Send + 'static) -> mpsc::Receiver<String> 
 /// Every test executable of these members, built.
 pub fn build_all(workspace: &Workspace, members: Members) -> Result<Vec<Suite>> {
     let mut command = workspace.cargo();
-    command.args(["test", "--release", "--no-run", "--message-format=json-render-diagnostics"]);
+    command.args(["test", "--no-run", "--message-format=json-render-diagnostics"]);
     command.args(members.args()).stderr(Stdio::inherit());
     let output = process::output(&mut command).context("build tests")?;
     let artifacts = messages::parse(&output).filter_map(|message| match message {
