@@ -8,9 +8,9 @@
 //! | | futex sleeps | minor faults | operations |
 //! |---|---|---|---|
 //! | compute | 19 to 23 | 2 to 7 | 510 to 600 |
-//! | launch | 0 | 2 to 8 | 8 to 34 million |
+//! | launch | 0, seldom one in all | 2 to 8 | 8 to 34 million |
 //! | sync | 45 000 to 70 000 | 3 to 6 | 37 000 to 49 000 |
-//! | alloc | 0 | 270 000 to 390 000 | 4 200 to 6 000 |
+//! | alloc | 0, seldom one in all | 270 000 to 390 000 | 4 200 to 6 000 |
 
 use std::fmt;
 
@@ -66,19 +66,23 @@ const SOUND: &[Condition] = &[
     at_most(Metric::LedgerGap, 0.001),
 ];
 
+/// Futex sleeps per second of CPU time that are not the pattern's: a thread may meet a lock of the
+/// allocator as it starts or ends. In a run of 2 s with a twelfth of a CPU a thread, one is 3.
+const STRAY_SLEEPS: f64 = 4.0;
+
 const COMPUTE: &[Condition] = &[
     // At any time the one that the others wait for wants a CPU.
     at_least(Metric::ThreadsWantingCpu, 0.9),
     // All but the last to arrive sleep, once.
     within(Metric::FutexPerBarrier, 0.5, 1.05),
     within(Metric::FutexPerCountedWait, 0.9, 1.05),
-    within(Metric::FutexPerCpuSecond, 0.5, 500.0),
+    within(Metric::FutexPerCpuSecond, 10.0, 500.0),
     at_most(Metric::FaultsPerCpuSecond, 2000.0),
 ];
 
 const LAUNCH: &[Condition] = &[
     at_least(Metric::LeastWantingCpu, 0.97),
-    at_most(Metric::FutexPerCpuSecond, 0.25),
+    at_most(Metric::FutexPerCpuSecond, STRAY_SLEEPS),
     at_most(Metric::BlockedPerMillionOperations, 20.0),
     at_least(Metric::OperationsPerCpuSecond, 400_000.0),
     at_most(Metric::FaultsPerCpuSecond, 2000.0),
@@ -97,7 +101,7 @@ const SYNC: &[Condition] = &[
 const ALLOC: &[Condition] = &[
     within(Metric::FaultsPerPage, 0.95, 1.1),
     at_least(Metric::FaultsPerCpuSecond, 20_000.0),
-    at_most(Metric::FutexPerCpuSecond, 0.25),
+    at_most(Metric::FutexPerCpuSecond, STRAY_SLEEPS),
     at_least(Metric::LeastWantingCpu, 0.8),
 ];
 
