@@ -27,7 +27,7 @@ fn part(folder: &Path, number: u32, rows: u32) {
         ),
         column(
             "waker_tid",
-            Arc::new(UInt32Array::from_iter((0..rows).map(|row| (row % 3 != 0).then_some(row)))),
+            Arc::new((0..rows).map(|row| (row % 3 != 0).then_some(row)).collect::<UInt32Array>()),
         ),
     ])
     .unwrap();
