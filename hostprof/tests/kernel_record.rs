@@ -21,7 +21,7 @@ use std::{
 
 use hostprof::{
     recording::{EndReason, Recording},
-    table::{OffCpuRow, ThreadRow},
+    table::{LossRow, OffCpuRow, ThreadRow},
 };
 use nix::sys::signal::Signal;
 use support::{
@@ -158,6 +158,19 @@ fn a_killed_recorder_leaves_whole_parts() {
     let recording = recorded::open(&run);
     assert!(recording.config().ended.is_none() && !recording.goes_on());
     assert!(!recorded::rows::<OffCpuRow>(&recording).is_empty());
+}
+
+#[test]
+fn what_a_full_ring_drops_is_told_from_the_first_record_on() {
+    let workload = Workload::start(&["storm", "--seconds", "60"]);
+    let pid = workload.pid().to_string();
+    let arguments = ["--pid", &pid, "--ring-size", "4KiB", "--duration", "300ms"];
+    let recorded = Recorder::spawn(&arguments).finish().checked();
+    workload.stop();
+    let told: u64 = recorded.rows::<LossRow>().iter().map(|row| row.dropped).sum();
+    let missed: u64 = recorded.rows::<ThreadRow>().iter().map(|thread| thread.lost_switches).sum();
+    assert!(missed > 0, "56 records fill a ring of 4 KiB");
+    assert!(told >= missed, "{told} told, {missed} missed");
 }
 
 /// A small file system in memory, unmounted when dropped.

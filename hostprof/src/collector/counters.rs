@@ -9,6 +9,7 @@ use hostprof_common::{
 
 use super::spans;
 use crate::{
+    bpf::{Kernel, LoadError},
     probe::{HOST_RUNQUEUE, SCHED, SYSCALL, syscalls},
     table::{HistogramRow, LossRow},
     units::MonoNs,
@@ -24,6 +25,17 @@ pub struct Reading {
     pub cpus: Vec<CpuStats>,
     /// Of system calls, by CPU.
     pub spans: Vec<SpanStats>,
+}
+
+impl Reading {
+    /// Reads them all.
+    ///
+    /// # Errors
+    ///
+    /// A map cannot be read.
+    pub fn of(kernel: &Kernel) -> Result<Self, LoadError> {
+        Ok(Self { cpus: kernel.stats()?, spans: kernel.span_stats()? })
+    }
 }
 
 /// Readings turned into rows.

@@ -25,6 +25,7 @@ use anyhow::{Context as _, Result, anyhow, ensure};
 use nix::unistd::{Gid, Uid};
 
 use self::{
+    counters::{Counters, Reading},
     pipeline::{Folded, Gauges, Message, Pipeline},
     sampling::Sampling,
     signals::Signals,
@@ -136,6 +137,8 @@ pub fn record(options: &Options) -> Result<Outcome> {
     let (mut kernel, rings, settings) = load_for(&mut options, &proc, &selector, &devices)?;
     let options = &options;
     let started = clock::mono();
+    // Before the first thread is recorded: what the rings lose from then on is loss.
+    let counters = Counters::new(started, Reading::of(&kernel)?);
     let attached = attach::attach(&mut kernel, &proc, &selector, options.tree)?;
 
     // From here on hostprof is the invoking user, and so is all it makes.
@@ -149,14 +152,10 @@ pub fn record(options: &Options) -> Result<Outcome> {
     config.started = Moment::new(clock::wall(), started);
     config.capabilities = capabilities;
     let rings_count = rings.episodes.len();
-    let begun = begin(options, &config, &folder, rings_count, devices, &attached.found, proc);
-    let (sink, gauges, pipeline) = match begun {
-        Ok(parts) => parts,
-        Err(error) => {
+    let (sink, gauges, pipeline) = begin(options, &folder, rings_count, devices, &attached.found, proc)
+        .inspect_err(|_| {
             let _ = std::fs::remove_dir_all(folder.path());
-            return Err(error);
-        }
-    };
+        })?;
 
     let (sender, receiver) = sync_channel(WAITING_MESSAGES);
     let folding = thread::Builder::new()
@@ -168,24 +167,28 @@ pub fn record(options: &Options) -> Result<Outcome> {
         let _ = sender.send(message);
     }
     let drains = Drains::start(rings, options.drain_priority, &sender).context("start a thread")?;
+    // Storage may take a second for these, in which an unread ring would overflow.
+    let first = first_files(&config, &folder);
     let sockets = kernel.take_sockets();
     let sampling = options
         .sample_interval
         .map(|interval| Sampling::start(interval, sockets, Arc::clone(&gauges), sender.clone()))
         .transpose()
         .context("start a thread")?;
-    if let Some(command) = &mut command
-        && let Err(error) = command.start()
-    {
+    let begun = first.and_then(|()| match &mut command {
+        Some(command) => Ok(command.start()?),
+        None => Ok(()),
+    });
+    if let Err(error) = begun {
         sampling.map(Sampling::finish);
         drains.finish();
         drop(sender);
         let _ = folding.join();
         let _ = std::fs::remove_dir_all(folder.path());
-        return Err(error.into());
+        return Err(error);
     }
 
-    let mut watch = Watch::new(options, &sink, &folder, &gauges, &kernel, sender.clone())?;
+    let mut watch = Watch::new(options, &sink, &folder, &gauges, counters, sender.clone());
     let ended = runtime
         .block_on(watch.until_end(signals, &mut kernel, command.as_ref(), || folding.is_finished()))?;
 
@@ -227,21 +230,25 @@ pub fn record(options: &Options) -> Result<Outcome> {
 /// Makes what a recording needs before its first record is read.
 fn begin(
     options: &Options,
-    config: &Config,
     folder: &Arc<RunFolder>,
     rings: usize,
     devices: Devices,
     found: &Found,
     proc: Proc,
 ) -> Result<(ParquetSink, Arc<Gauges>, Pipeline)> {
-    config.write(folder)?;
-    folder.write_file(RESERVE_FILE, &vec![0; RESERVE_BYTES])?;
     let sink = ParquetSink::new(Arc::clone(folder), SinkSettings::default());
     let gauges = Arc::new(Gauges::new(&found.processes));
     let page_faults = options.probes.has(PAGE_FAULT);
     let pipeline =
         Pipeline::new(&sink, rings, devices, page_faults, found.engine, proc, Arc::clone(&gauges))?;
     Ok((sink, gauges, pipeline))
+}
+
+/// Writes what a recording has before its first part, to storage.
+fn first_files(config: &Config, folder: &RunFolder) -> Result<()> {
+    config.write(folder)?;
+    folder.write_file(RESERVE_FILE, &vec![0; RESERVE_BYTES])?;
+    Ok(())
 }
 
 /// Writes how a recording ended, and waits for a command that outlives it.

@@ -62,28 +62,24 @@ pub struct Watch<'a> {
 
 impl<'a> Watch<'a> {
     /// A watch over a recording that begins now.
-    ///
-    /// # Errors
-    ///
-    /// The counters cannot be read.
     pub fn new(
         options: &'a Options,
         sink: &'a ParquetSink,
         folder: &RunFolder,
         gauges: &Arc<Gauges>,
-        kernel: &Kernel,
+        counters: Counters,
         sender: SyncSender<Message>,
-    ) -> Result<Self> {
-        Ok(Self {
+    ) -> Self {
+        Self {
             options,
             sink,
             folder: folder.path().to_owned(),
             gauges: Arc::clone(gauges),
             sender,
-            counters: Counters::new(clock::mono(), reading(kernel)?),
+            counters,
             anchors: vec![describe::anchor()],
             progress: Progress::new(options.duration),
-        })
+        }
     }
 
     /// Waits for an end: the command's or the target's, the duration's, a signal, a limit, or the
@@ -190,7 +186,7 @@ impl<'a> Watch<'a> {
     }
 
     fn read_counters(&mut self, kernel: &Kernel, at: MonoNs, whole: bool) -> Result<()> {
-        for row in self.counters.losses(at, reading(kernel)?) {
+        for row in self.counters.losses(at, Reading::of(kernel)?) {
             let _ = self.sender.send(Message::Loss(row));
         }
         if self.counters.completes(whole) {
@@ -232,9 +228,4 @@ impl<'a> Watch<'a> {
     pub fn clear_progress(&self) {
         self.progress.clear();
     }
-}
-
-/// All counters of the kernel half.
-fn reading(kernel: &Kernel) -> Result<Reading> {
-    Ok(Reading { cpus: kernel.stats()?, spans: kernel.span_stats()? })
 }
