@@ -12,7 +12,7 @@ use hostprof::{
     sink::Settings,
     table::{
         CgroupSampleRow, DiskSampleRow, GpuIoctlRow, HistogramRow, HostSampleRow, LossRow, OffCpuRow,
-        PageFaultRow, ProcessSampleRow, SyscallRow, Table, ThreadRow,
+        PageFaultRow, ProcessSampleRow, RequestRow, SyscallRow, Table, ThreadRow, TokenRow,
     },
 };
 use serde::de::DeserializeOwned;

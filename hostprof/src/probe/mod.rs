@@ -22,7 +22,7 @@ pub use self::{
     life::Life,
     placement::Placement,
     registry::{
-        Auto, FUTEX, HOST_RUNQUEUE, IOCTL, MEMORY, NETWORK, PAGE_FAULT, PROBES, Probe, SCHED, SYSCALL,
+        Auto, FUTEX, HOST_RUNQUEUE, HTTP, IOCTL, MEMORY, NETWORK, PAGE_FAULT, PROBES, Probe, SCHED, SYSCALL,
         SYSCALL_COUNT, Selection, SelectionError, WAKER,
     },
     seed::Seed,

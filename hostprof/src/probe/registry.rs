@@ -40,6 +40,8 @@ pub const PAGE_FAULT: &str = "page_fault";
 pub const HOST_RUNQUEUE: &str = "host_runqueue";
 /// What they send and receive.
 pub const NETWORK: &str = "network";
+/// The requests they serve.
+pub const HTTP: &str = "http";
 
 /// Their ioctls on selected devices.
 pub const IOCTL: &str = "ioctl";
@@ -169,6 +171,16 @@ pub const PROBES: &[Probe] = &[
         tables: &["process_sample"],
         bystander_cost: "a filtered hook a send or receive on any socket; none on other system calls",
         auto: Auto::Always,
+        required: false,
+    },
+    Probe {
+        name: HTTP,
+        question: "When did each request to an HTTP server arrive, when was its first token sent, and each other?",
+        programs: &[],
+        tables: &["request", "token"],
+        bystander_cost: "a filtered hook a send, a receive, an arrival of bytes or a change of state of any socket; none \
+                         on other system calls",
+        auto: Auto::Never,
         required: false,
     },
 ];

@@ -13,8 +13,10 @@ mod loss;
 mod off_cpu;
 mod page_fault;
 mod process_sample;
+mod request;
 mod syscall;
 mod thread;
+mod token;
 mod word;
 
 use std::{collections::HashMap, sync::Arc};
@@ -36,8 +38,10 @@ pub use self::{
     off_cpu::{FdKind, OffCpuRow, State, WakeSource},
     page_fault::PageFaultRow,
     process_sample::ProcessSampleRow,
+    request::{Endpoint, JoinTier, RequestError, RequestRow, RequestSource},
     syscall::SyscallRow,
     thread::ThreadRow,
+    token::TokenRow,
     word::Word,
 };
 
@@ -158,6 +162,8 @@ macro_rules! for_each_table {
             SyscallRow,
             GpuIoctlRow,
             PageFaultRow,
+            RequestRow,
+            TokenRow,
             ProcessSampleRow,
             CgroupSampleRow,
             DiskSampleRow,
