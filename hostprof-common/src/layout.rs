@@ -88,6 +88,10 @@ pub struct KernelLayout {
     pub task_migrations: u32,
     /// `sock.__sk_common.skc_family`; [`ABSENT`] where the kernel's types lack it.
     pub sock_family: u32,
+    /// `sock.__sk_common.skc_num`, the local port; [`ABSENT`] as above.
+    pub sock_port: u32,
+    /// `sock.__sk_common.skc_state`; [`ABSENT`] as above.
+    pub sock_state: u32,
     pub _pad: u32,
 }
 

@@ -7,6 +7,7 @@
 #![no_std]
 
 pub mod episode;
+pub mod http;
 pub mod layout;
 pub mod slot;
 pub mod socket;
@@ -39,6 +40,10 @@ pub enum RecordKind {
     Rename = 7,
     /// [`span::Span`]: a system call returned.
     Span = 8,
+    /// [`http::Short`]: an event of a connection to an HTTP server.
+    HttpShort = 9,
+    /// [`http::Long`]: the same with more text.
+    HttpLong = 10,
 }
 
 impl RecordKind {
@@ -53,6 +58,8 @@ impl RecordKind {
             6 => Self::Exec,
             7 => Self::Rename,
             8 => Self::Span,
+            9 => Self::HttpShort,
+            10 => Self::HttpLong,
             _ => return None,
         })
     }
@@ -68,6 +75,8 @@ impl RecordKind {
             Self::Exec => size_of::<thread::Exec>(),
             Self::Rename => size_of::<thread::Rename>(),
             Self::Span => size_of::<span::Span>(),
+            Self::HttpShort => size_of::<http::Short>(),
+            Self::HttpLong => size_of::<http::Long>(),
         }
     }
 }

@@ -80,6 +80,8 @@ pub mod probe {
     pub const FUTEX: u16 = 2;
     pub const SYSCALL: u16 = 3;
     pub const SYSCALL_COUNT: u16 = 4;
+    /// No call: the records of [`crate::http`].
+    pub const HTTP: u16 = 5;
     /// Not asked for.
     pub const NONE: u16 = u16::MAX;
     /// How many there is room for: a power of two.

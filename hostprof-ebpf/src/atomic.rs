@@ -41,3 +41,20 @@ pub unsafe fn fetch_increment(cell: *mut u64) -> u64 {
     }
     held
 }
+
+/// Sets bits of `*cell`.
+///
+/// # Safety
+///
+/// As for [`compare_exchange`].
+#[inline(always)]
+pub unsafe fn set_bits(cell: *mut u64, bits: u64) {
+    // SAFETY: by the caller.
+    unsafe {
+        asm!(
+            "{bits} = atomic_fetch_or((u64 *)({cell} + 0), {bits})",
+            cell = in(reg) cell,
+            bits = inout(reg) bits => _,
+        );
+    }
+}

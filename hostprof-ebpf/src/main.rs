@@ -2,8 +2,8 @@
 //!
 //! Reads tracepoint arguments and, at offsets that user space took from the running kernel's BTF, the
 //! `task_struct`s they point to; yields the records and counters of `hostprof-common`. It filters first,
-//! does O(1) work without a hash map on the hot path, and counts what it drops. It never sleeps, never
-//! reads user memory, and decides no meaning: which wait a switch was is for `hostprof::probe` to say.
+//! does O(1) work without a hash map on the hot path, and counts what it drops. It never sleeps, reads user memory
+//! only in `http`, and decides no meaning: which wait a switch was is for `hostprof::probe` to say.
 
 #![no_std]
 #![no_main]
@@ -11,6 +11,7 @@
 
 mod atomic;
 mod emit;
+mod http;
 mod maps;
 mod probes;
 mod span;

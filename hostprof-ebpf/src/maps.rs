@@ -6,6 +6,7 @@ use aya_ebpf::{
     macros::btf_map,
 };
 use hostprof_common::{
+    http::{Connection, HttpStats, PORT_WORDS},
     layout::KernelLayout,
     slot::Slot,
     socket::SocketBytes,
@@ -55,6 +56,18 @@ pub static STATS: Array<CpuStats, 1> = Array::new();
 #[btf_map]
 pub static SOCKET_BYTES: PerCpuHashMap<u32, SocketBytes, 1, { BPF_F_NO_PREALLOC as usize }> =
     PerCpuHashMap::new();
+
+/// Connections to the target's HTTP servers, by socket cookie, from the first byte to the last change of state.
+#[btf_map]
+pub static CONNECTIONS: HashMap<u64, Connection, 1, { BPF_F_NO_PREALLOC as usize }> = HashMap::new();
+
+/// The ports that the target's servers listen on, a bit each.
+#[btf_map]
+pub static PORTS: Array<u64, { PORT_WORDS as usize }> = Array::new();
+
+/// Counters of connections, a block for each CPU.
+#[btf_map]
+pub static HTTP_STATS: Array<HttpStats, 1> = Array::new();
 
 /// The call each recorded thread is in, by its slot's index. One entry where no call becomes a span.
 #[btf_map]

@@ -15,9 +15,8 @@ use hostprof_common::{
 };
 
 use crate::{
-    atomic::fetch_increment,
     emit::is_full,
-    maps::{CALL_COUNTS, EPISODES, NO_CALLS, OPEN, SPAN_STATS, filter, layout},
+    maps::{CALL_COUNTS, EPISODES, NO_CALLS, OPEN, filter, layout},
     target,
     task::{Call, Task},
 };
@@ -47,14 +46,15 @@ fn probe_of(nr: i32) -> u16 {
 macro_rules! count {
     ($probe:expr, $field:ident) => {{
         // SAFETY: the helper takes nothing.
-        let cpu = unsafe { bpf_get_smp_processor_id() };
-        if let Some(stats) = SPAN_STATS.get_ptr_mut(cpu) {
-            let index = usize::from($probe) & (probe::ROOM - 1);
+        let cpu = unsafe { aya_ebpf::helpers::bpf_get_smp_processor_id() };
+        if let Some(stats) = $crate::maps::SPAN_STATS.get_ptr_mut(cpu) {
+            let index = usize::from($probe) & (hostprof_common::span::probe::ROOM - 1);
             // SAFETY: from a successful lookup, the index bounded by the mask.
-            unsafe { fetch_increment(&raw mut (*stats).probes[index].$field) };
+            unsafe { $crate::atomic::fetch_increment(&raw mut (*stats).probes[index].$field) };
         }
     }};
 }
+pub(crate) use count;
 
 /// An instant of a thread that runs.
 struct Moment {

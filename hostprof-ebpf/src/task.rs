@@ -332,6 +332,18 @@ pub fn socket_family(sock: *const u8) -> u16 {
     unsafe { load(sock, layout!(sock_family)) }
 }
 
+/// Its local port.
+#[inline(always)]
+pub fn socket_port(sock: *const u8) -> u16 {
+    unsafe { load(sock, layout!(sock_port)) }
+}
+
+/// Its state, as TCP names them.
+#[inline(always)]
+pub fn socket_state(sock: *const u8) -> u8 {
+    unsafe { load(sock, layout!(sock_state)) }
+}
+
 /// Whether the running CPU is in an interrupt, where the current task is a bystander.
 ///
 /// The preempt count is per-CPU memory; so is the run queue, which a task points to. BTF tells how far

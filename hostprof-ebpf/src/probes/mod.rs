@@ -1,6 +1,7 @@
 //! The programs, each named after its hook: an attribute function and a body.
 
 mod adopt;
+mod http;
 mod sched_process_exec;
 mod sched_process_fork;
 mod sched_switch;

@@ -193,6 +193,8 @@ pub fn read(btf: &KernelBtf, kernel: (u32, u32)) -> Result<KernelLayout, LoadErr
         // The freezer's rewrite in 6.1 made frozen a state and freed the flag.
         freezer_by_flag: u32::from(kernel < (6, 1)),
         sock_family: may("sock", "__sk_common.skc_family"),
+        sock_port: may("sock", "__sk_common.skc_num"),
+        sock_state: may("sock", "__sk_common.skc_state"),
         switch_has_prev_state: u32::from(switch_args >= 4),
         preempt_count_from_rq: preempt_count.unwrap_or(0),
         has_preempt_count: u32::from(preempt_count.is_some()),

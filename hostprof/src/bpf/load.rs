@@ -8,6 +8,7 @@ use aya::{
     programs::{BtfTracePoint, ProgramError, RawTracePoint, RawTracePointRunOptions},
 };
 use hostprof_common::{
+    http::HttpStats,
     layout::KernelLayout,
     slot::{Slot, adopt, given_out},
     span::{CallCounts, CountKey, Open, SpanStats},
@@ -16,6 +17,7 @@ use hostprof_common::{
 
 use super::{
     error::LoadError,
+    http::{self, Http},
     layout::{self, KernelBtf},
     log::KernelLog,
     sockets::{self, Sockets},
@@ -23,7 +25,7 @@ use super::{
     support,
 };
 use crate::{
-    probe::NETWORK,
+    probe::{HTTP, NETWORK},
     units::{Tgid, Tid},
 };
 
@@ -55,6 +57,8 @@ pub struct Settings {
     pub host_runqueue: bool,
     /// Whether to count what processes send and receive, where the kernel tells.
     pub network: bool,
+    /// Whether to follow the connections of the target's HTTP servers, where the kernel tells.
+    pub http: bool,
     /// Which system calls to trace.
     pub spans: SpanSettings,
 }
@@ -71,6 +75,7 @@ pub struct Kernel {
     /// Probes that this kernel does not offer, and why.
     left_out: Vec<(&'static str, String)>,
     sockets: Option<Sockets>,
+    http: Http,
     slots: Array<MapData, Slot>,
     stats: Array<MapData, CpuStats>,
     given_out: Array<MapData, u64>,
@@ -134,6 +139,8 @@ impl Kernel {
             .map_max_entries("SLOT_BY_START", settings.slots)
             .map_max_entries("STATS", cpus)
             .map_max_entries("SOCKET_BYTES", settings.slots)
+            .map_max_entries("CONNECTIONS", if settings.http { http::CONNECTIONS } else { 1 })
+            .map_max_entries("HTTP_STATS", cpus)
             .map_max_entries("OPEN", if settings.spans.any() { settings.slots + 1 } else { 1 })
             .map_max_entries("SPAN_STATS", cpus)
             .load(OBJECT)
@@ -151,6 +158,7 @@ impl Kernel {
         let stats = take(&mut ebpf, "STATS")?;
         let given_out = take(&mut ebpf, "GIVEN_OUT")?;
         let sockets = take(&mut ebpf, "SOCKET_BYTES").map(Sockets::new)?;
+        let http = Http::new(&mut ebpf)?;
         let spans = Spans::new(&mut ebpf, &settings.spans)?;
 
         let btf = Btf::from_sys_fs().map_err(|error| LoadError::Btf(error.to_string()))?;
@@ -167,12 +175,19 @@ impl Kernel {
             }
         }
         let sockets = Some(sockets).filter(|_| settings.network && left_out.is_empty());
-        for &name in &programs {
-            if kernel_btf.tracepoint_args(name).is_none() {
-                return Err(LoadError::NoTracepoint(name));
+        if settings.http {
+            match http::offered(&kernel_btf, &layout) {
+                Ok(()) => programs.extend(http::PROGRAMS),
+                Err(reason) => left_out.push((HTTP, reason)),
             }
-            let action = || format!("load tp_btf/{name}");
-            program(&mut ebpf, name)?.load(name, &btf).map_err(|error| refused(&action(), &error))?;
+        }
+        for &name in &programs {
+            let tracepoint = http::tracepoint(name);
+            if kernel_btf.tracepoint_args(tracepoint).is_none() {
+                return Err(LoadError::NoTracepoint(tracepoint));
+            }
+            let action = || format!("load tp_btf/{tracepoint}");
+            program(&mut ebpf, name)?.load(tracepoint, &btf).map_err(|error| refused(&action(), &error))?;
         }
         adopter(&mut ebpf)?.load().map_err(|error| refused("load raw_tp/adopt", &error))?;
         let kernel = Self {
@@ -181,6 +196,7 @@ impl Kernel {
             programs,
             left_out,
             sockets,
+            http,
             slots,
             stats,
             given_out,
@@ -210,7 +226,7 @@ impl Kernel {
         for &name in &self.programs {
             program(&mut self.ebpf, name)?
                 .attach()
-                .map_err(|error| refused(&format!("attach tp_btf/{name}"), &error))?;
+                .map_err(|error| refused(&format!("attach tp_btf/{}", http::tracepoint(name)), &error))?;
         }
         // After the switches, and detached before them: a call's time off the CPU is what they tell.
         self.spans.attach(&mut self.ebpf, &self.btf)
@@ -292,6 +308,24 @@ impl Kernel {
     /// The map cannot be read.
     pub fn span_stats(&self) -> Result<Vec<SpanStats>, LoadError> {
         self.spans.stats()
+    }
+
+    /// A server of the target listens on a port.
+    ///
+    /// # Errors
+    ///
+    /// The map cannot be written.
+    pub fn listens(&mut self, port: u16) -> Result<(), LoadError> {
+        self.http.listens(port)
+    }
+
+    /// What was counted of connections.
+    ///
+    /// # Errors
+    ///
+    /// The map cannot be read.
+    pub fn http_stats(&self) -> Result<HttpStats, LoadError> {
+        self.http.stats()
     }
 
     /// The system calls counted so far.

@@ -2,6 +2,7 @@
 
 mod drain;
 mod error;
+mod http;
 mod layout;
 mod load;
 mod log;

@@ -10,7 +10,7 @@ use hostprof_common::{
 use super::spans;
 use crate::{
     bpf::{Kernel, LoadError},
-    probe::{HOST_RUNQUEUE, SCHED, SYSCALL, syscalls},
+    probe::{HOST_RUNQUEUE, HTTP, SCHED, SYSCALL, syscalls},
     table::{HistogramRow, LossRow},
     units::MonoNs,
 };
@@ -85,7 +85,7 @@ impl Counters {
             rows.extend(lost.map(|(reason, dropped)| (SCHED, cpu, reason, dropped)));
         }
         for (cpu, (now, before)) in reading.spans.iter().zip(&self.last.spans).enumerate() {
-            for (index, name) in spans::PROBES {
+            for (index, name) in spans::PROBES.into_iter().chain([(probe::HTTP, HTTP)]) {
                 let (now, before) = (now.probes[usize::from(index)], before.probes[usize::from(index)]);
                 let full = if index == probe::SYSCALL_COUNT { "counts" } else { "full" };
                 rows.push((name, cpu, full, now.full - before.full));

@@ -17,10 +17,13 @@ use crate::{
     bpf::{self, Drained},
     clock,
     order::{Order, SLACK_NS},
-    probe::{Devices, Event, Fold, FoldCounts, Life, Placement, Rows, Seed},
+    probe::{Devices, Event, Fold, FoldCounts, HttpCounts, Life, Placement, Rows, Seed},
     sampler::Samples,
     sink::{ParquetSink, ParquetWriter, Sink as _, SinkError, Writer as _},
-    table::{GpuIoctlRow, HistogramRow, LossRow, OffCpuRow, PageFaultRow, SyscallRow, ThreadRow},
+    table::{
+        GpuIoctlRow, HistogramRow, LossRow, OffCpuRow, PageFaultRow, RequestRow, SyscallRow, ThreadRow,
+        TokenRow,
+    },
     target::Proc,
     units::{MonoNs, Tgid, Tid},
 };
@@ -100,6 +103,8 @@ impl Gauges {
 pub struct Folded {
     /// What could not be told.
     pub counts: FoldCounts,
+    /// What was seen of requests.
+    pub http: HttpCounts,
     /// Events that came after later ones had been released.
     pub late: u64,
     /// Bytes that were no record.
@@ -115,6 +120,8 @@ struct Tables {
     page_fault: ParquetWriter<PageFaultRow>,
     /// Whether faults were asked for; the table is there in any case.
     page_faults: bool,
+    request: ParquetWriter<RequestRow>,
+    token: ParquetWriter<TokenRow>,
     histogram: ParquetWriter<HistogramRow>,
     loss: ParquetWriter<LossRow>,
     samples: SampleTables,
@@ -153,6 +160,16 @@ impl Rows for Tables {
             let result = self.page_fault.push(row);
             self.keep(result);
         }
+    }
+
+    fn request(&mut self, row: RequestRow) {
+        let result = self.request.push(row);
+        self.keep(result);
+    }
+
+    fn token(&mut self, row: TokenRow) {
+        let result = self.token.push(row);
+        self.keep(result);
     }
 
     fn thread(&mut self, life: &Life) {
@@ -199,6 +216,8 @@ impl Pipeline {
             gpu_ioctl: sink.writer()?,
             page_fault: sink.writer()?,
             page_faults,
+            request: sink.writer()?,
+            token: sink.writer()?,
             histogram: sink.writer()?,
             loss: sink.writer()?,
             samples: SampleTables::new(sink)?,
@@ -297,6 +316,8 @@ impl Pipeline {
         self.tables.syscall.tick()?;
         self.tables.gpu_ioctl.tick()?;
         self.tables.page_fault.tick()?;
+        self.tables.request.tick()?;
+        self.tables.token.tick()?;
         self.tables.histogram.tick()?;
         self.tables.loss.tick()?;
         self.tables.samples.tick()?;
@@ -307,15 +328,33 @@ impl Pipeline {
         let (fold, tables, proc) = (&mut self.fold, &mut self.tables, &self.proc);
         self.order.finish(|event| fold.event(event, tables));
         fold.finish(stop, slots, |tgid, tid| proc.seed(tgid, tid), tables);
-        let folded = Folded { counts: fold.counts(), late: self.order.late(), undecodable: self.undecodable };
+        let folded = Folded {
+            counts: fold.counts(),
+            http: fold.http_counts(),
+            late: self.order.late(),
+            undecodable: self.undecodable,
+        };
         let Tables {
-            thread, off_cpu, syscall, gpu_ioctl, page_fault, histogram, loss, samples, error, ..
+            thread,
+            off_cpu,
+            syscall,
+            gpu_ioctl,
+            page_fault,
+            request,
+            token,
+            histogram,
+            loss,
+            samples,
+            error,
+            ..
         } = self.tables;
         thread.finish()?;
         off_cpu.finish()?;
         syscall.finish()?;
         gpu_ioctl.finish()?;
         page_fault.finish()?;
+        request.finish()?;
+        token.finish()?;
         histogram.finish()?;
         loss.finish()?;
         samples.finish()?;

@@ -3,7 +3,7 @@
 use super::{Finding, Machine, Verdict};
 use crate::{
     bpf::{Kernel, LoadError, Settings, SpanHook, SpanSettings},
-    probe::{FUTEX, IOCTL, MEMORY, NETWORK, PROBES, Probe, SYSCALL, SYSCALL_COUNT, WAKER},
+    probe::{FUTEX, HTTP, IOCTL, MEMORY, NETWORK, PROBES, Probe, SYSCALL, SYSCALL_COUNT, WAKER},
 };
 
 /// The smallest set of maps, which no record ever reaches.
@@ -14,6 +14,7 @@ const SMALLEST: Settings = Settings {
     wakers: true,
     host_runqueue: true,
     network: true,
+    http: true,
     spans: SpanSettings {
         ioctl: false,
         memory: false,
@@ -37,7 +38,7 @@ struct Trial {
 /// others together fail, without those that can be left out.
 pub fn examine(machine: &Machine) -> Vec<Finding> {
     let sched = attempt(&SMALLEST);
-    let least = attempt(&Settings { wakers: false, network: false, ..SMALLEST });
+    let least = attempt(&Settings { wakers: false, network: false, http: false, ..SMALLEST });
     let with = |spans| attempt(&Settings { spans, ..SMALLEST });
     let named = with(SpanSettings { ioctl: true, memory: true, futex: true, ..SMALLEST.spans });
     let every = with(SpanSettings { rows: true, counts: true, ..SMALLEST.spans });
@@ -47,7 +48,7 @@ pub fn examine(machine: &Machine) -> Vec<Finding> {
             let trial = match probe.name {
                 IOCTL | MEMORY | FUTEX => &named,
                 SYSCALL | SYSCALL_COUNT => &every,
-                WAKER | NETWORK => &sched,
+                WAKER | NETWORK | HTTP => &sched,
                 _ => &least,
             };
             finding(probe, trial.as_ref(), machine)

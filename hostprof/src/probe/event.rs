@@ -3,14 +3,16 @@
 use hostprof_common::{
     RecordKind,
     episode::{Blocked, Head, Runnable, flag},
+    http::{Long, Short},
     span::Span,
     thread::{Begin, End, Exec, First, Rename},
 };
 
+use super::http::SocketEvent;
 use crate::units::MonoNs;
 
 /// A record of the kernel half.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// A thread came back that had been switched out while runnable.
     Runnable(Runnable),
@@ -28,6 +30,8 @@ pub enum Event {
     Rename(Rename),
     /// A system call returned.
     Span(Span),
+    /// A connection to an HTTP server had an event. Apart, since it is large and rare.
+    Socket(Box<SocketEvent>),
 }
 
 /// Bytes that are no record of this version.
@@ -36,6 +40,9 @@ pub enum DecodeError {
     /// The kind is not known.
     #[error("unknown record kind {0}")]
     Kind(u16),
+    /// What happened on a connection is not known.
+    #[error("unknown operation {0} on a connection")]
+    Operation(u16),
     /// The record is shorter than its kind.
     #[error("record of {found} bytes, expected {expected}")]
     Short {
@@ -68,6 +75,14 @@ impl Event {
             RecordKind::Exec => Self::Exec(read(bytes)),
             RecordKind::Rename => Self::Rename(read(bytes)),
             RecordKind::Span => Self::Span(read(bytes)),
+            RecordKind::HttpShort => {
+                let Short { head, text } = read(bytes);
+                Self::Socket(Box::new(SocketEvent::decode(&head, &text).ok_or(DecodeError::Operation(head.op))?))
+            }
+            RecordKind::HttpLong => {
+                let Long { head, text } = read(bytes);
+                Self::Socket(Box::new(SocketEvent::decode(&head, &text).ok_or(DecodeError::Operation(head.op))?))
+            }
         })
     }
 
@@ -81,6 +96,7 @@ impl Event {
             Self::Exec(exec) => exec.at_ns,
             Self::Rename(rename) => rename.at_ns,
             Self::Span(span) => span.exit_ns,
+            Self::Socket(event) => event.at.0,
         })
     }
 
@@ -95,6 +111,7 @@ impl Event {
             Self::Exec(_) => size_of::<Exec>(),
             Self::Rename(_) => size_of::<Rename>(),
             Self::Span(_) => size_of::<Span>(),
+            Self::Socket(event) => event.wire_bytes,
         }
     }
 
@@ -130,6 +147,8 @@ impl Wire for First {}
 impl Wire for Exec {}
 impl Wire for Rename {}
 impl Wire for Span {}
+impl Wire for Short {}
+impl Wire for Long {}
 
 #[cfg(test)]
 mod tests {

@@ -13,10 +13,16 @@ use hostprof_common::{
 };
 
 use super::{
-    Event, comm, devices::Devices, life::Life, placement::Placement, seed::Seed, spans, state, syscalls,
+    Event, comm,
+    devices::Devices,
+    http::{Http, HttpCounts, SocketEvent},
+    life::Life,
+    placement::Placement,
+    seed::Seed,
+    spans, state, syscalls,
 };
 use crate::{
-    table::{GpuIoctlRow, OffCpuRow, PageFaultRow, State, SyscallRow, WakeSource},
+    table::{GpuIoctlRow, OffCpuRow, PageFaultRow, RequestRow, State, SyscallRow, TokenRow, WakeSource},
     units::{MonoNs, Tgid, Tid, Utid},
 };
 
@@ -30,6 +36,10 @@ pub trait Rows {
     fn syscall(&mut self, row: SyscallRow);
     /// An ioctl on a selected device returned.
     fn gpu_ioctl(&mut self, row: GpuIoctlRow);
+    /// A request was answered, or failed, or recording ended.
+    fn request(&mut self, row: RequestRow);
+    /// Tokens of a response were sent.
+    fn token(&mut self, row: TokenRow);
     /// A thread ended, or recording did.
     fn thread(&mut self, life: &Life);
 }
@@ -54,6 +64,7 @@ pub struct Fold {
     programs: HashMap<Tgid, String>,
     placements: HashMap<Tgid, Placement>,
     devices: Devices,
+    http: Http,
     counts: FoldCounts,
     begun: u64,
 }
@@ -67,6 +78,7 @@ impl Fold {
             programs: HashMap::new(),
             placements: HashMap::new(),
             devices,
+            http: Http::default(),
             counts: FoldCounts::default(),
             begun: 0,
         }
@@ -115,6 +127,11 @@ impl Fold {
     /// What could not be told.
     pub fn counts(&self) -> FoldCounts {
         self.counts
+    }
+
+    /// What was seen of requests.
+    pub fn http_counts(&self) -> HttpCounts {
+        self.http.counts()
     }
 
     /// Threads that have begun.
@@ -168,6 +185,7 @@ impl Fold {
                 }
             }
             Event::Span(span) => self.span(span, rows),
+            Event::Socket(event) => self.socket(event, rows),
         }
     }
 
@@ -179,6 +197,7 @@ impl Fold {
         mut proc: impl FnMut(Tgid, Tid) -> Option<Seed>,
         rows: &mut impl Rows,
     ) {
+        self.http.finish(rows);
         let slots: HashMap<u32, &Slot> = slots.iter().map(|slot| (slot.utid, slot)).collect();
         let mut threads: Vec<(Utid, Life)> = self.threads.drain().collect();
         threads.sort_unstable_by_key(|(utid, _)| *utid);
@@ -286,6 +305,11 @@ impl Fold {
         } else {
             rows.gpu_ioctl(spans::gpu_ioctl(span, &life.row, &self.devices));
         }
+    }
+
+    fn socket(&mut self, event: &SocketEvent, rows: &mut impl Rows) {
+        let thread = self.threads.get(&event.utid).map(|life| (Tid(life.row.tid), Tgid(life.row.tgid)));
+        self.http.event(event, thread, rows);
     }
 
     fn episode(&mut self, head: &Head, blocked: Option<&Blocked>, rows: &mut impl Rows) {

@@ -5,6 +5,7 @@ mod comm;
 mod devices;
 mod event;
 mod fold;
+mod http;
 mod life;
 mod nvidia;
 mod placement;
@@ -19,6 +20,7 @@ pub use self::{
     devices::{DeviceError, Devices, Rdev, rdev_of},
     event::{DecodeError, Event},
     fold::{Fold, FoldCounts, Rows},
+    http::{HttpCounts, SocketEvent},
     life::Life,
     placement::Placement,
     registry::{

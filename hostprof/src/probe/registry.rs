@@ -176,7 +176,12 @@ pub const PROBES: &[Probe] = &[
     Probe {
         name: HTTP,
         question: "When did each request to an HTTP server arrive, when was its first token sent, and each other?",
-        programs: &[],
+        programs: &[
+            "http_sock_send_length",
+            "http_sock_recv_length",
+            "http_sk_data_ready",
+            "http_inet_sock_set_state",
+        ],
         tables: &["request", "token"],
         bystander_cost: "a filtered hook a send, a receive, an arrival of bytes or a change of state of any socket; none \
                          on other system calls",

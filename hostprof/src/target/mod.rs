@@ -5,6 +5,7 @@ mod command;
 mod container;
 mod container_name;
 mod engine;
+mod listening;
 mod proc;
 mod scan;
 

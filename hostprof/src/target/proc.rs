@@ -59,7 +59,7 @@ impl Proc {
         }
     }
 
-    fn path(&self, tgid: Tgid, rest: &str) -> PathBuf {
+    pub(super) fn path(&self, tgid: Tgid, rest: &str) -> PathBuf {
         self.root.join(tgid.to_string()).join(rest)
     }
 

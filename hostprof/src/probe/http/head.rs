@@ -1,0 +1,194 @@
+//! Heads of HTTP/1 messages: what of them tells where the message ends and what it is.
+//!
+//! Framing is that of RFC 9112, section 6.3.
+
+use crate::table::Endpoint;
+
+/// How a message's body ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// After that many bytes.
+    Length(u64),
+    /// After a chunk of none.
+    Chunked,
+    /// With the connection.
+    UntilClose,
+}
+
+/// What is kept of a request's head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RequestHead {
+    /// The endpoint it posts to, where that is one of an LLM server's.
+    pub endpoint: Option<Endpoint>,
+    /// Whether its response has no body whatever its head says.
+    pub is_head: bool,
+    /// How its body ends.
+    pub framing: Framing,
+}
+
+/// What is kept of a response's head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ResponseHead {
+    /// The status.
+    pub status: u16,
+    /// Whether the body is a stream of events.
+    pub is_event_stream: bool,
+    /// How its body ends, unless the request says that there is none.
+    pub framing: Framing,
+}
+
+impl ResponseHead {
+    /// Whether it is the response, and not one that announces it (100 Continue).
+    pub fn is_final(&self) -> bool {
+        !(100..200).contains(&self.status)
+    }
+}
+
+/// What is kept of a head of either kind.
+pub trait Head: Sized {
+    /// Reads a head: all lines, each ended by a line feed. `None` for what is no such head.
+    fn parse(head: &[u8]) -> Option<Self>;
+    /// Whether bytes may be the beginning of one.
+    fn begins(text: &[u8]) -> bool;
+}
+
+impl Head for RequestHead {
+    fn parse(head: &[u8]) -> Option<Self> {
+        let mut lines = lines(head);
+        let mut words = lines.next()?.split(|&byte| byte == b' ');
+        let (method, target, version) = (words.next()?, words.next()?, words.next()?);
+        if !version.starts_with(b"HTTP/1.") {
+            return None;
+        }
+        let fields = Fields::read(lines);
+        Some(Self {
+            endpoint: endpoint(target).filter(|_| method == b"POST"),
+            is_head: method == b"HEAD",
+            framing: fields.framing.unwrap_or(Framing::Length(0)),
+        })
+    }
+
+    fn begins(text: &[u8]) -> bool {
+        ["POST ", "GET ", "HEAD ", "OPTIONS ", "PUT ", "DELETE ", "PATCH "]
+            .iter()
+            .any(|method| text.starts_with(method.as_bytes()))
+    }
+}
+
+impl Head for ResponseHead {
+    fn parse(head: &[u8]) -> Option<Self> {
+        let mut lines = lines(head);
+        let mut words = lines.next()?.split(|&byte| byte == b' ');
+        if !words.next()?.starts_with(b"HTTP/1.") {
+            return None;
+        }
+        let status: u16 = std::str::from_utf8(words.next()?).ok()?.parse().ok()?;
+        let fields = Fields::read(lines);
+        let framing = match status {
+            100..200 | 204 | 304 => Framing::Length(0),
+            _ => fields.framing.unwrap_or(Framing::UntilClose),
+        };
+        Some(Self { status, is_event_stream: fields.is_event_stream, framing })
+    }
+
+    fn begins(text: &[u8]) -> bool {
+        text.starts_with(b"HTTP/1.")
+    }
+}
+
+/// The header fields that matter.
+#[derive(Default)]
+struct Fields {
+    framing: Option<Framing>,
+    is_event_stream: bool,
+}
+
+impl Fields {
+    fn read<'a>(lines: impl Iterator<Item = &'a [u8]>) -> Self {
+        let mut fields = Self::default();
+        for line in lines {
+            let Some(colon) = line.iter().position(|&byte| byte == b':') else { continue };
+            let (name, value) = (line[..colon].trim_ascii(), line[colon + 1..].trim_ascii());
+            if name.eq_ignore_ascii_case(b"transfer-encoding") {
+                // Chunked comes last and goes before a length.
+                if ends_with_ignore_case(value, b"chunked") {
+                    fields.framing = Some(Framing::Chunked);
+                }
+            } else if name.eq_ignore_ascii_case(b"content-length") {
+                let length = std::str::from_utf8(value).ok().and_then(|value| value.parse().ok());
+                if let (Some(length), None) = (length, fields.framing) {
+                    fields.framing = Some(Framing::Length(length));
+                }
+            } else if name.eq_ignore_ascii_case(b"content-type") {
+                let kind = value.split(|&byte| byte == b';').next().unwrap_or_default().trim_ascii();
+                fields.is_event_stream = kind.eq_ignore_ascii_case(b"text/event-stream");
+            }
+        }
+        fields
+    }
+}
+
+fn ends_with_ignore_case(value: &[u8], end: &[u8]) -> bool {
+    value.len() >= end.len() && value[value.len() - end.len()..].eq_ignore_ascii_case(end)
+}
+
+fn lines(head: &[u8]) -> impl Iterator<Item = &[u8]> {
+    head.split(|&byte| byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line))
+}
+
+/// The endpoint behind a request's target, by the end of its path: servers may be mounted below another.
+fn endpoint(target: &[u8]) -> Option<Endpoint> {
+    const ENDPOINTS: [(&[u8], Endpoint); 8] = [
+        (b"/chat/completions", Endpoint::Chat),
+        (b"/completions", Endpoint::Completions),
+        (b"/responses", Endpoint::Responses),
+        (b"/messages", Endpoint::Messages),
+        (b"/completion", Endpoint::Native),
+        (b"/infill", Endpoint::Native),
+        (b"/generate", Endpoint::Native),
+        (b"/generate_stream", Endpoint::Native),
+    ];
+    let path = target.split(|&byte| byte == b'?').next()?;
+    ENDPOINTS.iter().find(|(end, _)| path.ends_with(end)).map(|&(_, endpoint)| endpoint)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_head_tells_endpoint_and_framing() {
+        let head = RequestHead::parse(
+            b"POST /v1/chat/completions?x=/generate HTTP/1.1\r\nHost: a\r\ncontent-LENGTH: 12\r\n\r\n",
+        );
+        let chat =
+            RequestHead { endpoint: Some(Endpoint::Chat), is_head: false, framing: Framing::Length(12) };
+        assert_eq!(head, Some(chat));
+        let head = RequestHead::parse(b"GET /v1/completions HTTP/1.1\r\n\r\n").unwrap();
+        assert_eq!((head.endpoint, head.framing), (None, Framing::Length(0)));
+        let head = RequestHead::parse(
+            b"POST /completion HTTP/1.1\nContent-Length: 3\nTransfer-Encoding: gzip, Chunked\n\n",
+        );
+        assert_eq!(head.map(|head| head.framing), Some(Framing::Chunked));
+        for text in [&b"POST /x\r\n\r\n"[..], b"", b"POST /x HTTP/2\r\n\r\n", b"\xff\xff"] {
+            assert_eq!(RequestHead::parse(text), None);
+        }
+    }
+
+    #[test]
+    fn a_response_head_tells_status_stream_and_framing() {
+        let parse = |text: &[u8]| ResponseHead::parse(text);
+        let head = parse(
+            b"HTTP/1.1 200 OK\r\nContent-Type: Text/Event-Stream; charset=utf-8\r\nTransfer-Encoding: chunked\r\n\r\n",
+        );
+        let stream = ResponseHead { status: 200, is_event_stream: true, framing: Framing::Chunked };
+        assert_eq!(head, Some(stream));
+        assert_eq!(
+            parse(b"HTTP/1.0 503 Busy\r\n\r\n").map(|head| (head.status, head.framing)),
+            Some((503, Framing::UntilClose))
+        );
+        let head = parse(b"HTTP/1.1 204 No Content\r\nContent-Length: 9\r\n\r\n").unwrap();
+        assert_eq!(head.framing, Framing::Length(0));
+        assert_eq!(parse(b"HTTP/1.1 abc\r\n\r\n"), None);
+    }
+}
