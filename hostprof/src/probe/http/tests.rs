@@ -95,7 +95,8 @@ const LAST: &str = "0\r\n\r\n";
 #[test]
 fn the_first_token_is_the_first_chunk_and_not_the_header() {
     let mut server = Server::default();
-    let read = server.event(What::Receive, post("/v1/completions", "{}").as_bytes(), 66, Some(400));
+    let request = post("/v1/completions", "{}");
+    let read = server.event(What::Receive, request.as_bytes(), request.len(), Some(400));
     let header = server.send(STREAM);
     let first = server.send(&chunk(&token("a")));
     let second = server.send(&chunk(&token("b")));
