@@ -18,6 +18,7 @@ pub mod privilege;
 pub mod probe;
 pub mod recording;
 pub mod report;
+pub mod request;
 pub mod sampler;
 pub mod sink;
 pub mod table;

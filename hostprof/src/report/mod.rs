@@ -11,6 +11,7 @@ mod host;
 mod latency;
 mod model;
 mod recording;
+mod requests;
 mod text;
 mod wakers;
 
@@ -23,5 +24,6 @@ pub use self::{
         ThreadShare, Totals, Wait, WakerPair,
     },
     recording::report,
+    requests::Requests,
     text::{Detail, render},
 };
