@@ -1,7 +1,7 @@
 //! hostprof: where the threads of a program wait, and why.
 //!
 //! The layers, each using only those to its left: `units, clock, humane ← table ← probe, sampler, ledger, sink ← bpf ←
-//! collector ← cli`. `docs/architecture.md` draws them.
+//! collector ← cli`; `sink, request ← load ← cli`. `docs/architecture.md` draws them.
 
 pub mod bpf;
 pub mod check;
@@ -13,6 +13,7 @@ pub mod doctor;
 pub mod export;
 pub mod humane;
 pub mod ledger;
+pub mod load;
 pub mod order;
 pub mod privilege;
 pub mod probe;

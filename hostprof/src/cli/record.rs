@@ -305,7 +305,8 @@ fn split_unit(text: &str) -> Result<(f64, &str), String> {
     Ok((number, text[end..].trim()))
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+/// A length of time that is more than nothing.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     match duration_or_none(text)? {
         Duration::ZERO => Err("must be more than nothing".to_owned()),
         time => Ok(time),
@@ -353,7 +354,8 @@ fn size(text: &str) -> Result<u64, String> {
     Ok((number * factor as f64) as u64)
 }
 
-fn percent(text: &str) -> Result<f64, String> {
+/// A share of less than all.
+pub(super) fn percent(text: &str) -> Result<f64, String> {
     let (number, unit) = split_unit(text)?;
     match unit {
         "%" if number < 100.0 => Ok(number / 100.0),

@@ -265,7 +265,7 @@ impl<T: Table> Encoder<T> {
             part
         } else {
             let part = OpenPart::create::<T>(&self.folder, self.next_part, &self.properties)?;
-            self.next_part += 1;
+            self.next_part = part.number() + 1;
             part
         };
         Ok(self.open.insert(part))
