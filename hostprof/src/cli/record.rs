@@ -149,7 +149,8 @@ Examples:
   hostprof report runs/run_001                       what was found
 
 Ends at --duration, --max-size, --min-free, Ctrl-C, SIGTERM or when the target is gone; the files are
-complete in each case. With a command, Ctrl-C goes to the command alone, and its exit status is hostprof's.
+complete in each case. With a command, Ctrl-C goes to the command alone, and its exit status is hostprof's;
+the command finds the run folder in HOSTPROF_RUN.
 Prints the run folder on stdout.";
 
 /// Examples, then what each probe asks and what it costs others.
