@@ -51,9 +51,9 @@ impl Pool {
 
     /// Sends a request and reads its response. The connection is kept where the response was read to its end.
     ///
-    /// A server may close an idle connection at any time, also while the next request is on its way (RFC 9112, section
-    /// 9.3.1): where a used connection turns out closed before any byte of a response, the request is sent over
-    /// another. That is no retry.
+    /// A server may close an idle connection at any time (RFC 9112, section 9.3.1): where a used connection turns out
+    /// closed before the request was sent, another is taken. That is no retry. Once it was sent, a connection that is
+    /// closed is the request's failure.
     ///
     /// # Errors
     ///
@@ -72,7 +72,7 @@ impl Pool {
                 connection.sender.send_request(request.clone().map(Full::new)).await;
             let result = match answer {
                 Ok(response) => seen.read(response, stream).await,
-                Err(_) if was_used && connection.stamps.first_read.get() == 0 => {
+                Err(error) if was_used && error.is_canceled() => {
                     seen.reset();
                     continue;
                 }
