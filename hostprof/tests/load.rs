@@ -172,7 +172,7 @@ fn a_chat_and_a_whole_response_are_measured_as_far_as_they_can_be() {
 fn every_way_a_server_can_fail_has_its_kind() {
     for (fault, options, kind) in [
         ("silence", "--timeout 200ms", "timeout"),
-        ("close", "", "closed"),
+        ("close", "--no-keep-alive", "closed"),
         ("close-midway", "", "closed"),
         ("end-midway", "", "closed"),
         ("no-http", "", "http"),
@@ -216,12 +216,17 @@ fn a_stream_may_be_split_anywhere_and_have_any_line_ends() {
 }
 
 #[test]
-fn a_connection_that_the_server_closed_between_requests_is_no_failure() {
+fn a_kept_connection_that_is_closed_costs_no_request_and_is_told() {
     let stub = Stub::start("--fault close-after");
-    let options = "--rate 100 --arrivals fixed --requests 20 --input-tokens 20 --output-tokens 2";
-    let loaded = Loaded::run(&mut stub.load(options));
-    assert_eq!((loaded.status, loaded.number("succeeded")), (Some(0), 20), "{loaded:?}");
-    assert_eq!(loaded.number("retries"), 0);
+    let loaded = Loaded::run(&mut stub.load("--requests 100 --input-tokens 20 --output-tokens 2"));
+    assert_eq!((loaded.status, loaded.number("succeeded")), (Some(0), 100), "{loaded:?}");
+    assert_eq!(stub.stat("requests"), 100);
+    let stub = Stub::start("--fault close --every 2");
+    let loaded = Loaded::run(&mut stub.load("--requests 5 --output-tokens 2"));
+    // The second request is sent once more, as the third; then each has a new connection, and the fault shows.
+    assert_eq!((loaded.number("succeeded"), loaded.failures("closed")), (3, 2), "{loaded:?}");
+    assert_eq!(loaded.summary["client"]["resent"], 1);
+    assert!(loaded.summary["notes"].to_string().contains("1 request sent once more"), "{loaded:?}");
 }
 
 #[test]
