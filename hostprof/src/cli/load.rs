@@ -76,6 +76,10 @@ pub struct Args {
     #[arg(long)]
     no_stream: bool,
 
+    /// Make a connection for each request
+    #[arg(long)]
+    no_keep_alive: bool,
+
     /// Targets: requests that meet all of them are the goodput. Of ttft, tpot, e2e
     #[arg(long, value_parser = goodput, value_name = "ttft:500ms,tpot:50ms,e2e:5s")]
     goodput: Option<Goodput>,
@@ -240,6 +244,7 @@ impl Args {
             // Not by clap, which would make it a setting and show it.
             api_key: self.api_key.or_else(|| variable("OPENAI_API_KEY").map(Secret)),
             stream: !self.no_stream || self.stream,
+            keep_alive: !self.no_keep_alive,
             goodput: self.goodput.unwrap_or_default(),
             log: self.out,
             run: self.run.or_else(|| variable("HOSTPROF_RUN").map(PathBuf::from)),

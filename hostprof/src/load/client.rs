@@ -60,7 +60,7 @@ impl Client {
         let uri =
             |path: String| path.parse::<Uri>().map_err(|error| LoadError::Path(path, error.to_string()));
         Ok(Self {
-            pool: Pool::new(authority.clone(), addresses),
+            pool: Pool::new(authority.clone(), addresses, options.keep_alive),
             headers: headers(options, &authority)?,
             path: uri(url.path(endpoint))?,
             models_path: uri(url.models_path())?,

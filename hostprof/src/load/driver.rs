@@ -425,7 +425,7 @@ impl Driver {
     }
 
     fn summary(&self, facts: Facts) -> Summary {
-        let connections = self.client.pool.made();
+        let connections = (self.client.pool.made(), self.client.pool.resent());
         Summary::new(&self.options, facts, &self.stats.borrow(), &self.pulse.late_ns(), connections)
     }
 }

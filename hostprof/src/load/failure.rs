@@ -80,7 +80,7 @@ mod tests {
 
     #[test]
     fn failures_are_told_in_one_plain_line() {
-        let refused = io::Error::from_raw_os_error(nix::libc::ECONNREFUSED);
+        let refused = io::Error::from_raw_os_error(libc::ECONNREFUSED);
         let failure = Failure::connect("127.0.0.1:1", &refused);
         assert_eq!(failure.to_string(), "connect 127.0.0.1:1: connection refused");
         assert_eq!(excerpt(b"{\n  \"error\":\t\"no\x1b slot\"\n}"), "{ \"error\": \"no\u{fffd} slot\" }");

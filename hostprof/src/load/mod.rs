@@ -128,6 +128,8 @@ pub struct Options {
     pub api_key: Option<Secret>,
     /// Whether responses are streams of events.
     pub stream: bool,
+    /// Whether a connection is used for more than one request.
+    pub keep_alive: bool,
     /// Targets of latency.
     pub goodput: Goodput,
     /// The log.

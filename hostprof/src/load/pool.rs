@@ -36,12 +36,27 @@ pub struct Pool {
     addresses: Vec<SocketAddr>,
     idle: RefCell<Vec<Connection>>,
     made: Cell<u64>,
+    /// Whether a connection is used again.
+    keeps: Cell<bool>,
+    resent: Cell<u64>,
 }
 
 impl Pool {
-    /// Connections to the first of the addresses that answers.
-    pub fn new(authority: String, addresses: Vec<SocketAddr>) -> Self {
-        Self { authority, addresses, idle: RefCell::default(), made: Cell::new(0) }
+    /// Connections to the first of the addresses that answers, kept for the next request or not.
+    pub fn new(authority: String, addresses: Vec<SocketAddr>, keeps: bool) -> Self {
+        Self {
+            authority,
+            addresses,
+            idle: RefCell::default(),
+            made: Cell::new(0),
+            keeps: Cell::new(keeps),
+            resent: Cell::new(0),
+        }
+    }
+
+    /// Requests sent once more, since the connection they were sent over was closed unanswered.
+    pub fn resent(&self) -> u64 {
+        self.resent.get()
     }
 
     /// Connections made so far.
@@ -51,9 +66,10 @@ impl Pool {
 
     /// Sends a request and reads its response. The connection is kept where the response was read to its end.
     ///
-    /// A server may close an idle connection at any time, also while the next request is on its way (RFC 9112, section
-    /// 9.3.1): where a used connection turns out closed before any byte of a response, the request is sent over
-    /// another. That is no retry.
+    /// A server may close an idle connection at any time, also while a request is on its way (RFC 9112, section 9.3.1),
+    /// and some (cpp-httplib, and so llama.cpp) close each one after a stream without a word. A request that meets such
+    /// an end, before any byte of a response, is sent once more over a new connection, and from then on each has a new
+    /// one: what ends then without a response is a failure.
     ///
     /// # Errors
     ///
@@ -73,13 +89,16 @@ impl Pool {
             let result = match answer {
                 Ok(response) => seen.read(response, stream).await,
                 Err(_) if was_used && connection.stamps.first_read.get() == 0 => {
+                    self.keeps.set(false);
+                    self.idle.borrow_mut().clear();
+                    self.resent.set(self.resent.get() + 1);
                     seen.reset();
                     continue;
                 }
                 Err(error) => Err(Failure::exchange(&error)),
             };
             seen.take_stamps();
-            if result.is_ok() || seen.end.is_some() {
+            if self.keeps.get() && (result.is_ok() || seen.end.is_some()) {
                 connection.was_used = true;
                 self.idle.borrow_mut().push(connection);
             }

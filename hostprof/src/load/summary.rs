@@ -8,7 +8,7 @@ use super::{
     Options, Pace,
     stats::{Distribution, Failures, Stats},
 };
-use crate::{table::RequestError, units::MonoNs};
+use crate::{humane::plural, table::RequestError, units::MonoNs};
 
 /// A delay of the client's own below this is no matter.
 const SMALL_NS: u64 = 1_000_000;
@@ -114,6 +114,8 @@ pub struct Client {
     pub was_slow: bool,
     /// Connections made.
     pub connections: u64,
+    /// Requests sent once more, since the kept connection they were sent over was closed unanswered.
+    pub resent: u64,
     /// CPU time of hostprof.
     pub cpu_ns: u64,
     /// The most memory of hostprof.
@@ -121,13 +123,13 @@ pub struct Client {
 }
 
 impl Summary {
-    /// From what was counted.
+    /// From what was counted; of connections, those made, and the requests sent once more for want of one.
     pub fn new(
         options: &Options,
         facts: Facts,
         stats: &Stats,
         pulse_late: &Histogram<u64>,
-        connections: u64,
+        (connections, resent): (u64, u64),
     ) -> Self {
         let length_ns = stats.last_end.saturating_sub(facts.started_mono_ns.0);
         let seconds = (length_ns as f64 / 1e9).max(1e-9);
@@ -180,6 +182,7 @@ impl Summary {
                 pulse_late: Distribution::of(pulse_late),
                 was_slow: was_slow(delay, ttft.or(e2e)),
                 connections,
+                resent,
                 cpu_ns: own_cpu_ns(),
                 max_rss_bytes: own_max_rss(),
             },
@@ -190,6 +193,13 @@ impl Summary {
     }
 
     fn add_notes(&mut self, stats: &Stats) {
+        if self.client.resent > 0 {
+            self.notes.push(format!(
+                "the server closes connections that it should keep: {} sent once more, and each from then on over a \
+                 connection of its own (--no-keep-alive does so from the start)",
+                plural(self.client.resent, "request")
+            ));
+        }
         if stats.untold > 0 {
             self.notes.push(format!(
                 "the server told no usage for {} of {} responses: their tokens are not counted, and have no TPOT",
