@@ -4,6 +4,7 @@
 
 use std::{
     fs,
+    io::Write as _,
     os::unix::fs::{PermissionsExt, symlink},
     path::Path,
     sync::Barrier,
@@ -67,13 +68,13 @@ fn folders_and_files_are_the_users_alone_whatever_the_umask() {
     let run = RunFolder::create(&out).unwrap();
     run.write_file("config.json", b"{}").unwrap();
     let table = run.create_table("off_cpu").unwrap();
-    table.create_file("part").unwrap();
+    table.begin_part(0).unwrap();
     umask(before);
     for folder in [parent.path().join("a"), out, run.path().to_owned(), table.path().to_owned()] {
         assert_eq!(mode(&folder), 0o700, "{}", folder.display());
     }
     assert_eq!(mode(run.path().join("config.json")), 0o600);
-    assert_eq!(mode(table.path().join("part")), 0o600);
+    assert_eq!(mode(table.path().join(".part-00000.parquet.tmp")), 0o600);
 }
 
 #[test]
@@ -100,9 +101,44 @@ fn links_in_place_of_folders_and_files_are_not_followed() {
     run.write_file("config.json", b"{}").unwrap();
     assert!(fs::symlink_metadata(run.path().join("config.json")).unwrap().is_file());
     let table = run.create_table("loss").unwrap();
-    symlink(&victim, table.path().join("part")).unwrap();
-    assert!(table.create_file("part").is_err());
+    symlink(&victim, table.path().join(".part-00000.parquet.tmp")).unwrap();
+    assert_eq!(table.begin_part(0).unwrap().0, 1, "the next that nothing has");
+    symlink(&victim, table.path().join("part-00001.parquet")).unwrap();
+    table.publish_part(1).unwrap();
+    assert!(fs::symlink_metadata(table.path().join("part-00002.parquet")).unwrap().is_file());
     assert!(is_empty(elsewhere.path()));
+}
+
+#[test]
+fn writers_of_one_table_never_take_each_others_names() {
+    const WRITERS: usize = 6;
+    const EACH: u32 = 20;
+    let out = tempfile::tempdir().unwrap();
+    let run = RunFolder::create(out.path()).unwrap();
+    let barrier = Barrier::new(WRITERS);
+    thread::scope(|scope| {
+        for writer in 0..WRITERS {
+            let (barrier, run) = (&barrier, &run);
+            scope.spawn(move || {
+                let table = RunFolder::join(run.path()).unwrap().create_table("token").unwrap();
+                barrier.wait();
+                let mut next = 0;
+                for part in 0..EACH {
+                    let (number, mut file) = table.begin_part(next).unwrap();
+                    write!(file, "{writer} {part}").unwrap();
+                    table.publish_part(number).unwrap();
+                    next = number + 1;
+                }
+            });
+        }
+    });
+    let table = run.path().join("token");
+    let parts = WRITERS as u32 * EACH;
+    let content: std::collections::HashSet<String> = (0..parts)
+        .map(|number| fs::read_to_string(table.join(hostprof::recording::part_name(number))).unwrap())
+        .collect();
+    assert_eq!(content.len() as u32, parts, "each part is there, once");
+    assert_eq!(fs::read_dir(&table).unwrap().count() as u32, parts);
 }
 
 #[test]

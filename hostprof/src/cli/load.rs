@@ -17,6 +17,7 @@ use crate::{
 /// What to ask, of whom, and how often.
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub struct Args {
     /// The server: http://HOST:PORT, with /v1 or the path of an endpoint after it
     #[arg(long, env = "HOSTPROF_URL", hide_env_values = true, value_name = "URL")]

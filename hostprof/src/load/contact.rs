@@ -87,8 +87,7 @@ pub async fn form(
 ) -> Result<Vec<String>, LoadError> {
     let ids = vocabulary.map_or(USUAL_IDS, |size| size.min(USUAL_IDS));
     let first = match wanted {
-        PromptForm::Ids if endpoint != Endpoint::Chat => Told::Ids(ids),
-        PromptForm::Auto if endpoint != Endpoint::Chat => Told::Ids(ids),
+        PromptForm::Ids | PromptForm::Auto if endpoint != Endpoint::Chat => Told::Ids(ids),
         _ => Told::Text,
     };
     bodies.form = Form { told: first, ignore_eos: true };
@@ -106,8 +105,7 @@ pub async fn form(
             RequestError::Status if matches!(seen.status, Some(400 | 413..=422)) => {}
             RequestError::Server => {}
             // It held for what was sent, for all that is known.
-            RequestError::Empty => break,
-            RequestError::Cancelled => break,
+            RequestError::Empty | RequestError::Cancelled => break,
             _ => {
                 notes.push(format!("a trial request failed: {failure}; the load goes on as if it had not"));
                 break;

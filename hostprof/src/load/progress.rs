@@ -1,6 +1,7 @@
 //! How a load goes: a line that is drawn anew on a terminal, else one now and then; on stderr.
 
 use std::{
+    fmt,
     io::{self, IsTerminal as _, Write as _},
     time::{Duration, Instant},
 };
@@ -51,7 +52,10 @@ impl Progress {
         for (name, values) in [("TTFT", &stats.ttft_ns), ("TPOT", &stats.tpot_ns), ("e2e", &stats.e2e_ns)] {
             if !values.is_empty() {
                 let (p50, p99) = (values.value_at_quantile(0.5), values.value_at_quantile(0.99));
-                line.push_str(&format!(" · {name} p50 {} p99 {}", duration(p50), duration(p99)));
+                let _ = fmt::Write::write_fmt(
+                    &mut line,
+                    format_args!(" · {name} p50 {} p99 {}", duration(p50), duration(p99)),
+                );
             }
         }
         let mut stderr = io::stderr().lock();

@@ -118,7 +118,7 @@ impl Read for Socket {
 }
 
 /// Reads, and asks when what was read came: CLOCK_REALTIME nanoseconds.
-fn receive(stream: &TcpStream, bytes: &mut [u8], control: &mut Vec<u8>) -> io::Result<(usize, Option<u64>)> {
+fn receive(stream: &TcpStream, bytes: &mut [u8], control: &mut [u8]) -> io::Result<(usize, Option<u64>)> {
     let mut slices = [IoSliceMut::new(bytes)];
     let read = recvmsg::<()>(stream.as_raw_fd(), &mut slices, Some(control), MsgFlags::empty())?;
     let received = read.cmsgs()?.find_map(|message| match message {
