@@ -76,7 +76,13 @@ macro_rules! submit {
             Some(mut entry) => {
                 let record = entry.as_mut_ptr();
                 let room = $room as u32;
-                let mut text_length = if $base == 0 { 0 } else if $length < room { $length } else { room };
+                let mut text_length = if $base == 0 {
+                    0
+                } else if $length < room {
+                    $length
+                } else {
+                    room
+                };
                 // SAFETY: in the record's text, which has that room; a probing read.
                 let read = unsafe {
                     bpf_probe_read_user((&raw mut (*record).text).cast(), text_length, $base as *const _)
@@ -327,8 +333,15 @@ const fn word(text: [u8; 4]) -> u32 {
 
 #[inline(always)]
 fn is_method(start: u64) -> bool {
-    const METHODS: [u32; 7] =
-        [word(*b"POST"), word(*b"GET "), word(*b"HEAD"), word(*b"OPTI"), word(*b"PUT "), word(*b"DELE"), word(*b"PATC")];
+    const METHODS: [u32; 7] = [
+        word(*b"POST"),
+        word(*b"GET "),
+        word(*b"HEAD"),
+        word(*b"OPTI"),
+        word(*b"PUT "),
+        word(*b"DELE"),
+        word(*b"PATC"),
+    ];
     let start = start as u32;
     let mut at = 0;
     while at < METHODS.len() {

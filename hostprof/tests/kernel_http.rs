@@ -102,7 +102,8 @@ fn requests_of_a_connection_that_is_kept_are_told_to_the_call() {
     let mut seen = Vec::new();
     for round in 0..3 {
         let body = format!("{{\"prompt\":\"{SECRET}\"}}");
-        let (_, arrival) = around(|| client.write_all(post("/v1/chat/completions", &body).as_bytes()).unwrap());
+        let (_, arrival) =
+            around(|| client.write_all(post("/v1/chat/completions", &body).as_bytes()).unwrap());
         thread::sleep(Duration::from_millis(20));
         let (_, read) = around(|| receive(&mut server, &body));
         let (_, head) = around(|| send(&mut server, HEAD, round));
@@ -162,7 +163,8 @@ fn a_connection_older_than_the_recording_is_told_from_its_next_request_on() {
     let mut ask = |body: &str| {
         client.write_all(post("/v1/completions", body).as_bytes()).unwrap();
         receive(&mut server, body);
-        let (_, sent) = around(|| server.write_all((HEAD.to_owned() + &chunk("a") + LAST).as_bytes()).unwrap());
+        let (_, sent) =
+            around(|| server.write_all((HEAD.to_owned() + &chunk("a") + LAST).as_bytes()).unwrap());
         receive(&mut client, LAST);
         sent
     };
@@ -212,5 +214,8 @@ fn protocols_that_are_not_read_are_named() {
     let recorded = recorder.interrupt();
     assert!(rows(&recorded).is_empty());
     let notes = recorded.notes(HTTP);
-    assert!(notes.contains("1 connection not read: TLS") && notes.contains("1 connection not read: HTTP/2"), "{notes}");
+    assert!(
+        notes.contains("1 connection not read: TLS") && notes.contains("1 connection not read: HTTP/2"),
+        "{notes}"
+    );
 }

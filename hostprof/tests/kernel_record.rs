@@ -151,7 +151,10 @@ fn a_command_is_told_the_folder_it_is_recorded_into() {
     let script = format!("printf %s \"$HOSTPROF_RUN\" > {}", told.path().display());
     let recorded = Recorder::spawn(&["--", "sh", "-c", &script]).finish();
     assert!(recorded.status.success(), "{}", recorded.stderr);
-    assert_eq!(std::fs::read_to_string(told.path()).unwrap(), recorded.run.canonicalize().unwrap().to_string_lossy());
+    assert_eq!(
+        std::fs::read_to_string(told.path()).unwrap(),
+        recorded.run.canonicalize().unwrap().to_string_lossy()
+    );
 }
 
 #[test]

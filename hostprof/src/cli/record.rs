@@ -356,7 +356,7 @@ fn size(text: &str) -> Result<u64, String> {
 }
 
 /// A share of less than all.
-pub(super) fn percent(text: &str) -> Result<f64, String> {
+fn percent(text: &str) -> Result<f64, String> {
     let (number, unit) = split_unit(text)?;
     match unit {
         "%" if number < 100.0 => Ok(number / 100.0),

@@ -1,45 +1,39 @@
-//! The load under way: workers of a closed loop, arrivals of an open one, and its end.
+//! The load under way: workers of a closed loop, arrivals of an open one.
 
 use std::{
     cell::{Cell, RefCell},
     mem,
-    path::Path,
     rc::Rc,
     time::Duration,
 };
 
 use hyper::body::Bytes;
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::{
-    runtime,
-    signal::unix::{Signal, SignalKind, signal},
     sync::watch,
-    task::{self, JoinSet, LocalSet},
+    task::{self, JoinSet},
 };
 
 use super::{
-    LoadError, Options, Outcome, Pace,
+    LoadError, Options, Pace,
     arrivals::Schedule,
-    body::{Bodies, Form, Told},
+    body::Bodies,
     client::{Client, Going},
-    contact::{self, Model},
     exchange::Seen,
     failure::Failure,
-    log::{LogFile, LogHeader, LogRow},
+    log::LogRow,
     mix::Specs,
     progress::Progress,
     pulse::Pulse,
     stats::Stats,
-    store::{Store, StoreError},
+    store::Store,
     summary::{Facts, Summary},
     timer::Timer,
     trace::Trace,
 };
 use crate::{
     clock,
-    recording::{Recording, RunFolder},
     table::{JoinTier, RequestError, RequestRow, RequestSource},
-    units::MonoNs,
+    units::{MonoNs, WallNs},
 };
 
 /// Where nobody listens, a closed loop would do nothing but fail.
@@ -65,7 +59,8 @@ struct Prepared {
     is_measured: bool,
 }
 
-struct Driver {
+/// A load under way.
+pub struct Driver {
     options: Options,
     client: Client,
     bodies: Bodies,
@@ -86,114 +81,46 @@ struct Driver {
     stop: watch::Sender<Going>,
 }
 
-/// Runs a load.
-///
-/// # Errors
-///
-/// It could not begin. Requests that fail are no error but counted.
-pub fn run(options: &Options) -> Result<Outcome, LoadError> {
-    if let Pace::Trace(path) = &options.pace {
-        // A mistake in it is told before the server is troubled.
-        Trace::open(path)?;
-    }
-    let folder = options.run.as_deref().map(join).transpose()?;
-    raise_file_limit();
-    let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
-    LocalSet::new().block_on(&runtime, drive(options, folder))
-}
-
-/// The folder of a recording that goes on or is over.
-fn join(run: &Path) -> Result<RunFolder, LoadError> {
-    Recording::open(run)?;
-    Ok(RunFolder::join(run)?)
-}
-
-/// Each request in flight may have a connection.
-fn raise_file_limit() {
-    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
-        // With the limit as it is, connections fail one day and are counted.
-        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
-    }
-}
-
-async fn drive(options: &Options, folder: Option<RunFolder>) -> Result<Outcome, LoadError> {
-    let (stop, going) = watch::channel(Going::On);
-    let signalled = Rc::new(Cell::new(None));
-    let interrupt = signal(SignalKind::interrupt())?;
-    let terminate = signal(SignalKind::terminate())?;
-    task::spawn_local(take_signals(interrupt, terminate, stop.clone(), Rc::clone(&signalled)));
-
-    let client = Client::new(options, options.endpoint, going)?;
-    let url = format!("http://{}{}", options.url.authority(), options.url.path(options.endpoint));
-    let model = match &options.model {
-        Some(name) => Model { name: name.clone(), vocabulary: None },
-        None => contact::model(&client, &url).await?,
-    };
-    let form = Form { told: Told::Text, ignore_eos: true };
-    let mut bodies = Bodies::new(options.endpoint, &model.name, options.stream, form);
-    let notes =
-        contact::form(&client, &mut bodies, options.endpoint, options.prompt, model.vocabulary, &url).await?;
-
-    let anchor = clock::anchor();
-    let header =
-        LogHeader::new(anchor, url.clone(), model.name.clone(), options.pace.to_string(), options.seed);
-    let log = options.log.as_deref().map(|path| begin_log(path, &header)).transpose()?;
-    let driver = Rc::new(Driver {
-        options: options.clone(),
-        client,
-        bodies,
-        specs: RefCell::new(Specs::new(options.mix.clone(), options.seed)),
-        // Apart, so that how many warm up changes nothing of what is measured.
-        warmup_specs: RefCell::new(Specs::new(options.mix.clone(), !options.seed)),
-        warmed_up: Cell::new(0),
-        tag: format!(
-            "{:08x}",
-            fastrand::Rng::with_seed(anchor.wall.0 ^ u64::from(std::process::id()) << 32).u32(..)
-        ),
-        issued: Cell::new(0),
-        in_flight: Cell::new(0),
-        deadline: Cell::new(u64::MAX),
-        stats: RefCell::new(Stats::new(options.goodput)),
-        pulse: Rc::new(Pulse::new()),
-        store: Store::start(log, folder)?,
-        spare: RefCell::default(),
-        stop,
-    });
-    driver.warm_up().await;
-    let started = driver.load().await?;
-    let summary = driver.summary(Facts { url, model: model.name, started_mono_ns: started, notes });
-    let store = Rc::try_unwrap(driver).ok().and_then(|driver| driver.store);
-    let store_error = store.and_then(|store| store.finish().err());
-    Ok(Outcome { summary, signal: signalled.get(), store_error })
-}
-
-fn begin_log(path: &Path, header: &LogHeader) -> Result<(std::path::PathBuf, LogFile), StoreError> {
-    let log =
-        LogFile::create(path, header).map_err(|source| StoreError::Log { path: path.to_owned(), source })?;
-    Ok((path.to_owned(), log))
-}
-
-/// The first signal ends the load, the second the program.
-async fn take_signals(
-    mut interrupt: Signal,
-    mut terminate: Signal,
-    stop: watch::Sender<Going>,
-    signalled: Rc<Cell<Option<i32>>>,
-) {
-    loop {
-        let number = tokio::select! {
-            _ = interrupt.recv() => SignalKind::interrupt().as_raw_value(),
-            _ = terminate.recv() => SignalKind::terminate().as_raw_value(),
-        };
-        if signalled.replace(Some(number)).is_some() {
-            std::process::exit(128 + number);
-        }
-        let _ = stop.send(Going::Stopped);
-    }
-}
-
 impl Driver {
-    async fn warm_up(self: &Rc<Self>) {
+    /// A load that has not begun. `wall` makes its requests' ids unlike those of any other.
+    pub fn new(
+        options: &Options,
+        client: Client,
+        bodies: Bodies,
+        wall: WallNs,
+        store: Option<Store>,
+        stop: watch::Sender<Going>,
+    ) -> Self {
+        Self {
+            options: options.clone(),
+            client,
+            bodies,
+            specs: RefCell::new(Specs::new(options.mix.clone(), options.seed)),
+            // Apart, so that how many warm up changes nothing of what is measured.
+            warmup_specs: RefCell::new(Specs::new(options.mix.clone(), !options.seed)),
+            warmed_up: Cell::new(0),
+            tag: format!(
+                "{:08x}",
+                fastrand::Rng::with_seed(wall.0 ^ u64::from(std::process::id()) << 32).u32(..)
+            ),
+            issued: Cell::new(0),
+            in_flight: Cell::new(0),
+            deadline: Cell::new(u64::MAX),
+            stats: RefCell::new(Stats::new(options.goodput)),
+            pulse: Rc::new(Pulse::new()),
+            store,
+            spare: RefCell::default(),
+            stop,
+        }
+    }
+
+    /// Where its rows go.
+    pub fn into_store(self) -> Option<Store> {
+        self.store
+    }
+
+    /// Sends the requests of the warm-up.
+    pub async fn warm_up(self: &Rc<Self>) {
         let at_a_time = match self.options.pace {
             Pace::Closed(concurrency) => u64::from(concurrency),
             _ => WARMUP_AT_A_TIME,
@@ -211,7 +138,7 @@ impl Driver {
     }
 
     /// Sends all that is measured, and waits for the ends. Returns when it began.
-    async fn load(self: &Rc<Self>) -> Result<MonoNs, LoadError> {
+    pub async fn load(self: &Rc<Self>) -> Result<MonoNs, LoadError> {
         let pulse = Rc::clone(&self.pulse);
         let pulse = task::spawn_local(async move { pulse.take().await });
         let driver = Rc::downgrade(self);
@@ -429,7 +356,8 @@ impl Driver {
         }
     }
 
-    fn summary(&self, facts: Facts) -> Summary {
+    /// What came of it.
+    pub fn summary(&self, facts: Facts) -> Summary {
         let connections = (self.client.pool.made(), self.client.pool.resent());
         Summary::new(&self.options, facts, &self.stats.borrow(), &self.pulse.late_ns(), connections)
     }

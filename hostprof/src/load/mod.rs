@@ -5,6 +5,7 @@
 //! [`pulse`] and [`socket`].
 
 mod arrivals;
+mod begin;
 mod body;
 mod chunk;
 mod client;
@@ -32,7 +33,7 @@ use std::{fmt, io, path::PathBuf, time::Duration};
 
 pub use self::{
     arrivals::Arrivals,
-    driver::run,
+    begin::run,
     failure::Failure,
     length::{Lengths, LengthsError},
     log::{FORMAT, LogHeader, LogRow},

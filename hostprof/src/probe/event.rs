@@ -77,11 +77,15 @@ impl Event {
             RecordKind::Span => Self::Span(read(bytes)),
             RecordKind::HttpShort => {
                 let Short { head, text } = read(bytes);
-                Self::Socket(Box::new(SocketEvent::decode(&head, &text).ok_or(DecodeError::Operation(head.op))?))
+                Self::Socket(Box::new(
+                    SocketEvent::decode(&head, &text).ok_or(DecodeError::Operation(head.op))?,
+                ))
             }
             RecordKind::HttpLong => {
                 let Long { head, text } = read(bytes);
-                Self::Socket(Box::new(SocketEvent::decode(&head, &text).ok_or(DecodeError::Operation(head.op))?))
+                Self::Socket(Box::new(
+                    SocketEvent::decode(&head, &text).ok_or(DecodeError::Operation(head.op))?,
+                ))
             }
         })
     }

@@ -20,7 +20,9 @@ impl Proc {
         let mut ports: Vec<u16> = ["net/tcp", "net/tcp6"]
             .iter()
             .filter_map(|file| fs::read_to_string(self.path(tgid, file)).ok())
-            .flat_map(|text| listening(&text).filter(|(_, inode)| sockets.contains(inode)).collect::<Vec<_>>())
+            .flat_map(|text| {
+                listening(&text).filter(|(_, inode)| sockets.contains(inode)).collect::<Vec<_>>()
+            })
             .map(|(port, _)| port)
             .collect();
         ports.sort_unstable();

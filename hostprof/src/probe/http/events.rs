@@ -109,9 +109,11 @@ mod tests {
     fn errors_and_other_vocabularies_are_told() {
         assert_eq!(read(&["data: {\"error\":{\"code\":500}}\n"], Endpoint::Chat), [Event::Error]);
         assert_eq!(read(&["error: {}\n"], Endpoint::Native), [Event::Error]);
-        let messages = "event: x\ndata: {\"type\":\"message_start\"}\n\ndata: {\"type\":\"content_block_delta\"}\n\n";
+        let messages =
+            "event: x\ndata: {\"type\":\"message_start\"}\n\ndata: {\"type\":\"content_block_delta\"}\n\n";
         assert_eq!(read(&[messages], Endpoint::Messages), [Event::Tokens]);
-        let responses = "data: {\"type\":\"response.created\"}\ndata: {\"type\":\"response.output_text.delta\"}\n";
+        let responses =
+            "data: {\"type\":\"response.created\"}\ndata: {\"type\":\"response.output_text.delta\"}\n";
         assert_eq!(read(&[responses], Endpoint::Responses), [Event::Tokens]);
     }
 

@@ -245,11 +245,7 @@ impl Messages {
 }
 
 /// Takes up to `left` bytes of a body; returns how many are left after them.
-fn take<H>(
-    piece: &mut Piece<'_>,
-    left: u64,
-    meet: &mut impl FnMut(Met<'_, H>) -> Option<Framing>,
-) -> u64 {
+fn take<H>(piece: &mut Piece<'_>, left: u64, meet: &mut impl FnMut(Met<'_, H>) -> Option<Framing>) -> u64 {
     let seen = left.min(piece.text.len() as u64);
     let (body, rest) = piece.text.split_at(seen as usize);
     piece.text = rest;

@@ -3,9 +3,7 @@
 use super::*;
 use crate::{
     probe::Life,
-    table::{
-        Endpoint, GpuIoctlRow, OffCpuRow, PageFaultRow, RequestError, RequestRow, SyscallRow, TokenRow,
-    },
+    table::{Endpoint, GpuIoctlRow, OffCpuRow, PageFaultRow, RequestError, RequestRow, SyscallRow, TokenRow},
 };
 
 #[derive(Default)]
@@ -131,7 +129,10 @@ fn it_is_the_same_wherever_the_bytes_are_cut() {
             }
         }
         assert_eq!(server.rows.requests.len(), 2, "cut at {cut}");
-        assert!(server.rows.requests.iter().all(|row| row.chunks == 2 && row.error.is_none()), "cut at {cut}");
+        assert!(
+            server.rows.requests.iter().all(|row| row.chunks == 2 && row.error.is_none()),
+            "cut at {cut}"
+        );
         assert_eq!(server.http.counts(), HttpCounts { requests: 2, ..HttpCounts::default() }, "cut at {cut}");
     }
 }
@@ -143,7 +144,8 @@ fn pipelined_requests_are_answered_in_turn() {
     server.receive(&two);
     let native = server.send(&(STREAM.to_owned() + &chunk("data: {\"content\":\"a\"}\n\n") + LAST));
     server.send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nx 1\n");
-    let plain = server.send("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}");
+    let plain =
+        server.send("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}");
     let ends: Vec<_> = server.rows.requests.iter().map(|row| (row.endpoint, row.end_mono_ns)).collect();
     assert_eq!(ends, [(Endpoint::Native, Some(native)), (Endpoint::Completions, Some(plain))]);
     assert_eq!(server.rows.requests[1].first_token_mono_ns, None, "it was not streamed");
@@ -248,7 +250,10 @@ fn requests_in_flight_have_no_end() {
     let mut server = Server::default();
     server.receive(&post("/v1/completions", "{}"));
     server.http.finish(&mut server.rows);
-    assert_eq!((server.request().end_mono_ns, server.request().status, server.request().error), (None, None, None));
+    assert_eq!(
+        (server.request().end_mono_ns, server.request().status, server.request().error),
+        (None, None, None)
+    );
 }
 
 #[test]
