@@ -44,6 +44,7 @@ const LIFECYCLE: &[&str] = &["sched_process_fork", "sched_process_exec", "task_r
 
 /// How the kernel half is to run.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a probe of its own, on or off")]
 pub struct Settings {
     /// Rings for episode records: a power of two; CPU `c` uses ring `c % rings`.
     pub rings: u32,

@@ -2,28 +2,58 @@
 
 use hostprof_common::http::HttpStats;
 
+use super::pipeline::Folded;
 use crate::{
     bpf::{Kernel, LoadError},
     humane::plural,
-    probe::HttpCounts,
+    probe::{HTTP, HttpCounts, Selection},
+    recording::Config,
+    sink::SinkError,
     target::Proc,
     units::Tgid,
 };
 
-/// Tells the kernel half which ports the target listens on, so that the first arrival at each counts.
+/// Tells the kernel half, where the probe is on, which ports the target listens on, so that the first arrival at each
+/// counts.
 ///
 /// # Errors
 ///
 /// The map cannot be written.
-pub fn tell_ports(kernel: &mut Kernel, proc: &Proc, processes: &[Tgid]) -> Result<(), LoadError> {
+pub fn tell_ports(
+    kernel: &mut Kernel,
+    proc: &Proc,
+    probes: &Selection,
+    processes: &[Tgid],
+) -> Result<(), LoadError> {
+    if !probes.has(HTTP) {
+        return Ok(());
+    }
     for port in processes.iter().flat_map(|&tgid| proc.listening_ports(tgid)) {
         kernel.listens(port)?;
     }
     Ok(())
 }
 
+/// Notes, where the probe was on, what was counted.
+///
+/// # Errors
+///
+/// The counters cannot be read.
+pub fn note(
+    config: &mut Config,
+    kernel: &Kernel,
+    folded: &Result<Folded, SinkError>,
+) -> Result<(), LoadError> {
+    if let Ok(folded) = folded
+        && let Some(probe) = config.probes.iter_mut().find(|probe| probe.name == HTTP && probe.on)
+    {
+        probe.notes.extend(notes(&kernel.http_stats()?, &folded.http));
+    }
+    Ok(())
+}
+
 /// What was counted, and why requests may be missing.
-pub fn notes(stats: &HttpStats, counts: &HttpCounts) -> Vec<String> {
+fn notes(stats: &HttpStats, counts: &HttpCounts) -> Vec<String> {
     let mut notes = vec![format!(
         "{}; {} were no requests to a language model (metrics, health, pages)",
         plural(counts.requests, "request"),

@@ -36,7 +36,7 @@ use crate::{
     bpf::{self, DrainPriority, Drains, Kernel, LoadError, Rings},
     clock,
     privilege::{self, Invoker},
-    probe::{Devices, HOST_RUNQUEUE, HTTP, NETWORK, PAGE_FAULT, SCHED, Selection, WAKER},
+    probe::{Devices, HOST_RUNQUEUE, NETWORK, PAGE_FAULT, SCHED, Selection, WAKER},
     recording::{Config, Dropped, EndReason, Ended, Moment, RunFolder, Totals},
     sink::{ParquetSink, Settings as SinkSettings, SinkError},
     target::{Found, HeldCommand, Proc, Selector, TreeMode},
@@ -141,9 +141,7 @@ pub fn record(options: &Options) -> Result<Outcome> {
     // Before the first thread is recorded: what the rings lose from then on is loss.
     let counters = Counters::new(started, Reading::of(&kernel)?);
     let attached = attach::attach(&mut kernel, &proc, &selector, options.tree)?;
-    if options.probes.has(HTTP) {
-        http::tell_ports(&mut kernel, &proc, &attached.found.processes)?;
-    }
+    http::tell_ports(&mut kernel, &proc, &options.probes, &attached.found.processes)?;
 
     // From here on hostprof is the invoking user, and so is all it makes.
     bpf::allow_priority();
@@ -226,11 +224,7 @@ pub fn record(options: &Options) -> Result<Outcome> {
     };
     config.totals = Some(totals);
     config.clock_anchors = anchors;
-    if let Ok(folded) = &folded
-        && let Some(probe) = config.probes.iter_mut().find(|probe| probe.name == HTTP && probe.on)
-    {
-        probe.notes.extend(http::notes(&kernel.http_stats()?, &folded.http));
-    }
+    http::note(&mut config, &kernel, &folded)?;
     let mut notes = attached.found.notes;
     notes.extend(untold_note(kernel.stats()?.iter().map(|cpu| cpu.sockets_untold).sum()));
     conclude(config, &folder, stop, notes, &folded, &ended, command.as_ref())
