@@ -17,9 +17,10 @@ pub enum Verdict {
     NoDifference,
     /// Too few values in one of them.
     TooFew,
-    /// Only one of the runs has it.
-    OnlyBefore,
-    OnlyNow,
+    /// Nothing of the line counts in this run.
+    Rejected,
+    /// Or in the earlier one, if it was measured there at all.
+    New,
 }
 
 impl fmt::Display for Verdict {
@@ -29,8 +30,8 @@ impl fmt::Display for Verdict {
             Self::Worse => "WORSE",
             Self::NoDifference => "no difference",
             Self::TooFew => "too few values",
-            Self::OnlyBefore => "not measured now",
-            Self::OnlyNow => "new",
+            Self::Rejected => "all rejected",
+            Self::New => "new",
         })
     }
 }
@@ -39,9 +40,8 @@ impl fmt::Display for Verdict {
 fn verdict(better: Better, before: Option<&Summary>, now: Option<&Summary>) -> (Verdict, Option<f64>) {
     let (before, now) = match (before, now) {
         (Some(before), Some(now)) => (before, now),
-        (None, None) => return (Verdict::TooFew, None),
-        (Some(_), None) => return (Verdict::OnlyBefore, None),
-        (None, Some(_)) => return (Verdict::OnlyNow, None),
+        (_, None) => return (Verdict::Rejected, None),
+        (None, Some(_)) => return (Verdict::New, None),
     };
     let (Some(effect_before), Some(effect_now)) = (before.detectable, now.detectable) else {
         return (Verdict::TooFew, None);
@@ -64,20 +64,20 @@ pub fn of(before: &Results, now: &Results) -> String {
     let find = |results: &Results, line: &Line| {
         results.lines.iter().find(|other| other.key() == line.key()).and_then(|line| line.summary.clone())
     };
-    let only_before =
-        before.lines.iter().filter(|line| now.lines.iter().all(|other| other.key() != line.key()));
-    let rows: Vec<_> = now
-        .lines
-        .iter()
-        .chain(only_before)
-        .map(|line| row(line, find(before, line).as_ref(), find(now, line).as_ref()))
-        .collect();
+    let rows: Vec<_> =
+        now.lines.iter().map(|line| row(line, find(before, line).as_ref(), line.summary.as_ref())).collect();
+    let not_now =
+        before.lines.iter().filter(|line| now.lines.iter().all(|other| other.key() != line.key())).count();
     let head = ["workload", "tracer", "quantity", "before", "now", "change", "detectable", "verdict"];
     let mut text = "\nCOMPARED\n".to_owned();
     for difference in differences(before, now) {
         text += &format!("beware: {difference}\n");
     }
-    text + &aligned(&head.map(str::to_owned), &rows)
+    text += &aligned(&head.map(str::to_owned), &rows);
+    if not_now > 0 {
+        text += &format!("{not_now} lines of the earlier run were not measured now\n");
+    }
+    text
 }
 
 fn row(line: &Line, before: Option<&Summary>, now: Option<&Summary>) -> [String; 8] {
@@ -150,8 +150,8 @@ mod tests {
     #[test]
     fn single_values_give_no_verdict() {
         assert_eq!(verdict_of(Better::Lower, &[1.0], &[2.0]), Verdict::TooFew);
-        assert_eq!(verdict(Better::Lower, None, Some(&summary(&[1.0]))).0, Verdict::OnlyNow);
-        assert_eq!(verdict(Better::Lower, Some(&summary(&[1.0])), None).0, Verdict::OnlyBefore);
+        assert_eq!(verdict(Better::Lower, None, Some(&summary(&[1.0]))).0, Verdict::New);
+        assert_eq!(verdict(Better::Lower, Some(&summary(&[1.0])), None).0, Verdict::Rejected);
     }
 
     #[test]
@@ -165,6 +165,6 @@ mod tests {
         assert!(text.contains("beware: another kernel: 6.1, now 6.18"), "{text}");
         let find = |name: &str| text.lines().find(|line| line.starts_with(name)).unwrap();
         assert!(find("pipe").contains("+20.0 %") && find("pipe").ends_with("WORSE"), "{text}");
-        assert!(find("gone").ends_with("not measured now"), "{text}");
+        assert!(text.ends_with("1 lines of the earlier run were not measured now\n"), "{text}");
     }
 }

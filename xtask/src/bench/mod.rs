@@ -56,6 +56,9 @@ pub struct Options {
     /// Only workloads and tracers with this in their names; may be repeated
     #[arg(long, value_name = "TEXT")]
     only: Vec<String>,
+    /// Records of the recordings that suite offline reads: 1000000,10000000 [default: 100 k, 1 M, 10 M]
+    #[arg(long, value_name = "N,…", value_delimiter = ',', value_parser = clap::value_parser!(u64).range(100..))]
+    records: Vec<u64>,
     /// Write the results here too
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -127,11 +130,11 @@ fn again_as_root(programs: &Path, are_named: bool) -> Result<ExitCode> {
 fn measure(options: &Options, programs: Programs, scratch: &Path, results: &mut Results) -> Result<()> {
     let (size, pairs) = if options.quick { (Size::Quick, QUICK_PAIRS) } else { (Size::Full, PAIRS) };
     let pairs = options.pairs.map_or(pairs, usize::from);
-    let only = options.only.clone();
+    let (only, records) = (options.only.clone(), options.records.clone());
     let files = scratch.join("server");
     fs::create_dir_all(&files).with_context(|| format!("create {}", files.display()))?;
     let server = Server::provide(&options.server, &files)?;
-    let bench = Bench { programs, scratch: scratch.join("measured"), pairs, size, only };
+    let bench = Bench { programs, scratch: scratch.join("measured"), pairs, size, only, records };
     let suites = if options.suites.is_empty() { &Suite::ALL[..] } else { &options.suites };
     for suite in suites {
         suite.run(&bench, server.as_ref(), results)?;

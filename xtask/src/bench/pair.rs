@@ -29,6 +29,8 @@ pub struct Bench {
     pub size: Size,
     /// Only workloads and tracers with one of these in their names, where there are any.
     pub only: Vec<String>,
+    /// Of recordings that are read back; none: as the size has it.
+    pub records: Vec<u64>,
 }
 
 /// One measurement that counts.
@@ -141,7 +143,9 @@ pub struct Pairs {
     pub time_ratio: Vec<f64>,
     /// CPU time of the whole machine for a unit of work, traced ÷ untraced.
     pub cpu_ratio: Vec<f64>,
-    /// Time for a unit of work, traced − untraced.
+    /// CPU-seconds of the whole machine in the traced half.
+    pub cpu_s: Vec<f64>,
+    /// Time for a unit of work, traced − untraced; none where the workload as a whole is the unit.
     pub added_ns: Vec<f64>,
     pub rejected: Vec<String>,
     /// Pairs in which a peer lost something.
@@ -173,7 +177,10 @@ impl Pairs {
 
     fn add(&mut self, untraced: &Sample, traced: &Sample) {
         self.time_ratio.push(traced.s_per_unit() / untraced.s_per_unit());
-        self.added_ns.push((traced.s_per_unit() - untraced.s_per_unit()) * 1e9);
+        self.cpu_s.push(traced.cpu_s);
+        if untraced.work.units > 1.0 {
+            self.added_ns.push((traced.s_per_unit() - untraced.s_per_unit()) * 1e9);
+        }
         // A short workload may take less than the kernel counts in.
         if untraced.cpu_s > 0.0 {
             self.cpu_ratio.push(traced.cpu_s_per_unit() / untraced.cpu_s_per_unit());

@@ -56,11 +56,12 @@ impl Check {
         serde_json::from_str(json)
     }
 
-    /// Why a recording with this result does not count.
-    fn objection(&self) -> Option<String> {
+    /// Why a recording of so many records with this result does not count.
+    fn objection(&self, records: u64) -> Option<String> {
         let Loss { dropped, switches, unplaced } = self.loss;
         if dropped + switches + unplaced > 0 {
-            return Some(format!("lost {dropped} records, {switches} switches, {unplaced} unplaced"));
+            let lost = format!("lost {dropped} records, {switches} switches, {unplaced} unplaced");
+            return Some(format!("{lost}; has {records}"));
         }
         let reason = if self.reason.is_empty() { String::new() } else { format!(": {}", self.reason) };
         (self.verdict != "pass").then(|| format!("check says {}{reason}", self.verdict))
@@ -93,7 +94,7 @@ pub fn judge(hostprof: &Path, run: &Path) -> Result<Result<Facts, String>> {
     let check = Check::parse(&String::from_utf8_lossy(&output.stdout)).with_context(|| {
         format!("read output of {line}: {}", String::from_utf8_lossy(&output.stderr).trim())
     })?;
-    if let Some(objection) = check.objection() {
+    if let Some(objection) = check.objection(totals.records) {
         return Ok(Err(objection));
     }
     Ok(Ok(Facts {
@@ -124,7 +125,7 @@ mod tests {
     use super::*;
 
     fn objection(json: &str) -> Option<String> {
-        Check::parse(json).unwrap().objection()
+        Check::parse(json).unwrap().objection(7)
     }
 
     #[test]
@@ -135,8 +136,8 @@ mod tests {
             )
         };
         assert_eq!(objection(&of("pass", 0, 0)), None);
-        assert_eq!(objection(&of("pass", 3, 0)).unwrap(), "lost 3 records, 0 switches, 0 unplaced");
-        assert_eq!(objection(&of("pass", 0, 1)).unwrap(), "lost 0 records, 1 switches, 0 unplaced");
+        assert_eq!(objection(&of("pass", 3, 0)).unwrap(), "lost 3 records, 0 switches, 0 unplaced; has 7");
+        assert_eq!(objection(&of("pass", 0, 1)).unwrap(), "lost 0 records, 1 switches, 0 unplaced; has 7");
         assert_eq!(objection(&of("fail", 0, 0)).unwrap(), "check says fail");
     }
 

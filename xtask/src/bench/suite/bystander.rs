@@ -10,10 +10,7 @@ use crate::bench::{
     parse::work::ready_ns,
     programs::Programs,
     results::Results,
-    suite::{
-        Suite, or_left_out,
-        slowdown::{add, progress},
-    },
+    suite::{Suite, or_left_out},
     tracer,
     workload::{self, Workload},
 };
@@ -55,12 +52,12 @@ fn of_workload(bench: &Bench, workload: &Workload, pid: u32, results: &mut Resul
             let measured = pairs.measure(round, tracer, |tracer| bench.beside(tracer, pid, workload));
             let what = format!("{} beside {}, pair {}", workload.name, tracer.name, round + 1);
             if or_left_out(measured, results, &what)?.is_some() {
-                progress(SUITE, workload.name, tracer.name, round, bench.pairs, &pairs.latest());
+                SUITE.progress(workload.name, tracer.name, round, bench.pairs, &pairs.latest());
             }
         }
     }
     for (tracer, pairs) in &tracers {
-        add(results, SUITE, workload, tracer, pairs);
+        SUITE.add(results, workload, tracer, pairs);
         let of = [SUITE.name(), workload.name, tracer.name, "added_ns_per_unit"];
         results.add(of, &pairs.added_ns, &[], "");
     }

@@ -10,7 +10,14 @@ mod slowdown;
 use anyhow::Result;
 use clap::ValueEnum;
 
-use crate::bench::{job, pair::Bench, results::Results, server::Server};
+use crate::bench::{
+    job,
+    pair::{Bench, Pairs},
+    results::Results,
+    server::Server,
+    tracer::Tracer,
+    workload::Workload,
+};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Suite {
@@ -52,6 +59,20 @@ impl Suite {
             Self::Programs => programs::run(bench, server, results),
             Self::Offline => offline::run(bench, results),
         }
+    }
+
+    /// The lines of a workload under a tracer.
+    fn add(self, results: &mut Results, workload: &Workload, tracer: &Tracer, pairs: &Pairs) {
+        let note = pairs.note();
+        let of = |quantity| [self.name(), workload.name, tracer.name, quantity];
+        results.add(of("time_ratio"), &pairs.time_ratio, &pairs.rejected, &note);
+        results.add(of("cpu_ratio"), &pairs.cpu_ratio, &[], "");
+        results.add(of("machine_cpu_s"), &pairs.cpu_s, &[], "");
+    }
+
+    /// One line for whoever waits.
+    fn progress(self, workload: &str, tracer: &str, round: usize, of: usize, latest: &str) {
+        eprintln!("{}: {workload} · {tracer} · {}/{of}: {latest}", self.name(), round + 1);
     }
 }
 

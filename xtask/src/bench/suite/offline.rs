@@ -13,45 +13,52 @@ use crate::bench::{
     pair::Bench,
     recording::{self, Facts},
     results::Results,
-    suite::{Suite, or_left_out, slowdown::progress},
+    stats::Summary,
+    suite::{Suite, or_left_out},
     tracer::{DEFAULT, Target},
     workload::{self, Size},
 };
 
 const SUITE: Suite = Suite::Offline;
-/// Round trips through the pipe; each makes two records.
-const SIZES: [u64; 3] = [50_000, 500_000, 5_000_000];
-const QUICK_SIZES: [u64; 2] = [5_000, 50_000];
+const RECORDS: [u64; 3] = [100_000, 1_000_000, 10_000_000];
+const QUICK_RECORDS: [u64; 2] = [10_000, 100_000];
+const COMMANDS: [&str; 2] = ["report", "check"];
 
 pub fn run(bench: &Bench, results: &mut Results) -> Result<()> {
-    let sizes: &[u64] = if bench.size == Size::Full { &SIZES } else { &QUICK_SIZES };
-    for command in ["report", "check"] {
-        if !bench.wants("sched pipe", command) {
-            continue;
-        }
-        let mut smaller: Option<(f64, Facts)> = None;
-        for &loops in sizes {
-            let what = format!("{command} of {loops} round trips");
-            let Some((run, facts)) = or_left_out(record(bench, loops), results, &what)? else { break };
-            let Some(took) = of_recording(bench, command, &run, facts, results)? else { break };
-            if let Some((smaller_took, smaller)) = smaller {
+    let records = match (&bench.records[..], bench.size) {
+        ([], Size::Full) => &RECORDS[..],
+        ([], Size::Quick) => &QUICK_RECORDS[..],
+        (records, _) => records,
+    };
+    let mut smaller: [Option<(f64, Facts)>; 2] = [None; 2];
+    for &records in records {
+        let what = format!("a recording of {records} records");
+        let Some((run, facts)) = or_left_out(record(bench, records), results, &what)? else { break };
+        for (command, smaller) in COMMANDS.into_iter().zip(&mut smaller) {
+            if !bench.wants("records", command) {
+                continue;
+            }
+            let Some(took) = of_recording(bench, command, &run, facts, results)? else { continue };
+            if let Some((smaller_took, smaller)) = *smaller {
                 let growth = (took / smaller_took) / (facts.records as f64 / smaller.records as f64);
-                let name = format!("{} to {}", rounded(smaller.records), rounded(facts.records));
+                let name = format!("{} to {} records", rounded(smaller.records), rounded(facts.records));
                 let of = [SUITE.name(), &name, command, "time_ratio_to_linear"];
                 results.add(of, &[growth], &[], "1: twice the records, twice the time");
             }
-            smaller = Some((took, facts));
+            *smaller = Some((took, facts));
         }
     }
     Ok(())
 }
 
-/// A recording of so many round trips.
-fn record(bench: &Bench, loops: u64) -> Result<(PathBuf, Facts)> {
+/// A recording of about so many records.
+fn record(bench: &Bench, records: u64) -> Result<(PathBuf, Facts)> {
     let dir = bench.empty_scratch()?;
+    eprintln!("{}: recording {records} records", SUITE.name());
     let mut pipe = workload::pipe(bench.size, Bench::cpu());
     if let Some(last) = pipe.argv.last_mut() {
-        *last = loops.to_string();
+        // Each round trip is a switch there and one back.
+        *last = records.div_ceil(2).to_string();
     }
     let mut command = DEFAULT.command(&bench.programs, dir, Target::Command(&pipe.argv), pipe.cpu)?;
     Job::start(&mut command, dir, "recorder")?.finish()?;
@@ -78,11 +85,11 @@ fn of_recording(
         };
         times.push(took_s);
         peaks.push(peak_bytes as f64 / f64::from(1 << 20));
-        progress(SUITE, &name, command, round, bench.pairs, &format!("{took_s:.2} s"));
+        SUITE.progress(&name, command, round, bench.pairs, &format!("{took_s:.2} s"));
     }
     results.add([SUITE.name(), &name, command, "time_s"], &times, &[], "");
     results.add([SUITE.name(), &name, command, "peak_mib"], &peaks, &[], "seen every 5 ms");
-    Ok(crate::bench::stats::Summary::of(&times).map(|summary| summary.median))
+    Ok(Summary::of(&times).map(|summary| summary.median))
 }
 
 fn once(bench: &Bench, subcommand: &str, run: &Path) -> Result<(f64, u64)> {

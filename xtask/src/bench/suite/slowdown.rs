@@ -52,25 +52,12 @@ fn of_workload(bench: &Bench, workload: &Workload, pid: Option<u32>, results: &m
             });
             let what = format!("{}, {}, pair {}", workload.name, tracer.name, round + 1);
             if or_left_out(measured, results, &what)?.is_some() {
-                progress(SUITE, workload.name, tracer.name, round, bench.pairs, &pairs.latest());
+                SUITE.progress(workload.name, tracer.name, round, bench.pairs, &pairs.latest());
             }
         }
     }
     for (tracer, pairs) in &tracers {
-        add(results, SUITE, workload, tracer, pairs);
+        SUITE.add(results, workload, tracer, pairs);
     }
     Ok(())
-}
-
-/// The lines of a workload under a tracer.
-pub fn add(results: &mut Results, suite: Suite, workload: &Workload, tracer: &Tracer, pairs: &Pairs) {
-    let note = pairs.note();
-    let of = |quantity| [suite.name(), workload.name, tracer.name, quantity];
-    results.add(of("time_ratio"), &pairs.time_ratio, &pairs.rejected, &note);
-    results.add(of("cpu_ratio"), &pairs.cpu_ratio, &[], &note);
-}
-
-/// One line for whoever waits.
-pub fn progress(suite: Suite, workload: &str, tracer: &str, round: usize, of: usize, latest: &str) {
-    eprintln!("{}: {workload} · {tracer} · {}/{of}: {latest}", suite.name(), round + 1);
 }
