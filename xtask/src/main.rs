@@ -39,7 +39,7 @@ enum Command {
     /// Finds or installs what the eBPF half needs, then builds both halves.
     Build,
     /// Measures what hostprof costs, beside its peers: docs/benchmarks.md.
-    Bench(bench::Options),
+    Bench(Box<bench::Options>),
     /// Builds, records the four CPU calibration patterns and judges what was recorded.
     Demo,
     /// Builds what is shipped: a tar.gz with one program in it, and a .deb of the same, both checked.

@@ -1,6 +1,6 @@
 //! A run beside an earlier one, line by line: better, worse, or no difference that either could have seen.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use crate::bench::{
     results::{Better, Line, Results},
@@ -71,11 +71,11 @@ pub fn of(before: &Results, now: &Results) -> String {
     let head = ["workload", "tracer", "quantity", "before", "now", "change", "detectable", "verdict"];
     let mut text = "\nCOMPARED\n".to_owned();
     for difference in differences(before, now) {
-        text += &format!("beware: {difference}\n");
+        let _ = writeln!(text, "beware: {difference}");
     }
     text += &aligned(&head.map(str::to_owned), &rows);
     if not_now > 0 {
-        text += &format!("{not_now} lines of the earlier run were not measured now\n");
+        let _ = writeln!(text, "{not_now} lines of the earlier run were not measured now");
     }
     text
 }

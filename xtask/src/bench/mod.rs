@@ -53,7 +53,7 @@ pub struct Options {
     /// Short workloads, two pairs: does the benchmark work here? The figures tell nothing
     #[arg(long, conflicts_with = "pairs")]
     quick: bool,
-    /// Only workloads and tracers with this in their names; may be repeated
+    /// Only lines with this in the name of their workload or tracer; each that is given narrows it further
     #[arg(long, value_name = "TEXT")]
     only: Vec<String>,
     /// Records of the recordings that suite offline reads: 1000000,10000000 [default: 100 k, 1 M, 10 M]
@@ -79,13 +79,12 @@ pub struct Options {
 pub fn run(options: &Options) -> Result<ExitCode> {
     // Before anything is measured, and not an hour later.
     let baseline = options.compare.as_deref().map(Results::read).transpose()?;
-    let dir = match &options.programs {
-        Some(dir) => dir.clone(),
-        None => {
-            let workspace = Workspace::find()?;
-            setup::build(&workspace, UserHalf::Programs)?;
-            workspace.release("")
-        }
+    let dir = if let Some(dir) = &options.programs {
+        dir.clone()
+    } else {
+        let workspace = Workspace::find()?;
+        setup::build(&workspace, UserHalf::Programs)?;
+        workspace.release("")
     };
     if !process::is_root() {
         return again_as_root(&dir, options.programs.is_some());

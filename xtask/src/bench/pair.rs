@@ -27,7 +27,7 @@ pub struct Bench {
     pub scratch: PathBuf,
     pub pairs: usize,
     pub size: Size,
-    /// Only workloads and tracers with one of these in their names, where there are any.
+    /// Only lines that have each of these in the name of their workload or tracer.
     pub only: Vec<String>,
     /// Of recordings that are read back; none: as the size has it.
     pub records: Vec<u64>,
@@ -55,7 +55,7 @@ impl Bench {
 
     /// Whether a line of these names is asked for.
     pub fn wants(&self, workload: &str, tracer: &str) -> bool {
-        self.only.is_empty() || self.only.iter().any(|only| workload.contains(only) || tracer.contains(only))
+        self.only.iter().all(|only| workload.contains(only) || tracer.contains(only))
     }
 
     /// An empty folder for the files of a measurement.
