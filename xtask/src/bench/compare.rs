@@ -49,7 +49,9 @@ fn verdict(better: Better, before: Option<&Summary>, now: Option<&Summary>) -> (
     // Each is a multiple of its median's error; errors of independent medians add by their squares.
     let detectable = effect_before.hypot(effect_now);
     let change = now.median - before.median;
-    let verdict = if change.abs() <= detectable {
+    // The spread of seven values may be small by chance; their interval is not fooled so easily.
+    let within = before.covers(now.median) || now.covers(before.median);
+    let verdict = if change.abs() <= detectable || within {
         Verdict::NoDifference
     } else if (change < 0.0) == (better == Better::Lower) {
         Verdict::Better
@@ -145,6 +147,14 @@ mod tests {
         assert_eq!(verdict_of(Better::Lower, &AROUND_ONE, &moved(-0.06)), Verdict::Better);
         assert_eq!(verdict_of(Better::Higher, &AROUND_ONE, &moved(0.06)), Verdict::Better);
         assert_eq!(verdict_of(Better::Higher, &AROUND_ONE, &moved(-0.06)), Verdict::Worse);
+    }
+
+    #[test]
+    fn a_median_within_the_others_interval_is_no_difference() {
+        // No deviation but in one value: the detectable effect alone would call anything a difference.
+        let spread = [1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.5];
+        assert_eq!(verdict_of(Better::Lower, &spread, &[1.2; 7]), Verdict::NoDifference);
+        assert_eq!(verdict_of(Better::Lower, &spread, &[1.6; 7]), Verdict::Worse);
     }
 
     #[test]

@@ -46,6 +46,11 @@ impl Summary {
         let detectable = interval.map(|_| detectable(&sorted, median));
         Some(Self { values: values.to_vec(), median, interval, detectable })
     }
+
+    /// Whether the interval for the median holds a value.
+    pub fn covers(&self, value: f64) -> bool {
+        self.interval.is_some_and(|interval| (interval.low..=interval.high).contains(&value))
+    }
 }
 
 fn sorted(values: &[f64]) -> Vec<f64> {
