@@ -3,6 +3,7 @@
 //! Reads the command line and runs one subcommand. Data goes to stdout, progress to stderr; 1 is the exit
 //! status of whatever failed, with one line that says what and how to mend it.
 
+mod bench;
 mod demo;
 mod dist;
 mod docs;
@@ -37,6 +38,8 @@ struct Cli {
 enum Command {
     /// Finds or installs what the eBPF half needs, then builds both halves.
     Build,
+    /// Measures what hostprof costs, beside its peers: docs/benchmarks.md.
+    Bench(Box<bench::Options>),
     /// Builds, records the four CPU calibration patterns and judges what was recorded.
     Demo,
     /// Builds what is shipped: a tar.gz with one program in it, and a .deb of the same, both checked.
@@ -61,19 +64,22 @@ enum Command {
 }
 
 fn run(cli: Cli) -> Result<ExitCode> {
-    let workspace = Workspace::find()?;
+    let find = Workspace::find;
     match cli.command {
-        Command::Build => drop(setup::build(&workspace, UserHalf::Programs)?),
-        Command::Demo => demo::run(&workspace)?,
-        Command::Dist => dist::run(&workspace)?,
-        Command::Lint => lint::run(&workspace)?,
+        Command::Build => drop(setup::build(&find()?, UserHalf::Programs)?),
+        // As root it measures what its user has built: it finds the workspace itself, or needs none.
+        Command::Bench(options) => return bench::run(&options),
+        Command::Demo => demo::run(&find()?)?,
+        Command::Dist => dist::run(&find()?)?,
+        Command::Lint => lint::run(&find()?)?,
         Command::Docs { check } => {
+            let workspace = find()?;
             setup::build(&workspace, UserHalf::Programs)?;
             if check { docs::check(&workspace)? } else { docs::write(&workspace)? }
         }
         Command::Test { filter, query } => {
             let members: &[_] = if query { &[Members::Default, Members::Query] } else { &[Members::Default] };
-            if !test::run(&workspace, members, filter.as_deref()) {
+            if !test::run(&find()?, members, filter.as_deref()) {
                 return Ok(ExitCode::FAILURE);
             }
         }

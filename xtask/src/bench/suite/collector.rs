@@ -1,0 +1,133 @@
+//! What the recorder itself uses: CPU time and disk for its records, memory; and how soon it begins and ends.
+
+use std::{process::Command, time::Instant};
+
+use anyhow::{Context, Result};
+use calibration::sys::clock::mono_ns;
+
+use crate::bench::{
+    job::Job,
+    pair::Bench,
+    parse::work::ready_ns,
+    recording::Facts,
+    results::Results,
+    stats::Summary,
+    suite::{Suite, bystander, or_left_out},
+    tracer::{DEFAULT, SCHED, SYSCALL, Target, Tracer},
+    workload::{self, Workload},
+};
+
+const SUITE: Suite = Suite::Collector;
+const START: &str = "start and end";
+
+pub fn run(bench: &Bench, results: &mut Results) -> Result<()> {
+    let workloads = [workload::pipe(bench.size, Bench::cpu()), workload::messaging(bench.size)];
+    for tracer in [SCHED, DEFAULT, SYSCALL] {
+        let wanted: Vec<_> =
+            workloads.iter().filter(|workload| bench.wants(workload.name, tracer.name)).collect();
+        if wanted.is_empty() && !bench.wants(START, tracer.name) {
+            continue;
+        }
+        let fixed_cpu_s = start_and_end(bench, &tracer, results)?;
+        for workload in wanted {
+            match workload.unavailable() {
+                Some(reason) => results.leave_out(workload.name, &reason),
+                None => usage(bench, &tracer, workload, fixed_cpu_s, results)?,
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Of recordings that count: per record, and in all.
+fn usage(
+    bench: &Bench,
+    tracer: &Tracer,
+    workload: &Workload,
+    fixed_cpu_s: f64,
+    results: &mut Results,
+) -> Result<()> {
+    let (mut facts, mut rejected): (Vec<Facts>, _) = (Vec::new(), Vec::new());
+    for round in 0..bench.pairs {
+        let what = format!("{}, {}, recording {}", workload.name, tracer.name, round + 1);
+        let Some(measured) = or_left_out(bench.around(tracer, workload), results, &what)? else { continue };
+        let latest = match measured {
+            Ok(sample) => {
+                facts.extend(sample.facts);
+                sample.facts.map(|facts| format!("{} records", facts.records)).unwrap_or_default()
+            }
+            Err(reason) => {
+                rejected.push(format!("recording {}: {reason}", round + 1));
+                reason
+            }
+        };
+        SUITE.progress(workload.name, tracer.name, round, bench.pairs, &latest);
+    }
+    let per_record = |total: &dyn Fn(&Facts) -> f64| -> Vec<f64> {
+        facts
+            .iter()
+            .filter(|facts| facts.records > 0)
+            .map(|facts| total(facts) / facts.records as f64)
+            .collect()
+    };
+    let of = |quantity| [SUITE.name(), workload.name, tracer.name, quantity];
+    let cpu = per_record(&|facts| (facts.own_cpu_s - fixed_cpu_s) * 1e6);
+    results.add(of("cpu_s_per_million_records"), &cpu, &rejected, "less own_cpu_s of next to nothing");
+    let bytes = per_record(&|facts| facts.file_bytes as f64);
+    results.add(of("bytes_per_record"), &bytes, &[], "all part files");
+    let peak: Vec<_> = facts.iter().map(|facts| facts.peak_bytes as f64 / f64::from(1 << 20)).collect();
+    results.add(of("peak_mib"), &peak, &[], "rings included where touched");
+    Ok(())
+}
+
+/// From the recorder's start to the first instruction of what it records, which it holds back until it is
+/// attached; and from Ctrl-C to its end, attached to a process. Yields the CPU time of a recording of next to
+/// nothing: what each recording costs before its first record.
+fn start_and_end(bench: &Bench, tracer: &Tracer, results: &mut Results) -> Result<f64> {
+    let (mut starts_ms, mut own_cpu_s, mut ends_ms) = (Vec::new(), Vec::new(), Vec::new());
+    for round in 0..bench.pairs {
+        let what = format!("{START}, {}, recording {}", tracer.name, round + 1);
+        if let Some((ms, facts)) = or_left_out(of_next_to_nothing(bench, tracer), results, &what)? {
+            starts_ms.push(ms);
+            own_cpu_s.push(facts.own_cpu_s);
+        }
+        if let Some(ms) = or_left_out(detach_ms(bench, tracer), results, &what)? {
+            ends_ms.push(ms);
+        }
+        let ms = |values: &[f64]| values.last().map_or_else(|| "?".to_owned(), |ms| format!("{ms:.0} ms"));
+        let latest = format!("{} to start, {} to end", ms(&starts_ms), ms(&ends_ms));
+        SUITE.progress(START, tracer.name, round, bench.pairs, &latest);
+    }
+    let of = |quantity| [SUITE.name(), START, tracer.name, quantity];
+    results.add(of("first_record_ms"), &starts_ms, &[], "exec to exec");
+    results.add(of("own_cpu_s"), &own_cpu_s, &[], "a recording of next to nothing");
+    results.add(of("detach_ms"), &ends_ms, &[], "Ctrl-C to exit, files written");
+    Ok(Summary::of(&own_cpu_s).map_or(0.0, |summary| summary.median))
+}
+
+/// How long until the workload began, and what the recorder tells of itself.
+fn of_next_to_nothing(bench: &Bench, tracer: &Tracer) -> Result<(f64, Facts)> {
+    let dir = bench.empty_scratch()?;
+    let program = bench.programs.workload.to_string_lossy().into_owned();
+    let argv = [&program, "pipe-ping", "--count", "10"].map(str::to_owned);
+    let mut command = tracer.command(&bench.programs, dir, Target::Command(&argv), None)?;
+    let started_ns = mono_ns();
+    let mut job = Job::start(&mut command, dir, "tracer")?;
+    job.finish()?;
+    let ready_ns = ready_ns(&job.stdout()).context("read when the workload began: it did not say")?;
+    let traced = tracer.judge(&bench.programs, dir, &job.stderr())?.map_err(anyhow::Error::msg)?;
+    let facts = traced.facts.context("read the recording: it tells nothing of its recorder")?;
+    Ok((ready_ns.saturating_sub(started_ns) as f64 / 1e6, facts))
+}
+
+fn detach_ms(bench: &Bench, tracer: &Tracer) -> Result<f64> {
+    let dir = bench.empty_scratch()?;
+    let recorded = bystander::recorded(&bench.programs, dir)?;
+    let mut command: Command = tracer.command(&bench.programs, dir, Target::Pid(recorded.pid()), None)?;
+    let mut job = Job::start(&mut command, dir, "tracer")?;
+    job.until("it recorded", |job| tracer.has_begun(dir, &job.stderr()).then_some(()))?;
+    let asked = Instant::now();
+    job.interrupt();
+    job.finish()?;
+    Ok(asked.elapsed().as_secs_f64() * 1e3)
+}
