@@ -1,6 +1,6 @@
 //! hostprof: where the threads of a program wait, and why.
 //!
-//! The layers, each using only those to its left: `units, clock, humane ← table ← probe, sampler, ledger, sink ← bpf ←
+//! The layers, each using only those to its left: `units, hash, clock, humane ← table ← probe, sampler, ledger, sink ← bpf ←
 //! collector ← cli`. `docs/architecture.md` draws them.
 
 pub mod bpf;
@@ -11,6 +11,7 @@ pub mod collector;
 pub mod docs;
 pub mod doctor;
 pub mod export;
+mod hash;
 pub mod humane;
 pub mod ledger;
 pub mod order;
