@@ -150,7 +150,9 @@ pub fn received(sock: *const u8, ret: i32, flags: i32) {
             count!(io_uring);
         }
         let spoken = protocol_of(start);
-        if spoken == protocol::UNKNOWN || !know(connection, spoken) {
+        // What is read once the connection is gone cannot be answered, and no change of state would end it.
+        let is_gone = i32::from(socket_state(sock)) == CLOSE;
+        if spoken == protocol::UNKNOWN || is_gone || !know(connection, spoken) {
             return;
         }
         listens(socket_port(sock));

@@ -8,8 +8,8 @@ use crate::{
     sampler::SAMPLES,
     table::{
         CgroupSampleRow, DiskSampleRow, GpuIoctlRow, HistogramRow, HostSampleRow, LossRow, OffCpuRow,
-        PageFaultRow, ProcessSampleRow, RequestRow, SCHEMA_VERSION, State, SyscallRow, Table, ThreadRow, TokenRow,
-        Word as _,
+        PageFaultRow, ProcessSampleRow, RequestRow, SCHEMA_VERSION, State, SyscallRow, Table, ThreadRow,
+        TokenRow, Word as _,
     },
 };
 

@@ -1,7 +1,7 @@
 //! hostprof: where the threads of a program wait, and why.
 //!
-//! The layers, each using only those to its left: `units, hash, clock, humane ← table ← probe, sampler, ledger, sink ← bpf ←
-//! collector ← cli`. `docs/architecture.md` draws them.
+//! The layers, each using only those to its left: `units, hash, clock, humane ← table ← probe, sampler, ledger, sink ←
+//! bpf ← collector ← cli`; `sink, request ← load ← cli`. `docs/architecture.md` draws them.
 
 pub mod bpf;
 pub mod check;
@@ -14,11 +14,13 @@ pub mod export;
 mod hash;
 pub mod humane;
 pub mod ledger;
+pub mod load;
 pub mod order;
 pub mod privilege;
 pub mod probe;
 pub mod recording;
 pub mod report;
+pub mod request;
 pub mod sampler;
 pub mod sink;
 pub mod table;

@@ -146,6 +146,15 @@ fn two_recorders_at_once_have_a_folder_each() {
 }
 
 #[test]
+fn a_command_is_told_the_folder_it_is_recorded_into() {
+    let told = tempfile::NamedTempFile::new().unwrap();
+    let script = format!("printf %s \"$HOSTPROF_RUN\" > {}", told.path().display());
+    let recorded = Recorder::spawn(&["--", "sh", "-c", &script]).finish();
+    assert!(recorded.status.success(), "{}", recorded.stderr);
+    assert_eq!(std::fs::read_to_string(told.path()).unwrap(), recorded.run.canonicalize().unwrap().to_string_lossy());
+}
+
+#[test]
 fn a_killed_recorder_leaves_whole_parts() {
     let workload = Workload::start(&["storm", "--seconds", "60"]);
     let recorder = Recorder::attach(workload.pid());

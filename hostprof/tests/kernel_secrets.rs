@@ -5,9 +5,9 @@
 #[path = "kernel/support/mod.rs"]
 mod support;
 
-use std::{fs, path::Path, process::Command, time::Duration};
+use std::{process::Command, time::Duration};
 
-use self::support::{Recorded, Recorder, Workload, hostprof};
+use self::support::{Recorder, Workload};
 
 const SECRET: &str = "Xq7vPlanted9Zk2mW4";
 
@@ -28,35 +28,6 @@ fn command_lines() -> [Vec<String>; 5] {
     ]
 }
 
-/// Every byte as it lies there, and every table as text, since Parquet is compressed.
-fn assert_nowhere(recorded: &Recorded, secret: &str) {
-    let text = tempfile::tempdir().unwrap();
-    let exported = hostprof()
-        .args(["export", "--to", "json", "-o"])
-        .arg(text.path())
-        .arg(&recorded.run)
-        .status()
-        .unwrap();
-    assert!(exported.success());
-    let tables = fs::read_dir(text.path()).unwrap().count();
-    assert!(tables >= 5, "{tables} tables were read");
-    for folder in [recorded.run.as_path(), text.path()] {
-        for path in files(folder) {
-            let bytes = fs::read(&path).unwrap();
-            let found = bytes.windows(secret.len()).any(|window| window == secret.as_bytes());
-            assert!(!found, "{}", path.display());
-        }
-    }
-}
-
-fn files(folder: &Path) -> Vec<std::path::PathBuf> {
-    fs::read_dir(folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] })
-        .collect()
-}
-
 #[test]
 fn a_secret_of_a_command_is_nowhere_in_its_recording() {
     for line in command_lines() {
@@ -66,7 +37,7 @@ fn a_secret_of_a_command_is_nowhere_in_its_recording() {
         assert!(recorded.status.success(), "{}", recorded.stderr);
         let kept = &recorded.config().command;
         assert!(kept.iter().any(|word| word.contains("***")), "{kept:?}");
-        assert_nowhere(&recorded, SECRET);
+        recorded.assert_nowhere(SECRET);
     }
 }
 
@@ -80,12 +51,12 @@ fn a_secret_of_a_process_that_runs_is_nowhere_in_its_recording() {
         let recorded = Recorder::attach(child.id()).finish();
         child.wait().unwrap();
         assert!(recorded.status.success(), "{}", recorded.stderr);
-        assert_nowhere(&recorded, SECRET);
+        recorded.assert_nowhere(SECRET);
     }
     // What is looked for would be found: the same, for a word that is kept.
     let workload = Workload::start(&["storm", "--seconds", "60"]);
     let recorded = Recorder::spawn(&["--pid", &workload.pid().to_string(), "--duration", "200ms"]).finish();
     workload.kill();
-    let looked = std::panic::catch_unwind(|| assert_nowhere(&recorded, "storm-0"));
+    let looked = std::panic::catch_unwind(|| recorded.assert_nowhere("storm-0"));
     assert!(looked.is_err(), "the name of a thread is in a table");
 }

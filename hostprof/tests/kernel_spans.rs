@@ -49,13 +49,6 @@ fn on_word(rows: &[SyscallRow], tid: u32, word: u64, operation: u64) -> Vec<&Sys
         .collect()
 }
 
-/// The notes of a probe in `config.json`.
-fn notes(recorded: &Recorded, probe: &str) -> String {
-    let probe = recorded.config().probes.iter().find(|known| known.name == probe).expect("the probe");
-    assert!(probe.on, "{}: {}", probe.name, probe.reason);
-    probe.notes.join("\n")
-}
-
 /// How a thread's futex waits that found another value and those that did not went, as it counted them.
 fn assert_waits(rows: &[&SyscallRow], waits: &Value, refused: u64) {
     let missed = rows.iter().filter(|row| row.ret == EAGAIN).count() as u64;
@@ -145,7 +138,7 @@ fn every_call_of_a_thread_is_a_row_and_its_time_off_the_cpu_that_of_its_episodes
     // Those on other devices are counted, and no rows.
     assert!(ioctls.iter().all(|row| ![TUN_FEATURES, KVM_VERSION].contains(&row.request)));
     let others: u64 = ["tun_ioctls", "kvm_ioctls"].iter().filter_map(|name| made[*name].as_u64()).sum();
-    let notes = notes(&recorded, "ioctl");
+    let notes = recorded.notes("ioctl");
     assert!(others == 0 || notes.contains("left out"), "{notes}");
 
     let report = recorded.report();
@@ -177,7 +170,7 @@ fn a_futex_call_shorter_than_the_threshold_is_counted_and_no_row() {
     let recorded = record_with(&options, &["syscall-wait", "futex", "--count", "20"]).checked();
     let rows = recorded.rows::<SyscallRow>();
     assert!(rows.iter().all(|row| row.name == "futex" && row.dur_ns >= 10_000_000), "{rows:#?}");
-    let notes = notes(&recorded, "futex");
+    let notes = recorded.notes("futex");
     assert!(notes.contains("left out") && notes.contains("10.0 ms"), "{notes}");
     assert!(recorded.rows::<GpuIoctlRow>().is_empty());
 }
@@ -241,7 +234,7 @@ fn auto_traces_calls_only_where_the_target_has_a_selected_device_open() {
         let reads = rows.iter().filter(|row| row.tid == caller && row.request == TCGETS).count();
         assert_eq!(reads, if expected { 100 } else { 0 });
         if expected {
-            assert!(notes(&recorded, "futex").contains("by "), "{}", notes(&recorded, "futex"));
+            assert!(recorded.notes("futex").contains("by "), "{}", recorded.notes("futex"));
         }
     }
 }
@@ -254,14 +247,14 @@ fn a_call_that_was_open_at_the_start_or_the_end_is_counted_and_no_row() {
     let recorded = Recorder::spawn(&options).finish().checked();
     assert!(recorded.rows::<SyscallRow>().is_empty());
     // None of them returned.
-    assert!(!notes(&recorded, "syscall").contains("returned"), "{}", notes(&recorded, "syscall"));
+    assert!(!recorded.notes("syscall").contains("returned"), "{}", recorded.notes("syscall"));
     let recorder = Recorder::start(&["--pid", &pid, "--probe", "syscall"]);
     workload.kill();
     let recorded = recorder.finish();
     assert!(recorded.rows::<SyscallRow>().is_empty(), "killed in a call");
 
     let recorded = record_with(&["--probe", "syscall", "--duration", "500ms"], &["spin", "--seconds", "2"]);
-    let notes = notes(&recorded, "syscall");
+    let notes = recorded.notes("syscall");
     assert!(notes.contains("never returned, or not before the recording's end"), "{notes}");
 }
 

@@ -7,6 +7,7 @@ mod docs;
 mod doctor;
 mod export;
 mod list;
+mod load;
 mod man;
 mod pick;
 mod query;
@@ -39,6 +40,8 @@ enum Command {
     Check(check::CheckArgs),
     /// Tell what a recording shows: where the time went, by role, thread and wait
     Report(report::ReportArgs),
+    /// Load an OpenAI-compatible server with requests, and measure its answers
+    Load(Box<load::Args>),
     /// Run SQL on a recording, each table by its name
     Query(query::Args),
     /// Write a recording's tables as CSV or JSON
@@ -97,6 +100,7 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Command::Record(args) => record::run(*args),
         Command::Check(args) => check::run(&args),
         Command::Report(args) => report::run(&args),
+        Command::Load(args) => load::run(*args),
         Command::Query(args) => query::run(&args),
         Command::Export(args) => export::run(&args),
         Command::List(args) => list::run(&args),

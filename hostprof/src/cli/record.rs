@@ -149,7 +149,8 @@ Examples:
   hostprof report runs/run_001                       what was found
 
 Ends at --duration, --max-size, --min-free, Ctrl-C, SIGTERM or when the target is gone; the files are
-complete in each case. With a command, Ctrl-C goes to the command alone, and its exit status is hostprof's.
+complete in each case. With a command, Ctrl-C goes to the command alone, and its exit status is hostprof's;
+the command finds the run folder in HOSTPROF_RUN.
 Prints the run folder on stdout.";
 
 /// Examples, then what each probe asks and what it costs others.
@@ -305,7 +306,8 @@ fn split_unit(text: &str) -> Result<(f64, &str), String> {
     Ok((number, text[end..].trim()))
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+/// A length of time that is more than nothing.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     match duration_or_none(text)? {
         Duration::ZERO => Err("must be more than nothing".to_owned()),
         time => Ok(time),
@@ -353,7 +355,8 @@ fn size(text: &str) -> Result<u64, String> {
     Ok((number * factor as f64) as u64)
 }
 
-fn percent(text: &str) -> Result<f64, String> {
+/// A share of less than all.
+pub(super) fn percent(text: &str) -> Result<f64, String> {
     let (number, unit) = split_unit(text)?;
     match unit {
         "%" if number < 100.0 => Ok(number / 100.0),

@@ -180,7 +180,7 @@ pub fn record(options: &Options) -> Result<Outcome> {
         .transpose()
         .context("start a thread")?;
     let begun = first.and_then(|()| match &mut command {
-        Some(command) => Ok(command.start()?),
+        Some(command) => Ok(command.start(folder.path())?),
         None => Ok(()),
     });
     if let Err(error) = begun {

@@ -4,6 +4,9 @@
 //! reached from the file descriptor of the folder above it, no symbolic link is followed there, folders
 //! are 0700 and files 0600 whatever the umask. Files appear whole: written under another name, synced,
 //! renamed.
+//!
+//! Others than the recorder may add to its tables, while it records or later: parts are numbered by whoever
+//! closes one, and no part takes the name of another.
 
 use std::{
     ffi::OsString,
@@ -19,10 +22,12 @@ use std::{
 use nix::{
     dir::Dir,
     errno::Errno,
-    fcntl::{AT_FDCWD, AtFlags, Flock, FlockArg, OFlag, openat, renameat},
+    fcntl::{AT_FDCWD, AtFlags, Flock, FlockArg, OFlag, RenameFlags, openat, renameat, renameat2},
     sys::stat::{Mode, SFlag, fchmod, fstatat, mkdirat},
-    unistd::{Uid, UnlinkatFlags, fsync, unlinkat},
+    unistd::{Uid, UnlinkatFlags, fsync, linkat, unlinkat},
 };
+
+use super::{part_name, temporary_part_name};
 
 const FOLDER_MODE: Mode = Mode::S_IRWXU;
 const FILE_MODE: Mode = Mode::S_IRUSR.union(Mode::S_IWUSR);
@@ -65,14 +70,22 @@ impl FolderError {
     }
 }
 
-/// The folder of one recording, held open. It is locked while held, so that others tell a recording that
-/// goes on from one that was killed.
+/// The folder of one recording, held open. It is locked while its recorder holds it, so that others tell a
+/// recording that goes on from one that was killed.
 #[derive(Debug)]
 pub struct RunFolder {
     path: PathBuf,
+    folder: OwnedFd,
+    /// What its recorder has of it; `None` for whoever adds to it.
+    made: Option<MadeRun>,
+}
+
+/// A run folder's place and lock.
+#[derive(Debug)]
+struct MadeRun {
     name: OsString,
     out: OwnedFd,
-    folder: Flock<OwnedFd>,
+    _lock: Flock<OwnedFd>,
 }
 
 impl RunFolder {
@@ -108,10 +121,28 @@ impl RunFolder {
             made.push(&out_fd, &name)?;
             let folder = open_folder(&out_fd, &name, &path)?;
             fchmod(&folder, FOLDER_MODE).map_err(|errno| FolderError::new("protect", &path, errno))?;
-            let folder = Flock::lock(folder, FlockArg::LockExclusiveNonblock)
+            let lock = folder.try_clone().map_err(|source| FolderError::Io {
+                verb: "open",
+                path: path.clone(),
+                source,
+            })?;
+            let lock = Flock::lock(lock, FlockArg::LockExclusiveNonblock)
                 .map_err(|(_, errno)| FolderError::new("lock", &path, errno))?;
-            return Ok(Self { path, name, out: out_fd, folder });
+            return Ok(Self { path, folder, made: Some(MadeRun { name, out: out_fd, _lock: lock }) });
         }
+    }
+
+    /// Opens the folder of a recording, to add to its tables: one that goes on, or is over.
+    ///
+    /// # Errors
+    ///
+    /// See [`FolderError`].
+    pub fn join(path: &Path) -> Result<Self, FolderError> {
+        let follow = if Uid::effective().is_root() { OFlag::O_NOFOLLOW } else { OFlag::empty() };
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC | follow;
+        let folder = openat(AT_FDCWD, path, flags, Mode::empty())
+            .map_err(|errno| FolderError::new("open", path, errno))?;
+        Ok(Self { path: path.to_owned(), folder, made: None })
     }
 
     /// Where it is, as `out` was given.
@@ -119,11 +150,13 @@ impl RunFolder {
         &self.path
     }
 
-    /// Makes the folder of a table.
+    /// Makes the folder of a table, or opens the one that is there.
     pub fn create_table(&self, name: &str) -> Result<TableFolder, FolderError> {
         let path = self.path.join(name);
-        mkdirat(&*self.folder, name, FOLDER_MODE)
-            .map_err(|errno| FolderError::new("create", &path, errno))?;
+        match mkdirat(&self.folder, name, FOLDER_MODE) {
+            Ok(()) | Err(Errno::EEXIST) => {}
+            Err(errno) => return Err(FolderError::new("create", &path, errno)),
+        }
         let folder = open_folder(&self.folder, name.as_ref(), &path)?;
         fchmod(&folder, FOLDER_MODE).map_err(|errno| FolderError::new("protect", &path, errno))?;
         Ok(TableFolder { path, folder })
@@ -134,7 +167,7 @@ impl RunFolder {
         let temporary = format!(".{name}.tmp");
         let path = self.path.join(name);
         let io = |verb, path: &Path, source| FolderError::Io { verb, path: path.to_owned(), source };
-        let _ = unlinkat(&*self.folder, temporary.as_str(), UnlinkatFlags::NoRemoveDir);
+        let _ = unlinkat(&self.folder, temporary.as_str(), UnlinkatFlags::NoRemoveDir);
         let mut file = create_file(&self.folder, &temporary)
             .map_err(|errno| FolderError::new("create", &path, errno))?;
         let written = file
@@ -143,7 +176,7 @@ impl RunFolder {
             .map_err(|error| io("write", &path, error))
             .and_then(|()| publish(self.folder.as_fd(), &temporary, name, &path));
         if written.is_err() {
-            let _ = unlinkat(&*self.folder, temporary.as_str(), UnlinkatFlags::NoRemoveDir);
+            let _ = unlinkat(&self.folder, temporary.as_str(), UnlinkatFlags::NoRemoveDir);
         }
         written
     }
@@ -151,7 +184,8 @@ impl RunFolder {
     /// Removes the folder if nothing is in it, for a recording that failed before its first file. Returns
     /// whether it did.
     pub fn remove_if_empty(&self) -> Result<bool, FolderError> {
-        match unlinkat(&self.out, self.name.as_os_str(), UnlinkatFlags::RemoveDir) {
+        let Some(made) = &self.made else { return Ok(false) };
+        match unlinkat(&made.out, made.name.as_os_str(), UnlinkatFlags::RemoveDir) {
             Ok(()) => Ok(true),
             Err(Errno::ENOTEMPTY | Errno::EEXIST) => Ok(false),
             Err(errno) => Err(FolderError::new("remove", &self.path, errno)),
@@ -172,15 +206,35 @@ impl TableFolder {
         &self.path
     }
 
-    /// Makes a file that must not be there yet.
-    pub fn create_file(&self, name: &str) -> Result<File, FolderError> {
-        create_file(&self.folder, name)
-            .map_err(|errno| FolderError::new("create", &self.path.join(name), errno))
+    /// Begins a part: its file, and its number for now, the first from `number` on that no part under way has.
+    pub fn begin_part(&self, mut number: u32) -> Result<(u32, File), FolderError> {
+        loop {
+            let name = temporary_part_name(number);
+            match create_file(&self.folder, &name) {
+                Ok(file) => return Ok((number, file)),
+                // Another writer's, or one that was killed.
+                Err(Errno::EEXIST) => number += 1,
+                Err(errno) => return Err(FolderError::new("create", &self.path.join(name), errno)),
+            }
+        }
     }
 
-    /// Gives a synced file its name, and syncs the folder.
-    pub fn publish(&self, temporary: &str, name: &str) -> Result<(), FolderError> {
-        publish(self.folder.as_fd(), temporary, name, &self.path.join(name))
+    /// Gives a synced part its name, the first from its number on that no part has, and syncs the folder.
+    pub fn publish_part(&self, number: u32) -> Result<(), FolderError> {
+        let temporary = temporary_part_name(number);
+        let mut name = part_name(number);
+        for next in number + 1.. {
+            match rename_new(self.folder.as_fd(), &temporary, &name) {
+                // Another writer's.
+                Err(Errno::EEXIST) => name = part_name(next),
+                renamed => {
+                    return renamed
+                        .and_then(|()| fsync(&self.folder))
+                        .map_err(|errno| FolderError::new("write", &self.path.join(&name), errno));
+                }
+            }
+        }
+        Err(FolderError::new("write", &self.path.join(&name), Errno::EEXIST))
     }
 
     /// Removes a file, if it is there.
@@ -298,6 +352,16 @@ fn create_file(folder: &OwnedFd, name: &str) -> Result<File, Errno> {
     let file = openat(folder, name, flags, FILE_MODE)?;
     fchmod(&file, FILE_MODE)?;
     Ok(file.into())
+}
+
+/// Renames to a name that nothing has yet.
+fn rename_new(folder: BorrowedFd, from: &str, to: &str) -> Result<(), Errno> {
+    match renameat2(folder, from, folder, to, RenameFlags::RENAME_NOREPLACE) {
+        // A file system that has no such renaming, as some over a network.
+        Err(Errno::EINVAL | Errno::ENOSYS) => linkat(folder, from, folder, to, AtFlags::empty())
+            .and_then(|()| unlinkat(folder, from, UnlinkatFlags::NoRemoveDir)),
+        renamed => renamed,
+    }
 }
 
 fn publish(folder: BorrowedFd, temporary: &str, name: &str, path: &Path) -> Result<(), FolderError> {

@@ -25,7 +25,7 @@ pub use self::{
 /// The name of the file that makes a folder a recording.
 pub const CONFIG_FILE: &str = "config.json";
 
-/// The name of a table's part: parts are numbered from 0 in the order they were closed.
+/// The name of a table's part: parts are numbered from 0, those of one writer in the order they were closed.
 pub fn part_name(number: u32) -> String {
     format!("part-{number:05}.parquet")
 }

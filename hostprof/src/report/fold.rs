@@ -156,6 +156,7 @@ impl<'a> Fold<'a> {
             system_calls: self.calls.finish(histogram),
             page_faults: page_faults(threads, &self.faults),
             host_runqueue: host_runqueue(histogram),
+            requests: Vec::new(),
             host: None,
             quality: Quality {
                 lossless: self.loss.is_none(),

@@ -10,6 +10,7 @@ mod host;
 mod latency;
 mod model;
 mod recording;
+mod requests;
 mod text;
 mod wakers;
 
@@ -22,5 +23,6 @@ pub use self::{
         ThreadShare, Totals, Wait, WakerPair,
     },
     recording::report,
+    requests::Requests,
     text::{Detail, render},
 };

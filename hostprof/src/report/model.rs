@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::host::Host;
+use super::{host::Host, requests::Requests};
 use crate::check::Loss;
 
 /// Nanoseconds, or counts, by state. Holds no zeros, but always `on_cpu` and `runqueue` where it holds times.
@@ -48,6 +48,8 @@ pub struct Report {
     pub system_calls: Vec<SystemCall>,
     /// Page faults.
     pub page_faults: PageFaults,
+    /// Requests, by who saw them. Empty where there are none.
+    pub requests: Vec<Requests>,
     /// Run-queue latency of every task of the machine; null where not recorded.
     pub host_runqueue: Option<HostRunqueue>,
     /// The machine, from its samples; null where none were taken.

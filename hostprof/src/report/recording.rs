@@ -2,12 +2,15 @@
 
 use chrono::{DateTime, Local};
 
-use super::{Fold, ProbeOff, Report, RunHeader, host::host};
+use super::{Fold, ProbeOff, Report, RunHeader, host::host, requests::RequestFold};
 use crate::{
     check::{all, each},
     ledger::Unwritten,
     recording::{Config, Recording, RecordingError},
-    table::{GpuIoctlRow, HistogramRow, LossRow, OffCpuRow, PageFaultRow, SyscallRow, ThreadRow},
+    table::{
+        GpuIoctlRow, HistogramRow, LossRow, OffCpuRow, PageFaultRow, RequestRow, SyscallRow, ThreadRow,
+        TokenRow,
+    },
 };
 
 /// Reads a recording and reports on it. One with no end is read twice: the rows of threads that lived on
@@ -34,6 +37,10 @@ pub fn report(recording: &Recording) -> Result<Report, RecordingError> {
     let name = recording.path().file_name().map(|name| name.to_string_lossy().into_owned());
     let mut report = fold.finish(header(recording.config(), name.unwrap_or_default()), &histogram);
     report.host = host(recording)?;
+    let mut requests = RequestFold::default();
+    each::<RequestRow>(recording, |row| requests.request(row))?;
+    each::<TokenRow>(recording, |row| requests.token(row))?;
+    report.requests = requests.finish();
     Ok(report)
 }
 

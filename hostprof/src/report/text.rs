@@ -12,6 +12,7 @@ use super::{
     },
     host,
     model::{ByState, Futex, HostRunqueue, Latency, Participant, Report},
+    requests,
 };
 use crate::humane::{bytes, count, duration, fitted, plural, printable, share};
 
@@ -48,6 +49,7 @@ pub fn render(report: &Report, detail: Detail) -> String {
 fn write_all(out: &mut String, report: &Report, detail: Detail) -> fmt::Result {
     header(out, report)?;
     loss(out, report)?;
+    requests::write(out, &report.requests)?;
     roles(out, report)?;
     threads(out, report, detail.threads)?;
     never_ran(out, report, detail.others)?;
@@ -246,7 +248,7 @@ fn never_ran(out: &mut String, report: &Report, shown: usize) -> fmt::Result {
     more(out, groups.len().saturating_sub(shown))
 }
 
-fn latency_cells(latency: &Latency) -> [String; 4] {
+pub(super) fn latency_cells(latency: &Latency) -> [String; 4] {
     [latency.p50_ns, latency.p95_ns, latency.p99_ns, latency.max_ns]
         .map(|ns| ns.map_or_else(|| "-".to_owned(), duration))
 }

@@ -265,7 +265,7 @@ impl<T: Table> Encoder<T> {
             return Ok(part);
         }
         let part = OpenPart::create(&self.folder, self.next_part, &self.layout)?;
-        self.next_part += 1;
+        self.next_part = part.number() + 1;
         Ok(part)
     }
 

@@ -133,9 +133,9 @@ pub(super) struct OpenPart {
 }
 
 impl OpenPart {
-    /// Begins the part of that number.
+    /// Begins a part of that number, or the next that is free.
     pub fn create(folder: &Arc<TableFolder>, number: u32, layout: &Layout) -> Result<Self, SinkError> {
-        let file = folder.create_file(&temporary_part_name(number))?;
+        let (number, file) = folder.begin_part(number)?;
         let mut part =
             Self { folder: folder.clone(), number, file: None, group: None, span: Span::default(), rows: 0 };
         let file = ArrowSchemaConverter::new()
@@ -146,6 +146,11 @@ impl OpenPart {
             .map_err(|error| SinkError::encode(&part.path(), error))?;
         part.file = Some(file);
         Ok(part)
+    }
+
+    /// Its number among the parts under way; another writer may make its name's a greater one.
+    pub fn number(&self) -> u32 {
+        self.number
     }
 
     /// Encodes a batch.
@@ -207,7 +212,7 @@ impl OpenPart {
         let failed = |error| SinkError::write(&self.path(), error);
         file.sync_all().map_err(failed)?;
         let bytes = file.metadata().map_err(failed)?.len();
-        self.folder.publish(&temporary_part_name(self.number), &part_name(self.number))?;
+        self.folder.publish_part(self.number)?;
         progress.closed_bytes.fetch_add(bytes, Ordering::Relaxed);
         progress.closed_rows.fetch_add(self.rows, Ordering::Relaxed);
         progress.parts.fetch_add(1, Ordering::Relaxed);

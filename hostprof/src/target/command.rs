@@ -1,15 +1,19 @@
 //! A command that hostprof starts, held until the probes are attached, so that nothing of it is missed.
 //!
 //! The child is forked while hostprof has one thread; it waits on a pipe, and executes the command when
-//! told. It has a process group of its own, which gets the terminal: Ctrl-C reaches it alone.
+//! told, with the run folder in [`RUN_VARIABLE`]. It has a process group of its own, which gets the terminal: Ctrl-C reaches it alone.
 
 use std::{
     ffi::{CString, OsString},
     fs::File,
-    io::{self, Read as _, Write as _},
+    io::{self, BufRead as _, BufReader, Read as _, Write as _},
     os::{
         fd::AsFd as _,
-        unix::{ffi::OsStrExt as _, fs::PermissionsExt as _, process::ExitStatusExt as _},
+        unix::{
+            ffi::{OsStrExt as _, OsStringExt as _},
+            fs::PermissionsExt as _,
+            process::ExitStatusExt as _,
+        },
     },
     path::{Path, PathBuf},
     process::ExitStatus,
@@ -29,6 +33,9 @@ use nix::{
 };
 
 use crate::units::Tgid;
+
+/// Tells a command the run folder that it is recorded into: `hostprof load` within it writes its rows there.
+pub const RUN_VARIABLE: &str = "HOSTPROF_RUN";
 
 /// Why a command could not be run.
 #[derive(Debug, thiserror::Error)]
@@ -106,14 +113,16 @@ impl HeldCommand {
         Tgid(self.pid.as_raw() as u32)
     }
 
-    /// Lets it run.
+    /// Lets it run, recorded into the folder `run`.
     ///
     /// # Errors
     ///
     /// It could not be executed after all.
-    pub fn start(&mut self) -> Result<(), CommandError> {
+    pub fn start(&mut self, run: &Path) -> Result<(), CommandError> {
+        let run = run.canonicalize().unwrap_or_else(|_| run.to_owned());
         if let Some(mut start) = self.start.take() {
-            start.write_all(b"!").map_err(|error| CommandError::Start(self.name.clone(), error))?;
+            let word = [run.as_os_str().as_bytes(), b"\0"].concat();
+            start.write_all(&word).map_err(|error| CommandError::Start(self.name.clone(), error))?;
         }
         let mut errno = [0; 4];
         match self.failure.read(&mut errno) {
@@ -182,15 +191,16 @@ fn give_terminal(child: Pid) -> bool {
     tcsetpgrp(stdin.as_fd(), child).is_ok()
 }
 
-/// The child's part: waits for the word, then becomes the command. Returns only when that fails.
-fn child(mut hold: File, path: &CString, arguments: &[CString], user: Option<(Uid, Gid)>) -> Errno {
+/// The child's part: waits for the word, a path and a zero, then becomes the command. Returns only when that fails.
+fn child(hold: File, path: &CString, arguments: &[CString], user: Option<(Uid, Gid)>) -> Errno {
     let _ = setpgid(Pid::from_raw(0), Pid::from_raw(0));
-    let mut word = [0];
-    match hold.read(&mut word) {
-        Ok(1) => {}
-        // hostprof is gone: there is nothing to run for.
-        _ => std::process::exit(125),
+    let mut word = Vec::new();
+    // Without a word hostprof is gone: there is nothing to run for.
+    if BufReader::new(hold).read_until(0, &mut word).is_err() || word.pop() != Some(0) {
+        std::process::exit(125);
     }
+    // SAFETY: the child has one thread.
+    unsafe { std::env::set_var(RUN_VARIABLE, OsString::from_vec(word)) };
     // SAFETY: restoring default dispositions runs no code.
     unsafe {
         let _ = signal(Signal::SIGPIPE, SigHandler::SigDfl);

@@ -11,7 +11,7 @@ mod scan;
 
 pub use self::{
     candidates::{Candidate, Scanner},
-    command::{CommandError, HeldCommand},
+    command::{CommandError, HeldCommand, RUN_VARIABLE},
     container_name::{Container, resolve as resolve_container},
     engine::TreeMode,
     proc::{Proc, Process},

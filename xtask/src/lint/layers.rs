@@ -21,7 +21,7 @@ const fn layer(module: &'static str, may_name: &'static [&'static str]) -> Layer
 }
 
 /// `units, clock ← table ← {probe, sampler, request, ledger, recording, live}`, `probe ← {order, bpf}`,
-/// `recording ← sink`, `live ← tui`.
+/// `recording ← sink`, `{request, sink} ← load`, `live ← tui`.
 const LAYERS: &[Layer] = &[
     layer("units", &[]),
     layer("hash", &[]),
@@ -35,6 +35,7 @@ const LAYERS: &[Layer] = &[
     layer("ledger", &["units", "clock", "table"]),
     layer("recording", &["units", "clock", "table"]),
     layer("sink", &["units", "hash", "clock", "table", "recording"]),
+    layer("load", &["units", "humane", "clock", "table", "request", "recording", "sink"]),
     layer("export", &["units", "clock", "table", "recording"]),
     layer("live", &["units", "clock", "table", "ledger"]),
     layer("bpf", &["units", "clock", "table", "probe"]),
@@ -46,7 +47,7 @@ const TOP: &[(&str, &[&str])] = &[("collector", &["cli"]), ("cli", &[])];
 
 /// External crates that only the named modules may name.
 const EXTERNAL: &[(&str, &[&str])] =
-    &[("aya", &["bpf"]), ("aya_obj", &["bpf"]), ("ratatui", &["tui", "cli"])];
+    &[("aya", &["bpf"]), ("aya_obj", &["bpf"]), ("hyper", &["load"]), ("ratatui", &["tui", "cli"])];
 
 /// Where this table is, for whoever breaks a rule.
 const HERE: &str = "xtask/src/lint/layers.rs";

@@ -7,23 +7,17 @@ mod apt;
 pub mod compiler;
 pub mod ebpf;
 mod linker;
+pub mod tracefs;
 
-use std::{
-    path::PathBuf,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 
 use crate::{
     process,
     setup::{compiler::Compiler, linker::Linker},
     workspace::Workspace,
 };
-
-/// Probes whose hooks can only be attached through tracefs. None of today's is: they attach through BTF
-/// and `perf_event_open`, which need no mount.
-const NEED_TRACEFS: &[&str] = &[];
 
 /// What the kernel half is built with.
 pub struct Tools {
@@ -54,15 +48,12 @@ pub const KERNEL_HALF_STEPS: usize = 3;
 
 /// Everything: tools, kernel half, user half.
 pub fn build(workspace: &Workspace, user_half: UserHalf) -> Result<Tools> {
-    let mut steps = Steps::new(KERNEL_HALF_STEPS + 1 + NEED_TRACEFS.len().min(1));
+    let mut steps = Steps::new(KERNEL_HALF_STEPS + 1);
     let tools = kernel_half(workspace, &mut steps)?;
     steps.step("user half", || {
         process::run(workspace.cargo().args(user_half.args()))?;
         Ok(((), workspace.release("").display().to_string()))
     })?;
-    if let Some(probe) = NEED_TRACEFS.first() {
-        steps.step("tracefs", || tracefs(probe))?;
-    }
     Ok(tools)
 }
 
@@ -84,16 +75,6 @@ pub fn kernel_half(workspace: &Workspace, steps: &mut Steps) -> Result<Tools> {
         Ok(((), object.display().to_string()))
     })?;
     Ok(tools)
-}
-
-fn tracefs(probe: &str) -> Result<((), String)> {
-    let mounts = [PathBuf::from("/sys/kernel/tracing"), PathBuf::from("/sys/kernel/debug/tracing")];
-    match mounts.iter().find(|mount| mount.join("events").is_dir()) {
-        Some(mount) => Ok(((), mount.display().to_string())),
-        None => bail!(
-            "find tracefs: not mounted, and probe {probe} needs it (sudo mount -t tracefs tracefs /sys/kernel/tracing)"
-        ),
-    }
 }
 
 /// Counts and times the steps of a build.

@@ -12,7 +12,7 @@ use anyhow::{Result, bail};
 
 use crate::{
     lint,
-    setup::{self, UserHalf, seconds},
+    setup::{self, UserHalf, seconds, tracefs},
     test::libtest::Counts,
     workspace::{Members, Workspace},
 };
@@ -65,6 +65,7 @@ fn run_into(
     rows: &mut Vec<Row>,
 ) -> Result<()> {
     let tools = setup::build(workspace, UserHalf::ProgramsAndTests)?;
+    tracefs::provide()?;
     for &members in members {
         if filter.is_none() {
             let outcomes = match members {

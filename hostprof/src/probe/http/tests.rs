@@ -95,7 +95,8 @@ const LAST: &str = "0\r\n\r\n";
 #[test]
 fn the_first_token_is_the_first_chunk_and_not_the_header() {
     let mut server = Server::default();
-    let read = server.event(What::Receive, post("/v1/completions", "{}").as_bytes(), 66, Some(400));
+    let request = post("/v1/completions", "{}");
+    let read = server.event(What::Receive, request.as_bytes(), request.len(), Some(400));
     let header = server.send(STREAM);
     let first = server.send(&chunk(&token("a")));
     let second = server.send(&chunk(&token("b")));
@@ -257,4 +258,34 @@ fn a_response_whose_request_was_lost_invents_nothing() {
     server.receive(&post("/v1/completions", "{}"));
     server.send(&(STREAM.to_owned() + &chunk(&token("b")) + LAST));
     assert_eq!(server.request().chunks, 1);
+}
+
+proptest::proptest! {
+    #[test]
+    fn nothing_that_is_sent_breaks_it(
+        pieces in proptest::collection::vec((0_u8..9, 0_usize..64, 0_u32..9000), 0..40),
+        noise in proptest::collection::vec(proptest::prelude::any::<u8>(), 64),
+    ) {
+        let response = STREAM.to_owned() + &chunk(&token("a")) + LAST;
+        let request = post("/v1/completions", "{}");
+        let mut server = Server::default();
+        for (kind, cut, unseen) in pieces {
+            let (what, text): (_, &[u8]) = match kind {
+                0 => (What::Receive, request.as_bytes()),
+                1 => (What::Receive, &request.as_bytes()[..cut]),
+                2 => (What::Send, response.as_bytes()),
+                3 => (What::Send, &response.as_bytes()[cut..]),
+                4 => (What::Send, &noise[..cut]),
+                5 => (What::Receive, &noise[cut..]),
+                6 => (What::ClientClosed, b""),
+                7 => (What::ServerClosed, b""),
+                _ => (What::Gone, b""),
+            };
+            server.event(what, text, text.len() + if cut % 3 == 0 { unseen as usize } else { 0 }, None);
+        }
+        server.http.finish(&mut server.rows);
+        proptest::prop_assert_eq!(server.http.counts().requests, server.rows.requests.len() as u64);
+        let chunks: u32 = server.rows.requests.iter().map(|row| row.chunks).sum();
+        proptest::prop_assert_eq!(chunks as usize, server.rows.tokens.len());
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::{
     ffi::{OsStr, OsString},
+    fs,
     path::{Path, PathBuf},
     process::{ExitStatus, Output},
 };
@@ -100,6 +101,28 @@ impl Recorded {
         rows
     }
 
+    /// Looks for a text in every byte as it lies there, and in every table as text, since Parquet is compressed.
+    pub fn assert_nowhere(&self, secret: &str) {
+        let text = tempfile::tempdir().expect("make a folder");
+        let mut export = hostprof();
+        export.args(["export", "--to", "json", "-o"]).arg(text.path()).arg(&self.run);
+        assert!(export.status().expect("run hostprof").success());
+        let tables = fs::read_dir(text.path()).expect("read a folder").count();
+        assert!(tables >= 5, "{tables} tables were read");
+        for path in [self.run.as_path(), text.path()].into_iter().flat_map(files) {
+            let bytes = fs::read(&path).expect("read a file");
+            let found = bytes.windows(secret.len()).any(|window| window == secret.as_bytes());
+            assert!(!found, "{}", path.display());
+        }
+    }
+
+    /// The notes of a probe, which is on.
+    pub fn notes(&self, probe: &str) -> String {
+        let probe = self.config().probes.iter().find(|known| known.name == probe).expect("the probe");
+        assert!(probe.on, "{}: {}", probe.name, probe.reason);
+        probe.notes.join("\n")
+    }
+
     pub fn dropped(&self) -> u64 {
         self.rows::<LossRow>().iter().map(|row| row.dropped).sum()
     }
@@ -192,4 +215,12 @@ fn keep(run: &Path) -> PathBuf {
     let copied = std::process::Command::new("cp").arg("-r").arg(run).arg(&kept).status();
     assert!(copied.is_ok_and(|status| status.success()), "keep {}", run.display());
     kept
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    fs::read_dir(folder)
+        .expect("read a folder")
+        .map(|entry| entry.expect("read a folder").path())
+        .flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] })
+        .collect()
 }
