@@ -67,45 +67,43 @@ fn own_cpu() -> Duration {
         .sum()
 }
 
-fn events(mut bytes: &[u8], mut each: impl FnMut(Event)) {
-    while let Ok(event) = Event::decode(bytes) {
-        bytes = &bytes[event.wire_bytes()..];
-        each(event);
-    }
-}
-
 fn decode(replay: &Replay) -> f64 {
     cost(replay, || {
         for drained in &replay.drained {
-            if let Drained::Records { bytes, .. } = drained {
-                events(bytes, |event| {
-                    black_box(event);
-                });
+            let Drained::Records { bytes, .. } = drained else { continue };
+            let mut bytes = bytes.as_slice();
+            while let Ok((kind, _)) = Event::peek(bytes) {
+                let _ = black_box(Event::decode(bytes));
+                bytes = &bytes[kind.size()..];
             }
         }
     })
 }
 
 fn order(replay: &Replay) -> f64 {
+    let drained = replay.drained.clone();
     cost(replay, || {
-        ordered(replay, |event| {
+        ordered(drained, replay.rings, |event| {
             black_box(event);
         });
     })
 }
 
 fn fold(replay: &Replay) -> f64 {
+    let drained = replay.drained.clone();
     cost(replay, || {
         let mut fold = Fold::new(Devices::default());
-        ordered(replay, |event| fold.event(event, &mut Nowhere));
+        ordered(drained, replay.rings, |event| fold.event(event, &mut Nowhere));
     })
 }
 
-fn ordered(replay: &Replay, mut each: impl FnMut(&Event)) {
-    let mut order = Order::new(replay.rings + 1);
-    for drained in &replay.drained {
+fn ordered(drained: Vec<Drained>, rings: usize, mut each: impl FnMut(&Event)) {
+    let mut order = Order::new(rings + 1);
+    for drained in drained {
         match drained {
-            Drained::Records { stream, bytes } => events(bytes, |event| order.push(*stream, event)),
+            Drained::Records { stream, bytes } => {
+                order.push(stream, bytes);
+            }
             Drained::Round { at, .. } => order.release(MonoNs(at.0 - SLACK_NS), &mut each),
         }
     }
