@@ -6,8 +6,6 @@
 
 #![no_std]
 
-use core::mem::offset_of;
-
 pub mod episode;
 pub mod http;
 pub mod layout;
@@ -48,23 +46,8 @@ pub enum RecordKind {
     HttpLong = 10,
 }
 
-/// Where every record has the time it carries, which gives it its place among others.
-pub const TIME_OFFSET: usize = 8;
-
-const _: () = {
-    assert!(offset_of!(episode::Head, in_ns) == TIME_OFFSET);
-    assert!(offset_of!(thread::Begin, at_ns) == TIME_OFFSET);
-    assert!(offset_of!(thread::End, at_ns) == TIME_OFFSET);
-    assert!(offset_of!(thread::First, counters) + offset_of!(thread::Counters, at_ns) == TIME_OFFSET);
-    assert!(offset_of!(thread::Exec, at_ns) == TIME_OFFSET);
-    assert!(offset_of!(thread::Rename, at_ns) == TIME_OFFSET);
-    assert!(offset_of!(span::Span, exit_ns) == TIME_OFFSET);
-    assert!(offset_of!(http::Head, at_ns) == TIME_OFFSET);
-};
-
 impl RecordKind {
     /// The kind behind the number that starts a record, or `None` for one this version does not know.
-    #[inline]
     pub const fn from_u16(kind: u16) -> Option<Self> {
         Some(match kind {
             1 => Self::Runnable,
@@ -82,7 +65,6 @@ impl RecordKind {
     }
 
     /// How many bytes a record of this kind has in a ring.
-    #[inline]
     pub const fn size(self) -> usize {
         match self {
             Self::Runnable => size_of::<episode::Runnable>(),

@@ -67,43 +67,45 @@ fn own_cpu() -> Duration {
         .sum()
 }
 
+fn events(mut bytes: &[u8], mut each: impl FnMut(Event)) {
+    while let Ok(event) = Event::decode(bytes) {
+        bytes = &bytes[event.wire_bytes()..];
+        each(event);
+    }
+}
+
 fn decode(replay: &Replay) -> f64 {
     cost(replay, || {
         for drained in &replay.drained {
-            let Drained::Records { bytes, .. } = drained else { continue };
-            let mut bytes = bytes.as_slice();
-            while let Ok((kind, _)) = Event::peek(bytes) {
-                let _ = black_box(Event::decode(bytes));
-                bytes = &bytes[kind.size()..];
+            if let Drained::Records { bytes, .. } = drained {
+                events(bytes, |event| {
+                    black_box(event);
+                });
             }
         }
     })
 }
 
 fn order(replay: &Replay) -> f64 {
-    let drained = replay.drained.clone();
     cost(replay, || {
-        ordered(drained, replay.rings, |event| {
+        ordered(replay, |event| {
             black_box(event);
         });
     })
 }
 
 fn fold(replay: &Replay) -> f64 {
-    let drained = replay.drained.clone();
     cost(replay, || {
         let mut fold = Fold::new(Devices::default());
-        ordered(drained, replay.rings, |event| fold.event(event, &mut Nowhere));
+        ordered(replay, |event| fold.event(event, &mut Nowhere));
     })
 }
 
-fn ordered(drained: Vec<Drained>, rings: usize, mut each: impl FnMut(&Event)) {
-    let mut order = Order::new(rings + 1);
-    for drained in drained {
+fn ordered(replay: &Replay, mut each: impl FnMut(&Event)) {
+    let mut order = Order::new(replay.rings + 1);
+    for drained in &replay.drained {
         match drained {
-            Drained::Records { stream, bytes } => {
-                order.push(stream, bytes);
-            }
+            Drained::Records { stream, bytes } => events(bytes, |event| order.push(*stream, event)),
             Drained::Round { at, .. } => order.release(MonoNs(at.0 - SLACK_NS), &mut each),
         }
     }

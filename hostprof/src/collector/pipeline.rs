@@ -17,7 +17,7 @@ use crate::{
     bpf::{self, Drained},
     clock,
     order::{Order, SLACK_NS},
-    probe::{Devices, Fold, FoldCounts, HttpCounts, Life, Placement, Rows, Seed},
+    probe::{Devices, Event, Fold, FoldCounts, HttpCounts, Life, Placement, Rows, Seed},
     sampler::Samples,
     sink::{ParquetSink, ParquetWriter, Sink as _, SinkError, Writer as _},
     table::{
@@ -59,6 +59,7 @@ impl From<Drained> for Message {
 #[derive(Debug, Default)]
 pub struct Gauges {
     records: AtomicU64,
+    threads: AtomicU64,
     live: AtomicU64,
     begun: AtomicU64,
     processes: Mutex<Vec<Tgid>>,
@@ -71,17 +72,17 @@ impl Gauges {
         gauges.set_processes(processes.to_vec());
         gauges
     }
-    /// Records taken.
+    /// Records decoded.
     pub fn records(&self) -> u64 {
         self.records.load(Ordering::Relaxed)
     }
-    /// Threads that have begun.
+    /// Threads seen.
     pub fn threads(&self) -> u64 {
-        self.begun.load(Ordering::Acquire)
+        self.threads.load(Ordering::Relaxed)
     }
     /// Whether threads have begun and all of them have ended.
     pub fn all_ended(&self) -> bool {
-        self.threads() > 0 && self.live() == 0
+        self.begun.load(Ordering::Acquire) > 0 && self.live() == 0
     }
     /// The processes that have a thread that lives, sorted.
     pub fn processes(&self) -> Vec<Tgid> {
@@ -185,6 +186,8 @@ pub struct Pipeline {
     tables: Tables,
     rounds: HashMap<usize, MonoNs>,
     drains: usize,
+    thread_stream: usize,
+    undecodable: u64,
     gauges: Arc<Gauges>,
     /// Threads begun and threads living, of which the gauges know the processes.
     gauged: (u64, usize),
@@ -228,6 +231,8 @@ impl Pipeline {
             tables,
             rounds: HashMap::new(),
             drains: rings,
+            thread_stream: rings,
+            undecodable: 0,
             gauges,
             gauged: (0, 0),
             proc,
@@ -253,10 +258,7 @@ impl Pipeline {
 
     fn message(&mut self, message: Message) -> Result<(), SinkError> {
         match message {
-            Message::Drained(Drained::Records { stream, bytes }) => {
-                let records = self.order.push(stream, bytes);
-                self.gauges.records.fetch_add(records as u64, Ordering::Relaxed);
-            }
+            Message::Drained(Drained::Records { stream, bytes }) => self.decode(stream, &bytes),
             Message::Drained(Drained::Round { drain, at }) => {
                 self.rounds.insert(drain, at);
                 if self.rounds.len() == self.drains {
@@ -290,6 +292,24 @@ impl Pipeline {
         Ok(())
     }
 
+    fn decode(&mut self, stream: usize, mut bytes: &[u8]) {
+        let mut records = 0;
+        while !bytes.is_empty() {
+            if let Ok(event) = Event::decode(bytes) {
+                bytes = &bytes[event.wire_bytes()..];
+                if stream == self.thread_stream && matches!(event, Event::Begin(_)) {
+                    self.gauges.threads.fetch_add(1, Ordering::Relaxed);
+                }
+                self.order.push(stream, event);
+                records += 1;
+            } else {
+                self.undecodable += bytes.len() as u64;
+                break;
+            }
+        }
+        self.gauges.records.fetch_add(records, Ordering::Relaxed);
+    }
+
     fn tick(&mut self) -> Result<(), SinkError> {
         self.tables.thread.tick()?;
         self.tables.off_cpu.tick()?;
@@ -307,13 +327,12 @@ impl Pipeline {
     fn finish(mut self, stop: MonoNs, slots: &[Slot]) -> Result<Folded, SinkError> {
         let (fold, tables, proc) = (&mut self.fold, &mut self.tables, &self.proc);
         self.order.finish(|event| fold.event(event, tables));
-        self.gauges.begun.store(fold.begun(), Ordering::Release);
         fold.finish(stop, slots, |tgid, tid| proc.seed(tgid, tid), tables);
         let folded = Folded {
             counts: fold.counts(),
             http: fold.http_counts(),
             late: self.order.late(),
-            undecodable: self.order.undecodable(),
+            undecodable: self.undecodable,
         };
         let Tables {
             thread,

@@ -1,7 +1,7 @@
 //! Records of the kernel half, decoded: a pure function of their bytes.
 
 use hostprof_common::{
-    RecordKind, TIME_OFFSET,
+    RecordKind,
     episode::{Blocked, Head, Runnable, flag},
     http::{Long, Short},
     span::Span,
@@ -11,7 +11,8 @@ use hostprof_common::{
 use super::http::SocketEvent;
 use crate::units::MonoNs;
 
-/// A record of the kernel half. Those that are large and rare are boxed, so that the others are small.
+/// A record of the kernel half. Those that are large and rare are apart: what waits for its turn is as large as
+/// the largest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// A thread came back that had been switched out while runnable.
@@ -54,23 +55,6 @@ pub enum DecodeError {
 }
 
 impl Event {
-    /// The kind of the record that `bytes` begin with, all of which is there, and when it happened: the order of
-    /// events.
-    ///
-    /// # Errors
-    ///
-    /// See [`DecodeError`].
-    #[inline]
-    pub fn peek(bytes: &[u8]) -> Result<(RecordKind, MonoNs), DecodeError> {
-        let kind = bytes.first_chunk().map(|bytes| u16::from_ne_bytes(*bytes));
-        let kind = kind.ok_or(DecodeError::Short { found: bytes.len(), expected: 2 })?;
-        let kind = RecordKind::from_u16(kind).ok_or(DecodeError::Kind(kind))?;
-        match bytes.get(TIME_OFFSET..).and_then(<[u8]>::first_chunk) {
-            Some(time) if bytes.len() >= kind.size() => Ok((kind, MonoNs(u64::from_ne_bytes(*time)))),
-            _ => Err(DecodeError::Short { found: bytes.len(), expected: kind.size() }),
-        }
-    }
-
     /// Decodes one record.
     ///
     /// # Errors
@@ -78,7 +62,12 @@ impl Event {
     /// See [`DecodeError`].
     #[inline]
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        let (kind, _) = Self::peek(bytes)?;
+        let kind = bytes.first_chunk().map(|bytes| u16::from_ne_bytes(*bytes));
+        let kind = kind.ok_or(DecodeError::Short { found: bytes.len(), expected: 2 })?;
+        let kind = RecordKind::from_u16(kind).ok_or(DecodeError::Kind(kind))?;
+        if bytes.len() < kind.size() {
+            return Err(DecodeError::Short { found: bytes.len(), expected: kind.size() });
+        }
         Ok(match kind {
             RecordKind::Runnable => Self::Runnable(read(bytes)),
             RecordKind::Blocked => Self::Blocked(read(bytes)),
@@ -101,6 +90,37 @@ impl Event {
                 ))
             }
         })
+    }
+
+    /// When it happened: the order of events.
+    #[inline]
+    pub fn at(&self) -> MonoNs {
+        MonoNs(match self {
+            Self::Runnable(Runnable { head }) | Self::Blocked(Blocked { head, .. }) => head.in_ns,
+            Self::Begin(begin) => begin.at_ns,
+            Self::End(end) => end.at_ns,
+            Self::First(first) => first.counters.at_ns,
+            Self::Exec(exec) => exec.at_ns,
+            Self::Rename(rename) => rename.at_ns,
+            Self::Span(span) => span.exit_ns,
+            Self::Socket(event) => event.at.0,
+        })
+    }
+
+    /// How many bytes its record has.
+    #[inline]
+    pub fn wire_bytes(&self) -> usize {
+        match self {
+            Self::Runnable(_) => size_of::<Runnable>(),
+            Self::Blocked(_) => size_of::<Blocked>(),
+            Self::Begin(_) => size_of::<Begin>(),
+            Self::End(_) => size_of::<End>(),
+            Self::First(_) => size_of::<First>(),
+            Self::Exec(_) => size_of::<Exec>(),
+            Self::Rename(_) => size_of::<Rename>(),
+            Self::Span(_) => size_of::<Span>(),
+            Self::Socket(event) => event.wire_bytes,
+        }
     }
 
     /// Whether it was written long after it happened: its switch-in was not traced.

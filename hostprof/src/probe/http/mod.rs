@@ -49,6 +49,8 @@ pub struct SocketEvent {
     pub length: u32,
     /// The first of them.
     pub text: Box<[u8]>,
+    /// Bytes of its record in the ring.
+    pub wire_bytes: usize,
 }
 
 impl SocketEvent {
@@ -71,6 +73,7 @@ impl SocketEvent {
             connection: head.connection,
             length: head.length,
             text: text[..known].into(),
+            wire_bytes: size_of::<Head>() + text.len(),
         })
     }
 }

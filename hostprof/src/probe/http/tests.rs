@@ -47,6 +47,7 @@ impl Server {
             connection: 0xc0,
             length: length as u32,
             text: text.into(),
+            wire_bytes: 0,
         };
         self.http.event(&event, Some((Tid(12), Tgid(11))), &mut self.rows);
         self.now
