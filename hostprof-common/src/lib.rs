@@ -48,6 +48,7 @@ pub enum RecordKind {
 
 impl RecordKind {
     /// The kind behind the number that starts a record, or `None` for one this version does not know.
+    #[inline]
     pub const fn from_u16(kind: u16) -> Option<Self> {
         Some(match kind {
             1 => Self::Runnable,
@@ -65,6 +66,7 @@ impl RecordKind {
     }
 
     /// How many bytes a record of this kind has in a ring.
+    #[inline]
     pub const fn size(self) -> usize {
         match self {
             Self::Runnable => size_of::<episode::Runnable>(),

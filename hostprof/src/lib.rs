@@ -1,7 +1,7 @@
 //! hostprof: where the threads of a program wait, and why.
 //!
-//! The layers, each using only those to its left: `units, clock, humane ← table ← probe, sampler, ledger, sink ← bpf ←
-//! collector ← cli`; `sink, request ← load ← cli`. `docs/architecture.md` draws them.
+//! The layers, each using only those to its left: `units, hash, clock, humane ← table ← probe, sampler, ledger, sink ←
+//! bpf ← collector ← cli`; `sink, request ← load ← cli`. `docs/architecture.md` draws them.
 
 pub mod bpf;
 pub mod check;
@@ -11,6 +11,7 @@ pub mod collector;
 pub mod docs;
 pub mod doctor;
 pub mod export;
+mod hash;
 pub mod humane;
 pub mod ledger;
 pub mod load;

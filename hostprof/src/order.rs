@@ -6,10 +6,7 @@
 //! away meanwhile), so after the round no event earlier than T − slack can still come, and those are
 //! released. One that comes later all the same is released at once and counted: it is never lost.
 
-use std::{
-    cmp::{Ordering, Reverse},
-    collections::{BinaryHeap, VecDeque},
-};
+use std::collections::VecDeque;
 
 use crate::{probe::Event, units::MonoNs};
 
@@ -21,7 +18,6 @@ pub const SLACK_NS: u64 = 20_000_000;
 pub struct Order {
     /// Events of each ring that wait for their turn, in time order.
     streams: Vec<VecDeque<Event>>,
-    heads: BinaryHeap<Reverse<(MonoNs, usize)>>,
     last: MonoNs,
     late: u64,
 }
@@ -33,10 +29,10 @@ impl Order {
     }
 
     /// Adds an event of a stream.
+    #[inline]
     pub fn push(&mut self, stream: usize, event: Event) {
         let at = event.at();
         let events = &mut self.streams[stream];
-        let was_empty = events.is_empty();
         // Nearly in order: an event is misplaced by a few at most.
         let mut place = events.len();
         while place > 0 && events[place - 1].at() > at {
@@ -47,35 +43,37 @@ impl Order {
         } else {
             events.insert(place, event);
         }
-        if was_empty || place == 0 {
-            self.heads.push(Reverse((at, stream)));
-        }
     }
 
-    /// Releases, in time order, every event before `until`.
+    /// Releases, in time order, every event before `until`; of events of one time, those of the lower stream
+    /// first.
     pub fn release(&mut self, until: MonoNs, mut each: impl FnMut(&Event)) {
-        while let Some(&Reverse((at, stream))) = self.heads.peek() {
-            if at >= until {
-                return;
-            }
-            self.heads.pop();
-            let events = &mut self.streams[stream];
-            // A head that another event has since come before stands twice in the heap.
-            match events.front().map(|event| event.at().cmp(&at)) {
-                Some(Ordering::Equal) => {}
-                _ => continue,
-            }
-            if let Some(event) = events.pop_front() {
+        while let Some((stream, turn)) = self.first(until) {
+            while let Some(event) = self.streams[stream].pop_front_if(|event| (event.at(), stream) < turn) {
+                let at = event.at();
                 if at < self.last && !event.is_untold() {
                     self.late += 1;
                 }
                 self.last = self.last.max(at);
                 each(&event);
             }
-            if let Some(next) = events.front() {
-                self.heads.push(Reverse((next.at(), stream)));
+        }
+    }
+
+    /// The stream with the first event before `until`, and where its turn ends: at the first event of another,
+    /// or at `until`.
+    fn first(&self, until: MonoNs) -> Option<(usize, (MonoNs, usize))> {
+        let (mut first, mut second) = ((until, 0), (until, 0));
+        for (stream, events) in self.streams.iter().enumerate() {
+            let Some(event) = events.front() else { continue };
+            let head = (event.at(), stream);
+            if head < first {
+                (first, second) = (head, first);
+            } else if head < second {
+                second = head;
             }
         }
+        (first.0 < until).then_some((first.1, second))
     }
 
     /// Releases all that is left.

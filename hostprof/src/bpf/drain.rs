@@ -33,7 +33,7 @@ const BATCH_BYTES: usize = 256 << 10;
 const DUTY: f64 = 0.25;
 
 /// What drains hand on.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Drained {
     /// Records of a stream, end to end.
     Records {

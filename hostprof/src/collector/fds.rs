@@ -1,8 +1,9 @@
 //! What an fd stands for, looked up in `/proc` and remembered for a second.
 
-use std::{collections::HashMap, fs, os::unix::fs::FileTypeExt as _};
+use std::{fs, os::unix::fs::FileTypeExt as _};
 
 use crate::{
+    hash::IntMap,
     probe::syscalls,
     table::{FdKind, OffCpuRow},
     target::Proc,
@@ -17,13 +18,13 @@ const REMEMBERED: usize = 1 << 16;
 /// The fds of all processes.
 pub struct Fds {
     proc: Proc,
-    known: HashMap<(u32, u32), (u64, Option<FdKind>)>,
+    known: IntMap<(u32, u32), (u64, Option<FdKind>)>,
 }
 
 impl Fds {
     /// None known.
     pub fn new(proc: Proc) -> Self {
-        Self { proc, known: HashMap::new() }
+        Self { proc, known: IntMap::default() }
     }
 
     /// What the fd of a row stands for; `None` where it has none, or it cannot be told.

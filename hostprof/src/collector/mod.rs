@@ -25,9 +25,9 @@ use std::{
 use anyhow::{Context as _, Result, anyhow, ensure};
 use nix::unistd::{Gid, Uid};
 
+pub use self::pipeline::{Folded, Gauges, Message, Pipeline};
 use self::{
     counters::{Counters, Reading},
-    pipeline::{Folded, Gauges, Message, Pipeline},
     sampling::Sampling,
     signals::Signals,
     watch::Watch,

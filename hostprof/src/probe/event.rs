@@ -11,7 +11,8 @@ use hostprof_common::{
 use super::http::SocketEvent;
 use crate::units::MonoNs;
 
-/// A record of the kernel half.
+/// A record of the kernel half. Those that are large and rare are apart: what waits for its turn is as large as
+/// the largest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// A thread came back that had been switched out while runnable.
@@ -21,16 +22,16 @@ pub enum Event {
     /// A thread is recorded from here on.
     Begin(Begin),
     /// A thread ended.
-    End(End),
+    End(Box<End>),
     /// The kernel's counters at a thread's first switch-out.
     First(First),
     /// A process runs another program.
-    Exec(Exec),
+    Exec(Box<Exec>),
     /// A thread has another name.
     Rename(Rename),
     /// A system call returned.
     Span(Span),
-    /// A connection to an HTTP server had an event. Apart, since it is large and rare.
+    /// A connection to an HTTP server had an event.
     Socket(Box<SocketEvent>),
 }
 
@@ -59,6 +60,7 @@ impl Event {
     /// # Errors
     ///
     /// See [`DecodeError`].
+    #[inline]
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let kind = bytes.first_chunk().map(|bytes| u16::from_ne_bytes(*bytes));
         let kind = kind.ok_or(DecodeError::Short { found: bytes.len(), expected: 2 })?;
@@ -70,9 +72,9 @@ impl Event {
             RecordKind::Runnable => Self::Runnable(read(bytes)),
             RecordKind::Blocked => Self::Blocked(read(bytes)),
             RecordKind::ThreadBegin => Self::Begin(read(bytes)),
-            RecordKind::ThreadEnd => Self::End(read(bytes)),
+            RecordKind::ThreadEnd => Self::End(Box::new(read(bytes))),
             RecordKind::ThreadFirst => Self::First(read(bytes)),
-            RecordKind::Exec => Self::Exec(read(bytes)),
+            RecordKind::Exec => Self::Exec(Box::new(read(bytes))),
             RecordKind::Rename => Self::Rename(read(bytes)),
             RecordKind::Span => Self::Span(read(bytes)),
             RecordKind::HttpShort => {
@@ -91,6 +93,7 @@ impl Event {
     }
 
     /// When it happened: the order of events.
+    #[inline]
     pub fn at(&self) -> MonoNs {
         MonoNs(match self {
             Self::Runnable(Runnable { head }) | Self::Blocked(Blocked { head, .. }) => head.in_ns,
@@ -105,6 +108,7 @@ impl Event {
     }
 
     /// How many bytes its record has.
+    #[inline]
     pub fn wire_bytes(&self) -> usize {
         match self {
             Self::Runnable(_) => size_of::<Runnable>(),
@@ -134,6 +138,7 @@ impl Event {
 }
 
 /// Reads a wire struct. `bytes` must be as long: `decode` has checked it.
+#[inline]
 fn read<T: Wire>(bytes: &[u8]) -> T {
     assert!(bytes.len() >= size_of::<T>());
     // SAFETY: the length is checked, a wire struct has no invalid bit patterns (see `Wire`), and the read

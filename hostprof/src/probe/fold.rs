@@ -22,6 +22,7 @@ use super::{
     spans, state, syscalls,
 };
 use crate::{
+    hash::IntMap,
     table::{GpuIoctlRow, OffCpuRow, PageFaultRow, RequestRow, State, SyscallRow, TokenRow, WakeSource},
     units::{MonoNs, Tgid, Tid, Utid},
 };
@@ -59,7 +60,8 @@ pub struct FoldCounts {
 
 /// The fold.
 pub struct Fold {
-    threads: HashMap<Utid, Life>,
+    /// By numbers that the kernel half counts out.
+    threads: IntMap<Utid, Life>,
     seeds: HashMap<Tid, Seed>,
     programs: HashMap<Tgid, String>,
     placements: HashMap<Tgid, Placement>,
@@ -73,7 +75,7 @@ impl Fold {
     /// A fold that tells these devices' ioctls apart.
     pub fn new(devices: Devices) -> Self {
         Self {
-            threads: HashMap::new(),
+            threads: IntMap::default(),
             seeds: HashMap::new(),
             programs: HashMap::new(),
             placements: HashMap::new(),

@@ -6,7 +6,6 @@
 mod calls;
 mod columns;
 mod fold;
-mod hash;
 mod host;
 mod latency;
 mod model;

@@ -1,10 +1,8 @@
 //! Who waited for which futex, and who woke whom, in bounded memory.
 
-use super::{
-    hash::IntMap,
-    model::{Futex, OtherFutexes, Participant, WakerPair},
-};
+use super::model::{Futex, OtherFutexes, Participant, WakerPair};
 use crate::{
+    hash::IntMap,
     ledger::Lives,
     table::{OffCpuRow, State, ThreadRow, WakeSource},
 };

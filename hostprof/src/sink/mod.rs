@@ -3,7 +3,12 @@
 //! A sink yields a writer for each table. Rows are pushed by one thread a table; what the pushing costs is
 //! part of hostprof's overhead, so it only fills columns, and other threads encode and sync.
 
+mod chunk;
+mod dictionary;
+mod group;
+mod hybrid;
 mod memory;
+mod pages;
 mod parquet;
 mod part;
 

@@ -15,11 +15,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ::parquet::file::properties::WriterPropertiesPtr;
-
 use super::{
     Progress, Sink, SinkError, Writer,
-    part::{OpenPart, Span, properties},
+    part::{Layout, OpenPart, Span},
 };
 use crate::{
     recording::{RunFolder, TableFolder},
@@ -30,7 +28,7 @@ use crate::{
 const BATCH_ROWS: usize = 1 << 13;
 
 /// Rows of a batch turned into columns at a time.
-const STRIPE_ROWS: usize = 256;
+const STRIPE_ROWS: usize = 128;
 
 /// How parts are cut.
 #[derive(Clone, Copy, Debug)]
@@ -88,7 +86,7 @@ impl Sink for ParquetSink {
         let progress = Arc::new(Progress::default());
         let encoder = Encoder {
             folder: Arc::new(folder),
-            properties: properties::<T>().map_err(|error| SinkError::encode(&path, error))?,
+            layout: Layout::of::<T>().map_err(|error| SinkError::encode(&path, error))?,
             part_bytes: self.settings.part_bytes,
             progress: progress.clone(),
             columns: T::Columns::default(),
@@ -201,7 +199,7 @@ impl<T: Table> Drop for ParquetWriter<T> {
 /// The thread that encodes a table.
 struct Encoder<T: Table> {
     folder: Arc<TableFolder>,
-    properties: WriterPropertiesPtr,
+    layout: Layout,
     part_bytes: u64,
     progress: Arc<Progress>,
     columns: T::Columns,
@@ -224,7 +222,7 @@ impl<T: Table> Encoder<T> {
             .and_then(|()| {
                 // A table nothing happened in has one empty part, so that a query finds its columns.
                 if self.next_part == 0 {
-                    self.part()?;
+                    self.open = Some(self.part()?);
                 }
                 self.close_part()
             });
@@ -247,9 +245,11 @@ impl<T: Table> Encoder<T> {
             }
             let batch =
                 self.columns.finish().map_err(|error| SinkError::encode(self.folder.path(), error.into()))?;
-            let part = self.part()?;
-            part.write(&batch, span)?;
+            let mut part = self.part()?;
+            let written = part.write(&batch, span, &mut self.layout);
             let bytes = part.bytes();
+            self.open = Some(part);
+            written?;
             self.progress.open_bytes.store(bytes, Ordering::Relaxed);
             self.progress.encoded(began.elapsed());
             if bytes >= self.part_bytes {
@@ -260,15 +260,13 @@ impl<T: Table> Encoder<T> {
     }
 
     /// The part under way, begun if there is none.
-    fn part(&mut self) -> Result<&mut OpenPart, SinkError> {
-        let part = if let Some(part) = self.open.take() {
-            part
-        } else {
-            let part = OpenPart::create::<T>(&self.folder, self.next_part, &self.properties)?;
-            self.next_part = part.number() + 1;
-            part
-        };
-        Ok(self.open.insert(part))
+    fn part(&mut self) -> Result<OpenPart, SinkError> {
+        if let Some(part) = self.open.take() {
+            return Ok(part);
+        }
+        let part = OpenPart::create(&self.folder, self.next_part, &self.layout)?;
+        self.next_part = part.number() + 1;
+        Ok(part)
     }
 
     fn close_part(&mut self) -> Result<(), SinkError> {
@@ -276,7 +274,7 @@ impl<T: Table> Encoder<T> {
         // One at a time, so that parts appear in order.
         self.wait_for_sync()?;
         let began = Instant::now();
-        self.syncing = Some(part.close(self.progress.clone())?);
+        self.syncing = Some(part.close(&mut self.layout, self.progress.clone())?);
         self.progress.open_bytes.store(0, Ordering::Relaxed);
         self.progress.encoded(began.elapsed());
         Ok(())

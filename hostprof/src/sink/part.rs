@@ -8,24 +8,26 @@ use std::{
 };
 
 use ::parquet::{
-    arrow::ArrowWriter,
+    arrow::{ArrowSchemaConverter, add_encoded_arrow_schema_to_metadata},
     basic::{Compression, Encoding as ParquetEncoding, ZstdLevel},
     errors::ParquetError,
     file::{
         metadata::KeyValue,
         properties::{EnabledStatistics, WriterProperties, WriterPropertiesPtr},
+        writer::SerializedFileWriter,
     },
     schema::types::ColumnPath,
 };
-use arrow::{array::RecordBatch, datatypes::DataType};
+use arrow::{array::RecordBatch, datatypes::SchemaRef};
+use zstd::bulk::Compressor;
 
-use super::{Progress, SinkError};
+use super::{Progress, SinkError, group::Group};
 use crate::{
     recording::{TableFolder, part_key, part_name, temporary_part_name},
-    table::{Encoding, SCHEMA_VERSION, Table},
+    table::{Column, Encoding, SCHEMA_VERSION, Table},
 };
 
-/// Rows of a row group at most.
+/// Rows of a row group, and up to a batch more.
 const GROUP_ROWS: usize = 1 << 20;
 
 /// Level 1 of zstd: on this data higher levels gain little and cost much, see
@@ -77,33 +79,46 @@ impl Span {
     }
 }
 
-/// How a table's parts are encoded.
-pub(super) fn properties<T: Table>() -> Result<WriterPropertiesPtr, ParquetError> {
-    let mut properties = WriterProperties::builder()
-        .set_created_by(concat!("hostprof version ", env!("CARGO_PKG_VERSION")).to_owned())
-        .set_compression(Compression::ZSTD(ZstdLevel::try_new(ZSTD_LEVEL)?))
-        .set_statistics_enabled(EnabledStatistics::Chunk)
-        .set_max_row_group_row_count(Some(GROUP_ROWS));
-    for column in T::columns() {
-        let path = ColumnPath::from(column.name);
-        // The first and last of a few words tell a reader nothing, and to find them is half the cost of
-        // the column.
-        if !column.words.is_empty() {
-            properties = properties.set_column_statistics_enabled(path.clone(), EnabledStatistics::None);
+/// How every page is compressed.
+pub(super) fn compression() -> Result<Compression, ParquetError> {
+    Ok(Compression::ZSTD(ZstdLevel::try_new(ZSTD_LEVEL)?))
+}
+
+/// What the parts of a table are written with.
+pub(super) struct Layout {
+    columns: Vec<Column>,
+    schema: SchemaRef,
+    properties: WriterPropertiesPtr,
+    zstd: Compressor<'static>,
+}
+
+impl Layout {
+    /// A table's.
+    pub fn of<T: Table>() -> Result<Self, ParquetError> {
+        let (columns, schema) = (T::columns(), T::schema());
+        let mut properties = WriterProperties::builder()
+            .set_created_by(concat!("hostprof version ", env!("CARGO_PKG_VERSION")).to_owned())
+            .set_compression(compression()?)
+            .set_statistics_enabled(EnabledStatistics::Chunk)
+            .set_offset_index_disabled(true);
+        // The columns that are parquet's to write; the others have no use for these.
+        for column in &columns {
+            let path = ColumnPath::from(column.name);
+            properties = match column.encoding {
+                Encoding::Dictionary => properties.set_column_dictionary_enabled(path, true),
+                Encoding::Plain => properties
+                    .set_column_dictionary_enabled(path.clone(), false)
+                    .set_column_encoding(path, ParquetEncoding::PLAIN),
+                Encoding::Delta => properties
+                    .set_column_dictionary_enabled(path.clone(), false)
+                    .set_column_encoding(path, ParquetEncoding::DELTA_BINARY_PACKED),
+            };
         }
-        // One bit each: a dictionary of them would be no smaller, and dearer to make.
-        let encoding = if column.data_type == DataType::Boolean { Encoding::Plain } else { column.encoding };
-        properties = match encoding {
-            Encoding::Dictionary => properties.set_column_dictionary_enabled(path, true),
-            Encoding::Plain => properties
-                .set_column_dictionary_enabled(path.clone(), false)
-                .set_column_encoding(path, ParquetEncoding::PLAIN),
-            Encoding::Delta => properties
-                .set_column_dictionary_enabled(path.clone(), false)
-                .set_column_encoding(path, ParquetEncoding::DELTA_BINARY_PACKED),
-        };
+        let mut properties = properties.build();
+        add_encoded_arrow_schema_to_metadata(&schema, &mut properties);
+        let zstd = Compressor::new(ZSTD_LEVEL).map_err(|error| ParquetError::External(Box::new(error)))?;
+        Ok(Self { columns, schema, properties: Arc::new(properties), zstd })
     }
-    Ok(Arc::new(properties.build()))
 }
 
 /// A part under way. Dropped, it leaves nothing.
@@ -111,23 +126,25 @@ pub(super) struct OpenPart {
     folder: Arc<TableFolder>,
     number: u32,
     /// `None` once handed to [`OpenPart::close`].
-    writer: Option<ArrowWriter<File>>,
+    file: Option<SerializedFileWriter<File>>,
+    group: Option<Group>,
     span: Span,
     rows: u64,
 }
 
 impl OpenPart {
     /// Begins a part of that number, or the next that is free.
-    pub fn create<T: Table>(
-        folder: &Arc<TableFolder>,
-        number: u32,
-        properties: &WriterPropertiesPtr,
-    ) -> Result<Self, SinkError> {
+    pub fn create(folder: &Arc<TableFolder>, number: u32, layout: &Layout) -> Result<Self, SinkError> {
         let (number, file) = folder.begin_part(number)?;
-        let mut part = Self { folder: folder.clone(), number, writer: None, span: Span::default(), rows: 0 };
-        let writer = ArrowWriter::try_new(file, T::schema(), Some((**properties).clone()))
+        let mut part =
+            Self { folder: folder.clone(), number, file: None, group: None, span: Span::default(), rows: 0 };
+        let file = ArrowSchemaConverter::new()
+            .convert(&layout.schema)
+            .and_then(|schema| {
+                SerializedFileWriter::new(file, schema.root_schema_ptr(), Arc::clone(&layout.properties))
+            })
             .map_err(|error| SinkError::encode(&part.path(), error))?;
-        part.writer = Some(writer);
+        part.file = Some(file);
         Ok(part)
     }
 
@@ -137,29 +154,53 @@ impl OpenPart {
     }
 
     /// Encodes a batch.
-    pub fn write(&mut self, batch: &RecordBatch, span: Span) -> Result<(), SinkError> {
+    pub fn write(&mut self, batch: &RecordBatch, span: Span, layout: &mut Layout) -> Result<(), SinkError> {
         let path = self.path();
-        let writer = self.writer.as_mut().ok_or_else(|| SinkError::Stopped(path.clone()))?;
-        writer.write(batch).map_err(|error| SinkError::encode(&path, error))?;
+        let file = self.file.as_ref().ok_or_else(|| SinkError::Stopped(path.clone()))?;
+        let failed = |error| SinkError::encode(&path, error);
+        let mut group = match self.group.take() {
+            Some(group) => group,
+            None => Group::new(file, &layout.schema, &layout.columns).map_err(failed)?,
+        };
+        group.write(batch, &mut layout.zstd).map_err(failed)?;
+        let full = group.rows() >= GROUP_ROWS;
+        self.group = Some(group);
         self.rows += batch.num_rows() as u64;
         self.span.merge(span);
-        Ok(())
+        if full { self.close_group(layout) } else { Ok(()) }
+    }
+
+    fn close_group(&mut self, layout: &mut Layout) -> Result<(), SinkError> {
+        let path = self.path();
+        let file = self.file.as_mut().ok_or_else(|| SinkError::Stopped(path.clone()))?;
+        match self.group.take() {
+            Some(group) => {
+                group.close(file, &mut layout.zstd).map_err(|error| SinkError::encode(&path, error))
+            }
+            None => Ok(()),
+        }
     }
 
     /// Bytes so far, those that wait in memory included.
     pub fn bytes(&self) -> u64 {
-        self.writer.as_ref().map_or(0, |writer| (writer.bytes_written() + writer.in_progress_size()) as u64)
+        let written = self.file.as_ref().map_or(0, SerializedFileWriter::bytes_written);
+        (written + self.group.as_ref().map_or(0, Group::bytes)) as u64
     }
 
     /// Writes what is left, and has the part synced and renamed by a thread of its own: a sync takes as
     /// long as the disk likes, and the next part can be encoded meanwhile.
-    pub fn close(mut self, progress: Arc<Progress>) -> Result<JoinHandle<Result<(), SinkError>>, SinkError> {
+    pub fn close(
+        mut self,
+        layout: &mut Layout,
+        progress: Arc<Progress>,
+    ) -> Result<JoinHandle<Result<(), SinkError>>, SinkError> {
         let path = self.path();
-        let mut writer = self.writer.take().ok_or_else(|| SinkError::Stopped(path.clone()))?;
+        self.close_group(layout)?;
+        let mut file = self.file.take().ok_or_else(|| SinkError::Stopped(path.clone()))?;
         for key_value in self.span.key_values() {
-            writer.append_key_value_metadata(key_value);
+            file.append_key_value_metadata(key_value);
         }
-        let file = writer.into_inner().map_err(|error| SinkError::encode(&path, error))?;
+        let file = file.into_inner().map_err(|error| SinkError::encode(&path, error))?;
         thread::Builder::new()
             .name("sink-sync".to_owned())
             .spawn(move || self.publish(&file, &progress))

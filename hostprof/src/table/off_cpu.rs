@@ -139,9 +139,9 @@ table! {
     /// again that fast may be told as its successor.
     fd_kind: Option<FdKind> ["" Dictionary],
     /// From the switch-out to the wakeup; 0 for a thread that stayed runnable.
-    blocked_ns: u64 ["ns" Plain],
+    blocked_ns: u64 ["ns" Dictionary],
     /// From the wakeup to the switch-in, or from the switch-out for a thread that stayed runnable.
-    runqueue_ns: u64 ["ns" Plain],
+    runqueue_ns: u64 ["ns" Dictionary],
     /// Whether the kernel counted the switch as voluntary. Source: which of nvcsw and nivcsw moved.
     voluntary: bool ["" Dictionary],
     /// Whether the thread had major page faults since its last switch-out: with `page_fault`, the wait was

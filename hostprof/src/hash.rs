@@ -1,5 +1,5 @@
 //! A hash for small keys of integers, several times as fast as the default. It does not withstand keys made
-//! to collide: what it holds is bounded, so such keys would only make a report slow.
+//! to collide: use it where keys are counted out, or where so few are held that they would only cost time.
 
 use std::{
     collections::HashMap,
@@ -14,6 +14,7 @@ pub type IntMap<K, V> = HashMap<K, V, BuildHasherDefault<Mix>>;
 pub struct Mix(u64);
 
 impl Mix {
+    #[inline]
     fn word(&mut self, word: u64) {
         self.0 = (self.0.rotate_left(5) ^ word).wrapping_mul(0x517c_c1b7_2722_0a95);
     }
@@ -28,10 +29,12 @@ impl Hasher for Mix {
         }
     }
 
+    #[inline]
     fn write_u32(&mut self, word: u32) {
         self.word(word.into());
     }
 
+    #[inline]
     fn write_u64(&mut self, word: u64) {
         self.word(word);
     }
@@ -40,6 +43,7 @@ impl Hasher for Mix {
         self.word(word as u64);
     }
 
+    #[inline]
     fn finish(&self) -> u64 {
         // The table takes its place from the low bits, which multiplication mixes least.
         self.0.rotate_left(26)

@@ -1,0 +1,184 @@
+//! What a million records cost, from the drains to Parquet, by stage, in CPU-seconds:
+//! `cargo bench -p hostprof --bench replay -- RUN [RUN...]` replays the episodes of recordings.
+//!
+//! Each stage does all that comes before it as well. The last is the pipeline as a recording runs it, with
+//! all its threads; the digest is of the rows it wrote, and must not change where only its speed should.
+
+mod support;
+
+use std::{
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+    hint::black_box,
+    path::{Path, PathBuf},
+    sync::{Arc, mpsc::sync_channel},
+    time::Duration,
+};
+
+use hostprof::{
+    bpf::Drained,
+    collector::{Gauges, Message, Pipeline},
+    order::{Order, SLACK_NS},
+    probe::{Devices, Event, Fold, Life, Rows},
+    recording::{Config, Recording, RunFolder},
+    sink::{ParquetSink, Settings},
+    table::{GpuIoctlRow, OffCpuRow, PageFaultRow, RequestRow, SCHEMA_VERSION, SyscallRow, TokenRow},
+    target::Proc,
+    units::MonoNs,
+};
+use nix::sys::resource::{UsageWho, getrusage};
+use support::Replay;
+
+const REPEATS: usize = 5;
+const RINGS: usize = 2;
+
+fn main() {
+    let runs = std::env::args_os().skip(1).filter(|arg| arg != "--bench").map(PathBuf::from);
+    for run in runs {
+        let replay = Replay::of_run(&run, RINGS);
+        println!("{}: {} records; CPU-s per million, median of {REPEATS}", run.display(), replay.records);
+        for (name, stage) in STAGES {
+            let mut costs: Vec<f64> = (0..REPEATS).map(|_| stage(&replay)).collect();
+            costs.sort_by(f64::total_cmp);
+            println!("  {name:<8} {:.3}  ({:.3} to {:.3})", costs[REPEATS / 2], costs[0], costs[REPEATS - 1]);
+        }
+        let (rows, digest, bytes) = written(&replay);
+        println!("  {rows} rows, {:.2} bytes a row, digest {digest:016x}", bytes as f64 / rows as f64);
+    }
+    let peak = getrusage(UsageWho::RUSAGE_SELF).map_or(0, |usage| usage.max_rss());
+    println!("peak {} MiB, the records included", peak >> 10);
+}
+
+type Stage = fn(&Replay) -> f64;
+const STAGES: [(&str, Stage); 4] =
+    [("decode", decode), ("order", order), ("fold", fold), ("parquet", parquet)];
+
+/// CPU-seconds per million records of what `work` does, in all threads.
+fn cost(replay: &Replay, work: impl FnOnce()) -> f64 {
+    let began = own_cpu();
+    work();
+    (own_cpu() - began).as_secs_f64() * 1e6 / replay.records as f64
+}
+
+fn own_cpu() -> Duration {
+    let usage = getrusage(UsageWho::RUSAGE_SELF).expect("read own usage");
+    [usage.user_time(), usage.system_time()]
+        .iter()
+        .map(|time| Duration::new(time.tv_sec() as u64, time.tv_usec() as u32 * 1000))
+        .sum()
+}
+
+fn events(mut bytes: &[u8], mut each: impl FnMut(Event)) {
+    while let Ok(event) = Event::decode(bytes) {
+        bytes = &bytes[event.wire_bytes()..];
+        each(event);
+    }
+}
+
+fn decode(replay: &Replay) -> f64 {
+    cost(replay, || {
+        for drained in &replay.drained {
+            if let Drained::Records { bytes, .. } = drained {
+                events(bytes, |event| {
+                    black_box(event);
+                });
+            }
+        }
+    })
+}
+
+fn order(replay: &Replay) -> f64 {
+    cost(replay, || {
+        ordered(replay, |event| {
+            black_box(event);
+        });
+    })
+}
+
+fn fold(replay: &Replay) -> f64 {
+    cost(replay, || {
+        let mut fold = Fold::new(Devices::default());
+        ordered(replay, |event| fold.event(event, &mut Nowhere));
+    })
+}
+
+fn ordered(replay: &Replay, mut each: impl FnMut(&Event)) {
+    let mut order = Order::new(replay.rings + 1);
+    for drained in &replay.drained {
+        match drained {
+            Drained::Records { stream, bytes } => events(bytes, |event| order.push(*stream, event)),
+            Drained::Round { at, .. } => order.release(MonoNs(at.0 - SLACK_NS), &mut each),
+        }
+    }
+    order.finish(each);
+}
+
+fn parquet(replay: &Replay) -> f64 {
+    let out = tempfile::tempdir().expect("make a folder");
+    let messages = replay.drained.clone();
+    cost(replay, || write(out.path(), messages, replay.rings))
+}
+
+/// Runs the pipeline over the records, into a run folder below `out`.
+fn write(out: &Path, drained: Vec<Drained>, rings: usize) {
+    let folder = Arc::new(RunFolder::create(out).expect("make a run folder"));
+    let config = Config { schema_version: SCHEMA_VERSION, ..Config::default() };
+    config.write(&folder).expect("write the configuration");
+    let sink = ParquetSink::new(folder, Settings::default());
+    let gauges = Arc::new(Gauges::new(&[]));
+    let pipeline = Pipeline::new(&sink, rings, Devices::default(), true, None, Proc::new(), gauges)
+        .expect("begin the tables");
+    let (sender, receiver) = sync_channel(64);
+    let folding = std::thread::spawn(move || pipeline.run(&receiver));
+    for drained in drained {
+        sender.send(Message::Drained(drained)).expect("the pipeline runs");
+    }
+    drop(sender);
+    folding.join().expect("the pipeline ends").expect("all rows are written");
+}
+
+/// Rows, a digest of them, and bytes of `off_cpu`, as the pipeline writes them.
+fn written(replay: &Replay) -> (u64, u64, u64) {
+    let out = tempfile::tempdir().expect("make a folder");
+    write(out.path(), replay.drained.clone(), replay.rings);
+    let run = Recording::list(out.path()).expect("list runs").remove(0);
+    let recording = Recording::open(&run).expect("open the recording");
+    let mut hasher = DefaultHasher::new();
+    let mut rows = 0;
+    for mut row in
+        recording.rows::<OffCpuRow>().expect("read off_cpu").flat_map(|rows| rows.expect("read rows"))
+    {
+        // What a process of that number has open here and now.
+        row.fd_kind = None;
+        format!("{row:?}").hash(&mut hasher);
+        rows += 1;
+    }
+    let bytes = recording.parts::<OffCpuRow>().expect("list parts").iter().map(|part| part.bytes).sum();
+    (rows, hasher.finish(), bytes)
+}
+
+/// Takes rows and does nothing with them.
+struct Nowhere;
+
+impl Rows for Nowhere {
+    fn off_cpu(&mut self, row: OffCpuRow) {
+        black_box(row);
+    }
+    fn page_fault(&mut self, row: PageFaultRow) {
+        black_box(row);
+    }
+    fn syscall(&mut self, row: SyscallRow) {
+        black_box(row);
+    }
+    fn gpu_ioctl(&mut self, row: GpuIoctlRow) {
+        black_box(row);
+    }
+    fn request(&mut self, row: RequestRow) {
+        black_box(row);
+    }
+    fn token(&mut self, row: TokenRow) {
+        black_box(row);
+    }
+    fn thread(&mut self, life: &Life) {
+        black_box(life);
+    }
+}
