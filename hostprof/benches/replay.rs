@@ -56,7 +56,7 @@ const STAGES: [(&str, Stage); 4] =
 fn cost(replay: &Replay, work: impl FnOnce()) -> f64 {
     let began = own_cpu();
     work();
-    (own_cpu() - began).as_secs_f64() * 1e6 / replay.records as f64
+    own_cpu().saturating_sub(began).as_secs_f64() * 1e6 / replay.records as f64
 }
 
 fn own_cpu() -> Duration {

@@ -136,7 +136,7 @@ impl Chunk {
             DataType::UInt32 => self.numbers(array.as_primitive::<UInt32Type>(), u64::from),
             DataType::UInt64 => self.numbers(array.as_primitive::<UInt64Type>(), |value| value),
             DataType::Int32 => {
-                self.numbers(array.as_primitive::<Int32Type>(), |value| i64::from(value) as u64)
+                self.numbers(array.as_primitive::<Int32Type>(), |value| i64::from(value) as u64);
             }
             DataType::Int64 => self.numbers(array.as_primitive::<Int64Type>(), |value| value as u64),
             DataType::Dictionary(..) => {
@@ -205,7 +205,7 @@ impl Chunk {
     fn append(&mut self, values: impl Iterator<Item = u64>) {
         match &mut self.dictionary {
             Some(dictionary) if self.open => {
-                self.values.keys.extend(values.map(|value| dictionary.key(value)))
+                self.values.keys.extend(values.map(|value| dictionary.key(value)));
             }
             _ => self.values.plain.extend(values),
         }
