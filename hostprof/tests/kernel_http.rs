@@ -25,10 +25,10 @@ const SECRET: &str = "Zw8xSpoken4Ut3";
 /// The clock around a call.
 type Around = (u64, u64);
 
-fn around<T>(call: impl FnOnce() -> T) -> (T, Around) {
+fn around(call: impl FnOnce()) -> Around {
     let before = mono_ns();
-    let result = call();
-    (result, (before, mono_ns()))
+    call();
+    (before, mono_ns())
 }
 
 fn within(at: Option<u64>, (before, after): Around) {
@@ -102,14 +102,12 @@ fn requests_of_a_connection_that_is_kept_are_told_to_the_call() {
     let mut seen = Vec::new();
     for round in 0..3 {
         let body = format!("{{\"prompt\":\"{SECRET}\"}}");
-        let (_, arrival) =
-            around(|| client.write_all(post("/v1/chat/completions", &body).as_bytes()).unwrap());
+        let arrival = around(|| client.write_all(post("/v1/chat/completions", &body).as_bytes()).unwrap());
         thread::sleep(Duration::from_millis(20));
-        let (_, read) = around(|| receive(&mut server, &body));
-        let (_, head) = around(|| send(&mut server, HEAD, round));
-        let sent: Vec<Around> =
-            (0..5).map(|_| around(|| send(&mut server, &chunk(SECRET), round)).1).collect();
-        let (_, end) = around(|| send(&mut server, LAST, round));
+        let read = around(|| receive(&mut server, &body));
+        let head = around(|| send(&mut server, HEAD, round));
+        let sent: Vec<Around> = (0..5).map(|_| around(|| send(&mut server, &chunk(SECRET), round))).collect();
+        let end = around(|| send(&mut server, LAST, round));
         receive(&mut client, LAST);
         seen.push((arrival, read, head, sent, end));
         // What else a server is asked is no request.
@@ -143,10 +141,10 @@ fn a_request_arrives_when_its_bytes_do_though_nobody_accepts() {
     let (listener, address) = listen();
     let recorder = recorder();
     let mut client = TcpStream::connect(address).unwrap();
-    let (_, arrival) = around(|| client.write_all(post("/completion", "{}").as_bytes()).unwrap());
+    let arrival = around(|| client.write_all(post("/completion", "{}").as_bytes()).unwrap());
     thread::sleep(Duration::from_millis(30));
     let (mut server, _) = listener.accept().unwrap();
-    let (_, read) = around(|| receive(&mut server, "{}"));
+    let read = around(|| receive(&mut server, "{}"));
     server.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}").unwrap();
     receive(&mut client, "{}");
     let rows = rows(&recorder.interrupt());
@@ -163,8 +161,7 @@ fn a_connection_older_than_the_recording_is_told_from_its_next_request_on() {
     let mut ask = |body: &str| {
         client.write_all(post("/v1/completions", body).as_bytes()).unwrap();
         receive(&mut server, body);
-        let (_, sent) =
-            around(|| server.write_all((HEAD.to_owned() + &chunk("a") + LAST).as_bytes()).unwrap());
+        let sent = around(|| server.write_all((HEAD.to_owned() + &chunk("a") + LAST).as_bytes()).unwrap());
         receive(&mut client, LAST);
         sent
     };
@@ -184,8 +181,8 @@ fn pipelined_and_broken_requests_are_told_apart() {
     let (mut server, _) = listener.accept().unwrap();
     client.write_all((post("/v1/completions", "{1}") + &post("/v1/completions", "{2}")).as_bytes()).unwrap();
     receive(&mut server, "{2}");
-    let (_, first) = around(|| send(&mut server, &(HEAD.to_owned() + &chunk("a") + LAST), 0));
-    let (_, second) = around(|| send(&mut server, &(HEAD.to_owned() + &chunk("b")), 1));
+    let first = around(|| send(&mut server, &(HEAD.to_owned() + &chunk("a") + LAST), 0));
+    let second = around(|| send(&mut server, &(HEAD.to_owned() + &chunk("b")), 1));
     receive(&mut client, "\n\n\r\n");
     client.shutdown(Shutdown::Both).unwrap();
     drop(client);
