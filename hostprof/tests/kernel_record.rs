@@ -152,7 +152,7 @@ fn a_command_is_told_the_folder_it_is_recorded_into() {
     let recorded = Recorder::spawn(&["--", "sh", "-c", &script]).finish();
     assert!(recorded.status.success(), "{}", recorded.stderr);
     assert_eq!(
-        std::fs::read_to_string(told.path()).unwrap(),
+        fs::read_to_string(told.path()).unwrap(),
         recorded.run.canonicalize().unwrap().to_string_lossy()
     );
 }
