@@ -2,7 +2,7 @@
 //! are.
 //!
 //! Parquet's own writer hashes every value of a column with a dictionary and compares every one with the least
-//! and the greatest so far, which was half of what a recording cost (`docs/journal/2026-11-collector.md`).
+//! and the greatest so far, which led the profile of a recording (`docs/journal/2026-11-collector.md`).
 //! Here a value that was met lately is found without a hash, and the least and the greatest are those of the
 //! dictionary. The pages are those of the format's first version, as the other writer's.
 
