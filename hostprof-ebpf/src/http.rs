@@ -22,13 +22,11 @@ use crate::{
     emit::is_full,
     maps::{CONNECTIONS, EPISODES, HTTP_STATS, PORTS, layout},
     span, target,
-    task::{Call, Task, socket_family, socket_port, socket_state},
+    task::{Call, Task, is_inet, socket_port, socket_state},
 };
 
 /// `MSG_PEEK`: what is looked at is received later.
 const PEEK: i32 = 0x2;
-const INET: u16 = 2;
-const INET6: u16 = 10;
 
 /// States of TCP. <https://github.com/torvalds/linux/blob/v6.18/include/net/tcp_states.h>
 const FIN_WAIT1: i32 = 4;
@@ -132,7 +130,7 @@ pub fn received(sock: *const u8, ret: i32, flags: i32) {
     }
     let task = Task::current();
     let Some(slot) = target::slot_of(task) else { return };
-    if !matches!(socket_family(sock), INET | INET6) {
+    if !is_inet(sock) {
         return;
     }
     let connection = cookie(sock);
@@ -184,7 +182,7 @@ pub fn sent(sock: *const u8, ret: i32) {
     }
     let task = Task::current();
     let Some(slot) = target::slot_of(task) else { return };
-    if !matches!(socket_family(sock), INET | INET6) {
+    if !is_inet(sock) {
         return;
     }
     let connection = cookie(sock);
@@ -215,7 +213,7 @@ pub fn arrived(sock: *const u8) {
     if ports >> (port & 63) & 1 == 0 || i32::from(socket_state(sock)) == LISTEN {
         return;
     }
-    if !matches!(socket_family(sock), INET | INET6) {
+    if !is_inet(sock) {
         return;
     }
     let connection = cookie(sock);

@@ -326,10 +326,15 @@ pub fn clamped(ns: u64) -> u64 {
     if ns.cast_signed() < 0 { 0 } else { ns }
 }
 
-/// The address family of a `struct sock`, as a tracepoint handed it over.
+/// `AF_INET` and `AF_INET6`.
+const INET: u16 = 2;
+const INET6: u16 = 10;
+
+/// Whether a `struct sock`, as a tracepoint handed it over, is one of IPv4 or IPv6.
 #[inline(always)]
-pub fn socket_family(sock: *const u8) -> u16 {
-    unsafe { load(sock, layout!(sock_family)) }
+pub fn is_inet(sock: *const u8) -> bool {
+    let family: u16 = unsafe { load(sock, layout!(sock_family)) };
+    matches!(family, INET | INET6)
 }
 
 /// Its local port.

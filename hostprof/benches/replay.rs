@@ -11,7 +11,6 @@ use std::{
     hint::black_box,
     path::{Path, PathBuf},
     sync::{Arc, mpsc::sync_channel},
-    time::Duration,
 };
 
 use hostprof::{
@@ -24,8 +23,8 @@ use hostprof::{
     table::{GpuIoctlRow, OffCpuRow, PageFaultRow, RequestRow, SCHEMA_VERSION, SyscallRow, TokenRow},
     target::Proc,
     units::MonoNs,
+    usage::{own_cpu, own_max_rss},
 };
-use nix::sys::resource::{UsageWho, getrusage};
 use support::Replay;
 
 const REPEATS: usize = 5;
@@ -44,8 +43,7 @@ fn main() {
         let (rows, digest, bytes) = written(&replay);
         println!("  {rows} rows, {:.2} bytes a row, digest {digest:016x}", bytes as f64 / rows as f64);
     }
-    let peak = getrusage(UsageWho::RUSAGE_SELF).map_or(0, |usage| usage.max_rss());
-    println!("peak {} MiB, the records included", peak >> 10);
+    println!("peak {} MiB, the records included", own_max_rss() >> 20);
 }
 
 type Stage = fn(&Replay) -> f64;
@@ -57,14 +55,6 @@ fn cost(replay: &Replay, work: impl FnOnce()) -> f64 {
     let began = own_cpu();
     work();
     own_cpu().saturating_sub(began).as_secs_f64() * 1e6 / replay.records as f64
-}
-
-fn own_cpu() -> Duration {
-    let usage = getrusage(UsageWho::RUSAGE_SELF).expect("read own usage");
-    [usage.user_time(), usage.system_time()]
-        .iter()
-        .map(|time| Duration::new(time.tv_sec() as u64, time.tv_usec() as u32 * 1000))
-        .sum()
 }
 
 fn events(mut bytes: &[u8], mut each: impl FnMut(Event)) {

@@ -27,3 +27,4 @@ pub mod table;
 pub mod target;
 pub mod tui;
 pub mod units;
+pub mod usage;

@@ -12,15 +12,11 @@ use crate::{
     emit::{Cpu, count},
     maps::SOCKET_BYTES,
     target,
-    task::{Task, socket_family},
+    task::{Task, is_inet},
 };
 
 /// `MSG_PEEK`: what is looked at is received later.
 const PEEK: i32 = 0x2;
-/// `AF_INET`.
-const INET: u16 = 2;
-/// `AF_INET6`.
-const INET6: u16 = 10;
 
 #[btf_tracepoint(function = "sock_send_length")]
 pub fn sock_send_length(ctx: BtfTracePointContext) -> i32 {
@@ -50,7 +46,7 @@ fn try_sock_length(ctx: &BtfTracePointContext) -> Option<(*mut SocketBytes, u64)
     }
     let task = Task::current();
     target::slot_of(task)?;
-    if !matches!(socket_family(ctx.arg(0)), INET | INET6) {
+    if !is_inet(ctx.arg(0)) {
         return None;
     }
     let tgid = task.tgid();

@@ -16,7 +16,7 @@ use super::{
 };
 
 /// The programs, each named after its tracepoint behind this.
-pub const PREFIX: &str = "http_";
+const PREFIX: &str = "http_";
 /// The programs.
 pub const PROGRAMS: [&str; 4] =
     ["http_sock_send_length", "http_sock_recv_length", "http_sk_data_ready", "http_inet_sock_set_state"];

@@ -12,6 +12,7 @@ use crate::{
     load::{self, Arrivals, Lengths, Mix, Options, Pace, PromptForm, Secret, ServerUrl},
     request::{Goodput, Target},
     table::Endpoint,
+    target::RUN_VARIABLE,
 };
 
 /// What to ask, of whom, and how often.
@@ -248,7 +249,7 @@ impl Args {
             keep_alive: !self.no_keep_alive,
             goodput: self.goodput.unwrap_or_default(),
             log: self.out,
-            run: self.run.or_else(|| variable("HOSTPROF_RUN").map(PathBuf::from)),
+            run: self.run.or_else(|| variable(RUN_VARIABLE).map(PathBuf::from)),
         }
     }
 }

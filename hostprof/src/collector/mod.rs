@@ -41,6 +41,7 @@ use crate::{
     sink::{ParquetSink, Settings as SinkSettings, SinkError},
     target::{Found, HeldCommand, Proc, Selector, TreeMode},
     units::MonoNs,
+    usage,
 };
 
 /// Messages that may wait for the pipeline: at most 64 batches of 256 KiB.
@@ -218,8 +219,8 @@ pub fn record(options: &Options) -> Result<Outcome> {
         records: gauges.records(),
         bytes: sink.bytes(),
         dropped,
-        own_cpu_ns: progress::own_cpu().as_nanos() as u64,
-        own_max_rss_bytes: progress::own_max_rss(),
+        own_cpu_ns: usage::own_cpu().as_nanos() as u64,
+        own_max_rss_bytes: usage::own_max_rss(),
         threads: gauges.threads(),
     };
     config.totals = Some(totals);

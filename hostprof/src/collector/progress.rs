@@ -5,9 +5,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use nix::sys::resource::{UsageWho, getrusage};
-
-use crate::humane::{bytes, duration, scaled_count};
+use crate::{
+    humane::{bytes, duration, scaled_count},
+    usage::own_cpu,
+};
 
 /// What the line shows.
 #[derive(Clone, Copy, Debug, Default)]
@@ -74,18 +75,4 @@ impl Progress {
             let _ = write!(io::stderr(), "\r\x1b[K");
         }
     }
-}
-
-/// CPU time of this process so far.
-pub fn own_cpu() -> Duration {
-    getrusage(UsageWho::RUSAGE_SELF).map_or(Duration::ZERO, |usage| {
-        let time =
-            |time: nix::sys::time::TimeVal| Duration::new(time.tv_sec() as u64, time.tv_usec() as u32 * 1000);
-        time(usage.user_time()) + time(usage.system_time())
-    })
-}
-
-/// The greatest resident set of this process so far, in bytes.
-pub fn own_max_rss() -> u64 {
-    getrusage(UsageWho::RUSAGE_SELF).map_or(0, |usage| usage.max_rss() as u64 * 1024)
 }

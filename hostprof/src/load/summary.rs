@@ -1,14 +1,13 @@
 //! What a load came to, as `--json` prints it.
 
 use hdrhistogram::Histogram;
-use nix::sys::resource::{UsageWho, getrusage};
 use serde::Serialize;
 
 use super::{
     Options, Pace,
     stats::{Distribution, Failures, Stats},
 };
-use crate::{humane::plural, table::RequestError, units::MonoNs};
+use crate::{humane::plural, table::RequestError, units::MonoNs, usage};
 
 /// A delay of the client's own below this is no matter.
 const SMALL_NS: u64 = 1_000_000;
@@ -183,8 +182,8 @@ impl Summary {
                 was_slow: was_slow(delay, ttft.or(e2e)),
                 connections,
                 resent,
-                cpu_ns: own_cpu_ns(),
-                max_rss_bytes: own_max_rss(),
+                cpu_ns: usage::own_cpu().as_nanos() as u64,
+                max_rss_bytes: usage::own_max_rss(),
             },
             notes: facts.notes,
         };
@@ -220,16 +219,6 @@ impl Summary {
 fn was_slow(delay: Option<Distribution>, latency: Option<Distribution>) -> bool {
     let (Some(delay), Some(latency)) = (delay, latency) else { return false };
     delay.p99_ns > SMALL_NS && delay.p99_ns as f64 > latency.p50_ns as f64 * NOTABLE_SHARE
-}
-
-fn own_cpu_ns() -> u64 {
-    let ns =
-        |time: nix::sys::time::TimeVal| time.tv_sec() as u64 * 1_000_000_000 + time.tv_usec() as u64 * 1_000;
-    getrusage(UsageWho::RUSAGE_SELF).map_or(0, |usage| ns(usage.user_time()) + ns(usage.system_time()))
-}
-
-fn own_max_rss() -> u64 {
-    getrusage(UsageWho::RUSAGE_SELF).map_or(0, |usage| usage.max_rss() as u64 * 1024)
 }
 
 #[cfg(test)]

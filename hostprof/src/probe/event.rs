@@ -3,7 +3,7 @@
 use hostprof_common::{
     RecordKind,
     episode::{Blocked, Head, Runnable, flag},
-    http::{Long, Short},
+    http::{Head as HttpHead, Long, Short},
     span::Span,
     thread::{Begin, End, Exec, First, Rename},
 };
@@ -79,17 +79,18 @@ impl Event {
             RecordKind::Span => Self::Span(read(bytes)),
             RecordKind::HttpShort => {
                 let Short { head, text } = read(bytes);
-                Self::Socket(Box::new(
-                    SocketEvent::decode(&head, &text).ok_or(DecodeError::Operation(head.op))?,
-                ))
+                Self::socket(&head, &text)?
             }
             RecordKind::HttpLong => {
                 let Long { head, text } = read(bytes);
-                Self::Socket(Box::new(
-                    SocketEvent::decode(&head, &text).ok_or(DecodeError::Operation(head.op))?,
-                ))
+                Self::socket(&head, &text)?
             }
         })
+    }
+
+    fn socket(head: &HttpHead, text: &[u8]) -> Result<Self, DecodeError> {
+        let event = SocketEvent::decode(head, text).ok_or(DecodeError::Operation(head.op))?;
+        Ok(Self::Socket(Box::new(event)))
     }
 
     /// When it happened: the order of events.
