@@ -14,6 +14,8 @@ pub mod export;
 mod hash;
 pub mod humane;
 pub mod ledger;
+pub mod lengths;
+pub mod live;
 pub mod load;
 pub mod order;
 pub mod privilege;

@@ -1,5 +1,7 @@
 //! Time by state: the ledger's unit of account.
 
+use serde::{Serialize, Serializer};
+
 use super::Part;
 use crate::table::{State, Word};
 
@@ -49,5 +51,17 @@ impl StateTimes {
             Part::Unattributed => self.unattributed_ns += ns,
             Part::Off(state) => self.off_ns[state.index()] += ns,
         }
+    }
+}
+
+/// A map from state to nanoseconds, without zeros but for `on_cpu` and `runqueue`, as reports have it.
+impl Serialize for StateTimes {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let unattributed = std::iter::once(("unattributed", self.unattributed_ns));
+        serializer.collect_map(
+            self.words()
+                .chain(unattributed)
+                .filter(|(word, ns)| *ns > 0 || matches!(*word, "on_cpu" | "runqueue")),
+        )
     }
 }

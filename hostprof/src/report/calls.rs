@@ -2,11 +2,9 @@
 
 use std::{borrow::Cow, cmp::Reverse, collections::HashMap};
 
-use super::{
-    latency::Lengths,
-    model::{Bucket, Latency, SystemCall},
-};
+use super::model::SystemCall;
 use crate::{
+    lengths::{Bucket, Latency, Lengths},
     probe::SYSCALL,
     table::{GpuIoctlRow, HistogramRow, SyscallRow},
 };

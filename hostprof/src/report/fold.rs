@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 
 use super::{
     calls::Calls,
-    latency::{Lengths, host_runqueue},
+    host_runqueue::host_runqueue,
     model::{
         ByState, GroupShare, NeverRan, PageFaults, ProcessShare, Quality, Report, RunHeader, Switches,
         ThreadFaults, ThreadShare, Totals, Wait,
@@ -14,6 +14,7 @@ use super::{
 use crate::{
     check::Loss,
     ledger::{Ledger, OFF_STATES, Part, ThreadLedger, roll_up},
+    lengths::Lengths,
     table::{
         GpuIoctlRow, HistogramRow, LossRow, OffCpuRow, PageFaultRow, SCHEMA_VERSION, State, SyscallRow,
         ThreadRow, Word,

@@ -7,7 +7,7 @@ mod calls;
 mod columns;
 mod fold;
 mod host;
-mod latency;
+mod host_runqueue;
 mod model;
 mod recording;
 mod requests;
@@ -18,9 +18,9 @@ pub use self::{
     fold::Fold,
     host::Host,
     model::{
-        Bucket, ByState, Futex, GroupShare, HostRunqueue, Latency, NeverRan, OtherFutexes, PageFaults,
-        Participant, ProbeOff, ProcessShare, Quality, Report, RunHeader, Switches, SystemCall, ThreadFaults,
-        ThreadShare, Totals, Wait, WakerPair,
+        ByState, Futex, GroupShare, HostRunqueue, NeverRan, OtherFutexes, PageFaults, Participant, ProbeOff,
+        ProcessShare, Quality, Report, RunHeader, Switches, SystemCall, ThreadFaults, ThreadShare, Totals,
+        Wait, WakerPair,
     },
     recording::report,
     requests::Requests,

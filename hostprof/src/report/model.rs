@@ -6,7 +6,10 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::{host::Host, requests::Requests};
-use crate::check::Loss;
+use crate::{
+    check::Loss,
+    lengths::{Bucket, Latency},
+};
 
 /// Nanoseconds, or counts, by state. Holds no zeros, but always `on_cpu` and `runqueue` where it holds times.
 pub type ByState = BTreeMap<&'static str, u64>;
@@ -153,16 +156,6 @@ pub struct Totals {
     pub unattributed_ns: u64,
 }
 
-/// A distribution of lengths, to three figures; nulls where there were none.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct Latency {
-    pub count: u64,
-    pub p50_ns: Option<u64>,
-    pub p95_ns: Option<u64>,
-    pub p99_ns: Option<u64>,
-    pub max_ns: Option<u64>,
-}
-
 /// Off-CPU episodes in one state.
 #[derive(Clone, Debug, Serialize)]
 pub struct Wait {
@@ -289,14 +282,6 @@ pub struct HostRunqueue {
     pub without_length: u64,
     /// Those with a length.
     pub buckets: Vec<Bucket>,
-}
-
-/// A bucket of a histogram.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Bucket {
-    pub low_ns: u64,
-    pub high_ns: u64,
-    pub count: u64,
 }
 
 /// How far to trust a report.

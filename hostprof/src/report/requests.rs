@@ -12,12 +12,11 @@ use super::{
         Align::{Left, Right},
         Columns,
     },
-    latency::Lengths,
-    model::Latency,
     text::{heading, latency_cells},
 };
 use crate::{
     humane::{count, plural},
+    lengths::{Latency, Lengths},
     request::Latencies,
     table::{RequestRow, RequestSource, TokenRow, Word as _},
 };

@@ -11,10 +11,13 @@ use super::{
         Columns,
     },
     host,
-    model::{ByState, Futex, HostRunqueue, Latency, Participant, Report},
+    model::{ByState, Futex, HostRunqueue, Participant, Report},
     requests,
 };
-use crate::humane::{bytes, count, duration, fitted, plural, printable, share};
+use crate::{
+    humane::{bytes, count, duration, fitted, plural, printable, share},
+    lengths::Latency,
+};
 
 /// How much of each list is shown; `--json` has all.
 #[derive(Clone, Copy, Debug)]

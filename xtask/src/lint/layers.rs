@@ -38,9 +38,10 @@ const LAYERS: &[Layer] = &[
     layer("sink", &["units", "hash", "clock", "table", "recording"]),
     layer("load", &["units", "humane", "usage", "clock", "table", "request", "recording", "sink"]),
     layer("export", &["units", "clock", "table", "recording"]),
-    layer("live", &["units", "clock", "table", "ledger"]),
+    layer("lengths", &[]),
+    layer("live", &["units", "hash", "clock", "lengths", "table", "request", "ledger"]),
     layer("bpf", &["units", "clock", "table", "probe"]),
-    layer("tui", &["units", "humane", "clock", "table", "ledger", "live"]),
+    layer("tui", &["units", "humane", "clock", "lengths", "table", "ledger", "live"]),
 ];
 
 /// What only the named modules, and `main`, may name.

@@ -1,0 +1,12 @@
+//! What a target does now, or did in a window of its recording: rows into a picture. No drawing.
+//!
+//! Reads rows as the fold yields them, what the kernel half keeps of threads that are off the CPU, and samples;
+//! yields a [`Picture`] of a window, which `tui` draws and `--once --json` prints.
+
+mod picture;
+
+pub use self::picture::{
+    Call, Ceiling, CgroupMemory, End, FutexWait, Gpu, Health, HostPressure, Memory, MemoryCalls, Missing,
+    Mode, Picture, Playback, ProbeHealth, Process, ProcessMemory, Recorder, Requests, Role, Share, Slice,
+    Target, Thread, ThreadDetail, Waiting, Waker,
+};
