@@ -59,6 +59,9 @@ pub struct Options {
     /// Records of the recordings that suite offline reads: 1000000,10000000 [default: 100 k, 1 M, 10 M]
     #[arg(long, value_name = "N,…", value_delimiter = ',', value_parser = clap::value_parser!(u64).range(100..))]
     records: Vec<u64>,
+    /// How long a storm of suite collector lasts [default: 10]
+    #[arg(long, value_name = "S", conflicts_with = "quick", value_parser = clap::value_parser!(u32).range(1..))]
+    storm_seconds: Option<u32>,
     /// Write the results here too
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -130,10 +133,11 @@ fn measure(options: &Options, programs: Programs, scratch: &Path, results: &mut 
     let (size, pairs) = if options.quick { (Size::Quick, QUICK_PAIRS) } else { (Size::Full, PAIRS) };
     let pairs = options.pairs.map_or(pairs, usize::from);
     let (only, records) = (options.only.clone(), options.records.clone());
+    let storm_s = options.storm_seconds.unwrap_or(if options.quick { 1 } else { 10 });
     let files = scratch.join("server");
     fs::create_dir_all(&files).with_context(|| format!("create {}", files.display()))?;
     let server = Server::provide(&options.server, &files)?;
-    let bench = Bench { programs, scratch: scratch.join("measured"), pairs, size, only, records };
+    let bench = Bench { programs, scratch: scratch.join("measured"), pairs, size, only, records, storm_s };
     let suites = if options.suites.is_empty() { &Suite::ALL[..] } else { &options.suites };
     for suite in suites {
         suite.run(&bench, server.as_ref(), results)?;

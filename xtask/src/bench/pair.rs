@@ -31,6 +31,8 @@ pub struct Bench {
     pub only: Vec<String>,
     /// Of recordings that are read back; none: as the size has it.
     pub records: Vec<u64>,
+    /// How long a storm lasts, seconds.
+    pub storm_s: u32,
 }
 
 /// One measurement that counts.

@@ -10,14 +10,15 @@ use crate::bench::{
     parse::work::ready_ns,
     programs::Programs,
     results::Results,
+    server::Server,
     suite::{Suite, or_left_out},
     tracer,
-    workload::{self, Workload},
+    workload::{self, LLAMA, Workload},
 };
 
 const SUITE: Suite = Suite::Bystander;
 
-pub fn run(bench: &Bench, results: &mut Results) -> Result<()> {
+pub fn run(bench: &Bench, server: Option<&Server>, results: &mut Results) -> Result<()> {
     let files = bench.scratch.with_extension("recorded");
     std::fs::create_dir_all(&files)?;
     let recorded = recorded(&bench.programs, &files)?;
@@ -27,6 +28,11 @@ pub fn run(bench: &Bench, results: &mut Results) -> Result<()> {
             continue;
         }
         of_workload(bench, &workload, recorded.pid(), results)?;
+    }
+    if let Some(server) = server
+        && let Some(load) = or_left_out(server.load(bench), results, LLAMA)?
+    {
+        of_workload(bench, &load, recorded.pid(), results)?;
     }
     Ok(())
 }

@@ -11,46 +11,59 @@ use crate::bench::{
     parse::work::ready_ns,
     recording::Facts,
     results::Results,
+    server::Server,
     stats::Summary,
     suite::{Suite, bystander, or_left_out},
     tracer::{DEFAULT, SCHED, SYSCALL, Target, Tracer},
-    workload::{self, Workload},
+    workload::{self, LLAMA, Workload},
 };
 
 const SUITE: Suite = Suite::Collector;
 const START: &str = "start and end";
 
-pub fn run(bench: &Bench, results: &mut Results) -> Result<()> {
+pub fn run(bench: &Bench, server: Option<&Server>, results: &mut Results) -> Result<()> {
     let workloads = [workload::pipe(bench.size, Bench::cpu()), workload::messaging(bench.size)];
     for tracer in [SCHED, DEFAULT, SYSCALL] {
         let wanted: Vec<_> =
             workloads.iter().filter(|workload| bench.wants(workload.name, tracer.name)).collect();
-        if wanted.is_empty() && !bench.wants(START, tracer.name) {
+        let server = server.filter(|_| bench.wants(LLAMA, tracer.name));
+        if wanted.is_empty() && server.is_none() && !bench.wants(START, tracer.name) {
             continue;
         }
         let fixed_cpu_s = start_and_end(bench, &tracer, results)?;
         for workload in wanted {
             match workload.unavailable() {
                 Some(reason) => results.leave_out(workload.name, &reason),
-                None => usage(bench, &tracer, workload, fixed_cpu_s, results)?,
+                None => usage(bench, &tracer, workload, None, fixed_cpu_s, results)?,
             }
+        }
+        if let Some(server) = server
+            && let Some(load) = or_left_out(server.load(bench), results, LLAMA)?
+        {
+            usage(bench, &tracer, &load, Some(server.pid()), fixed_cpu_s, results)?;
         }
     }
     Ok(())
 }
 
-/// Of recordings that count: per record, and in all.
+/// Of recordings that count: per record, and in all. The recorder starts the workload, or observes the process
+/// that works for it.
 fn usage(
     bench: &Bench,
     tracer: &Tracer,
     workload: &Workload,
+    pid: Option<u32>,
     fixed_cpu_s: f64,
     results: &mut Results,
 ) -> Result<()> {
     let (mut facts, mut rejected): (Vec<Facts>, _) = (Vec::new(), Vec::new());
     for round in 0..bench.pairs {
         let what = format!("{}, {}, recording {}", workload.name, tracer.name, round + 1);
-        let Some(measured) = or_left_out(bench.around(tracer, workload), results, &what)? else { continue };
+        let measured = match pid {
+            Some(pid) => bench.beside(tracer, pid, workload),
+            None => bench.around(tracer, workload),
+        };
+        let Some(measured) = or_left_out(measured, results, &what)? else { continue };
         let latest = match measured {
             Ok(sample) => {
                 facts.extend(sample.facts);

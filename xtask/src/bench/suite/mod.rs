@@ -51,9 +51,9 @@ impl Suite {
     pub fn run(self, bench: &Bench, server: Option<&Server>, results: &mut Results) -> Result<()> {
         match self {
             Self::Slowdown => slowdown::run(bench, server, results),
-            Self::Bystander => bystander::run(bench, results),
+            Self::Bystander => bystander::run(bench, server, results),
             Self::Collector => {
-                collector::run(bench, results)?;
+                collector::run(bench, server, results)?;
                 rate::run(bench, results)
             }
             Self::Programs => programs::run(bench, server, results),

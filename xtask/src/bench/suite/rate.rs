@@ -10,7 +10,7 @@ use crate::bench::{
     results::{Better, Results},
     suite::{Suite, or_left_out},
     tracer::{DEFAULT, SCHED, SYSCALL, Tracer},
-    workload::{Size, Workload},
+    workload::Workload,
 };
 
 const SUITE: Suite = Suite::Collector;
@@ -50,17 +50,12 @@ pub fn run(bench: &Bench, results: &mut Results) -> Result<()> {
             let name = format!("{} on {cpus} CPUs", storm.name());
             if bench.wants(&name, tracer.name) {
                 let program = bench.programs.workload.to_string_lossy();
-                let workload =
-                    on_cpus(storm, &program, &taskset.to_string_lossy(), cpus, seconds(bench.size));
+                let workload = on_cpus(storm, &program, &taskset.to_string_lossy(), cpus, bench.storm_s);
                 of_storm(bench, &tracer, &name, &workload, results)?;
             }
         }
     }
     Ok(())
-}
-
-fn seconds(size: Size) -> u32 {
-    if size == Size::Full { 10 } else { 1 }
 }
 
 /// 1, 2, 4 … and all.
@@ -88,7 +83,7 @@ fn of_storm(
     storm: &Workload,
     results: &mut Results,
 ) -> Result<()> {
-    let seconds = f64::from(seconds(bench.size));
+    let seconds = f64::from(bench.storm_s);
     let (mut rates, mut rejected) = (Vec::new(), Vec::new());
     for round in 0..bench.pairs {
         let what = format!("{name}, {}, recording {}", tracer.name, round + 1);
