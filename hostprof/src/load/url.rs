@@ -39,12 +39,8 @@ pub enum UrlError {
     Query(String),
 }
 
-/// Paths that name an endpoint, the longer before what they end in.
-const ENDPOINTS: [(&str, Endpoint); 3] = [
-    ("/chat/completions", Endpoint::Chat),
-    ("/completions", Endpoint::Completions),
-    ("/completion", Endpoint::Native),
-];
+/// The endpoints that a load can speak to; a URL's path names one where it ends in its path.
+const SPOKEN: [Endpoint; 3] = [Endpoint::Chat, Endpoint::Completions, Endpoint::Native];
 
 impl FromStr for ServerUrl {
     type Err = UrlError;
@@ -66,9 +62,9 @@ impl FromStr for ServerUrl {
         let (host, port) =
             host_and_port(authority).ok_or_else(|| UrlError::Authority(authority.to_owned()))?;
         let path = path.trim_end_matches('/');
-        let (base, endpoint) = ENDPOINTS
-            .iter()
-            .find_map(|(end, endpoint)| Some((path.strip_suffix(end)?, Some(*endpoint))))
+        let (base, endpoint) = SPOKEN
+            .into_iter()
+            .find_map(|endpoint| Some((path.strip_suffix(endpoint.path())?, Some(endpoint))))
             .unwrap_or((if path.is_empty() { "/v1" } else { path }, None));
         Ok(Self { host, port, base: base.to_owned(), endpoint })
     }
@@ -100,8 +96,7 @@ impl ServerUrl {
 
     /// The path of an endpoint.
     pub fn path(&self, endpoint: Endpoint) -> String {
-        let end = ENDPOINTS.iter().find(|(_, of)| *of == endpoint).map_or("", |(end, _)| end);
-        format!("{}{end}", self.base)
+        format!("{}{}", self.base, endpoint.path())
     }
 
     /// The path that lists models.

@@ -22,6 +22,25 @@ words! {
     }
 }
 
+impl Endpoint {
+    /// How paths of endpoints end: the longer before what it ends in, an endpoint's usual one first.
+    pub const PATHS: [(&'static str, Self); 8] = [
+        ("/chat/completions", Self::Chat),
+        ("/completions", Self::Completions),
+        ("/responses", Self::Responses),
+        ("/messages", Self::Messages),
+        ("/completion", Self::Native),
+        ("/infill", Self::Native),
+        ("/generate", Self::Native),
+        ("/generate_stream", Self::Native),
+    ];
+
+    /// How its usual path ends; empty for another path.
+    pub fn path(self) -> &'static str {
+        Self::PATHS.iter().find(|(_, of)| *of == self).map_or("", |(end, _)| end)
+    }
+}
+
 words! {
     /// What kept a request from being answered in full.
     #[derive(Default)]

@@ -138,18 +138,8 @@ fn lines(head: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 /// The endpoint behind a request's target, by the end of its path: servers may be mounted below another.
 fn endpoint(target: &[u8]) -> Option<Endpoint> {
-    const ENDPOINTS: [(&[u8], Endpoint); 8] = [
-        (b"/chat/completions", Endpoint::Chat),
-        (b"/completions", Endpoint::Completions),
-        (b"/responses", Endpoint::Responses),
-        (b"/messages", Endpoint::Messages),
-        (b"/completion", Endpoint::Native),
-        (b"/infill", Endpoint::Native),
-        (b"/generate", Endpoint::Native),
-        (b"/generate_stream", Endpoint::Native),
-    ];
     let path = target.split(|&byte| byte == b'?').next()?;
-    ENDPOINTS.iter().find(|(end, _)| path.ends_with(end)).map(|&(_, endpoint)| endpoint)
+    Endpoint::PATHS.iter().find(|(end, _)| path.ends_with(end.as_bytes())).map(|&(_, endpoint)| endpoint)
 }
 
 #[cfg(test)]
