@@ -13,15 +13,15 @@ use crate::maps::layout;
 pub struct Task(*const u8);
 
 /// `PF_EXITING`. <https://elixir.bootlin.com/linux/v6.18/source/include/linux/sched.h>
-const PF_EXITING: u32 = 0x4;
+const PF_EXITING: u64 = 0x4;
 /// `PF_IO_WORKER`.
-const PF_IO_WORKER: u32 = 0x10;
+const PF_IO_WORKER: u64 = 0x10;
 /// `PF_USER_WORKER` (6.4 and later; free before).
-const PF_USER_WORKER: u32 = 0x4000;
+const PF_USER_WORKER: u64 = 0x4000;
 /// `PF_FROZEN` before 6.1; never set together with a target thread's flags since.
-const PF_FROZEN: u32 = 0x1_0000;
+const PF_FROZEN: u64 = 0x1_0000;
 /// `TS_COMPAT` of `thread_info.status`, x86.
-const TS_COMPAT: u32 = 0x2;
+const TS_COMPAT: u64 = 0x2;
 /// `NMI_MASK | HARDIRQ_MASK | SOFTIRQ_OFFSET` of the preempt count: in an interrupt, or serving a softirq.
 const IN_INTERRUPT: u32 = 0x00ff_0100;
 
@@ -113,44 +113,39 @@ impl Task {
         }
     }
 
-    /// The bits of [`flag`] that the task itself tells.
+    /// The bits of [`flag`] that the task itself tells. Put together without a branch: after one, the verifier would know
+    /// the bit, and follow every combination of them apart.
     #[inline(always)]
     pub fn flags(self) -> u16 {
         let task: u32 = unsafe { load(self.0, layout!(task_flags)) };
         let status: u32 = unsafe { load(self.0, layout!(task_ti_status)) };
-        let mut flags = 0;
-        if task & (PF_IO_WORKER | PF_USER_WORKER) != 0 {
-            flags |= flag::IO_WORKER;
-        }
-        if task & PF_EXITING != 0 {
-            flags |= flag::EXITING;
-        }
         let jobctl: u64 = unsafe { load(self.0, layout!(task_jobctl)) };
-        if jobctl & JOBCTL_TRAP_FREEZE != 0 || (layout!(freezer_by_flag) != 0 && task & PF_FROZEN != 0) {
-            flags |= flag::FROZEN;
-        }
-        if status & TS_COMPAT != 0 {
-            flags |= flag::COMPAT;
-        }
-        if self.throttled() {
-            flags |= flag::THROTTLED;
+        let task = u64::from(task);
+        let mut flags = bit(task, PF_IO_WORKER, flag::IO_WORKER)
+            | bit(task, PF_USER_WORKER, flag::IO_WORKER)
+            | bit(task, PF_EXITING, flag::EXITING)
+            | bit(jobctl, JOBCTL_TRAP_FREEZE, flag::FROZEN)
+            | bit(u64::from(status), TS_COMPAT, flag::COMPAT)
+            | self.throttled();
+        if layout!(freezer_by_flag) != 0 {
+            flags |= bit(task, PF_FROZEN, flag::FROZEN);
         }
         flags
     }
 
-    /// Held by its cgroup's CPU quota: exactly from 6.18, before by its run queue's state at this moment.
+    /// Whether it is held by its cgroup's CPU quota: exactly from 6.18, before by its run queue's state at this moment.
     #[inline(always)]
-    fn throttled(self) -> bool {
+    fn throttled(self) -> u16 {
         if layout!(task_throttled) != ABSENT {
             let throttled: u8 = unsafe { load(self.0, layout!(task_throttled)) };
-            return throttled != 0;
+            return bit(u64::from(throttled), 1, flag::THROTTLED);
         }
         if layout!(task_cfs_rq) != ABSENT && layout!(cfs_rq_throttle_count) != ABSENT {
             let cfs_rq: *const u8 = unsafe { load(self.0, layout!(task_cfs_rq)) };
             let count: u32 = unsafe { load(cfs_rq, layout!(cfs_rq_throttle_count)) };
-            return count != 0;
+            return if count != 0 { flag::THROTTLED } else { 0 };
         }
-        false
+        0
     }
 
     /// The system call the thread is in, from its registers as saved at kernel entry.
@@ -182,7 +177,7 @@ impl Task {
     #[inline(always)]
     pub fn is_compat(self) -> bool {
         let status: u32 = unsafe { load(self.0, layout!(task_ti_status)) };
-        status & TS_COMPAT != 0
+        u64::from(status) & TS_COMPAT != 0
     }
 
     /// The call the current task enters or leaves.
@@ -235,45 +230,6 @@ impl Task {
         }
     }
 
-    /// How long the task has waited for a CPU, by the run queue's own clock and the kernel's own mark
-    /// (`rq->clock - sched_info.last_queued`, what `sched_info_arrive` is about to add to `run_delay`): less
-    /// than zero, in two's complement, where the mark was set by another run queue's later clock. Only at
-    /// its switch-in. 0 where the kernel has no mark: no `Option`, whose empty half the verifier would see
-    /// read.
-    #[inline(always)]
-    pub fn queued_for(self) -> u64 {
-        self.run_queue_clock_since(layout!(task_last_queued))
-    }
-
-    /// How long ago the task was switched in, by the same clock. Only at its switch-out.
-    #[inline(always)]
-    pub fn arrived_ago(self) -> u64 {
-        clamped(self.run_queue_clock_since(layout!(task_last_arrival)))
-    }
-
-    #[inline(always)]
-    fn run_queue_clock_since(self, mark: u32) -> u64 {
-        if layout!(task_cfs_rq) == ABSENT {
-            return 0;
-        }
-        let mark: u64 = unsafe { load(self.0, mark) };
-        let clock: u64 = unsafe { load(self.run_queue(), layout!(rq_clock)) };
-        if mark == 0 { 0 } else { clock.wrapping_sub(mark) }
-    }
-
-    /// By how much the clock of the task's run queue is ahead of that which counts tasks' time: the sum of
-    /// interrupt and hypervisor time of the CPU. Only at a switch of the task. 0 where it is not told.
-    #[inline(always)]
-    pub fn clock_ahead(self) -> u64 {
-        if layout!(task_cfs_rq) == ABSENT || layout!(rq_clock_task) == ABSENT {
-            return 0;
-        }
-        let rq = self.run_queue();
-        let (clock, task): (u64, u64) =
-            unsafe { (load(rq, layout!(rq_clock)), load(rq, layout!(rq_clock_task))) };
-        clock - task
-    }
-
     /// How often the task was moved to another run queue, modulo 2^32.
     #[inline(always)]
     pub fn migrations(self) -> u32 {
@@ -286,22 +242,15 @@ impl Task {
         unsafe { load(self.0, layout!(task_run_delay)) }
     }
 
-    /// By how much `now` is ahead of the clock of the task's run queue, up to a constant. Only under the
-    /// run queue's lock. 0 where it is not told.
+    /// The run queue that the task is on, or was last.
     #[inline(always)]
-    pub fn lag(self, now: u64) -> u64 {
+    pub fn run_queue(self) -> RunQueue {
         if layout!(task_cfs_rq) == ABSENT {
-            return 0;
+            return RunQueue(core::ptr::null());
         }
-        let clock: u64 = unsafe { load(self.run_queue(), layout!(rq_clock)) };
-        now.wrapping_sub(clock)
-    }
-
-    #[inline(always)]
-    fn run_queue(self) -> *const u8 {
         unsafe {
             let cfs_rq: *const u8 = load(self.0, layout!(task_cfs_rq));
-            load(cfs_rq, layout!(cfs_rq_rq))
+            RunQueue(load(cfs_rq, layout!(cfs_rq_rq)))
         }
     }
 
@@ -317,6 +266,67 @@ impl Task {
                 .wrapping_add((level & 31) as usize * layout!(upid_bytes) as usize);
             bpf_probe_read_kernel(nr.cast::<u32>()).unwrap_or(0)
         }
+    }
+}
+
+/// Another bit, where one of a word is set.
+#[inline(always)]
+pub fn bit(word: u64, of: u64, becomes: u16) -> u16 {
+    ((word >> of.trailing_zeros() & 1) as u16) << becomes.trailing_zeros()
+}
+
+/// A CPU's run queue. A switch's two tasks have the same one: it is asked for once, since each time the verifier meets
+/// the way there it looks through all of the kernel's types, for half a millisecond. Where there is none to be found,
+/// all it tells is 0: no `Option`, whose empty half the verifier would see read.
+#[derive(Clone, Copy)]
+pub struct RunQueue(*const u8);
+
+impl RunQueue {
+    /// How long a task that it is about to run has waited, by its own clock and the kernel's own mark
+    /// (`rq->clock - sched_info.last_queued`, what `sched_info_arrive` is about to add to `run_delay`): less
+    /// than zero, in two's complement, where the mark was set by another run queue's later clock. 0 where the kernel
+    /// has no mark.
+    #[inline(always)]
+    pub fn queued_for(self, next: Task) -> u64 {
+        self.since(next, layout!(task_last_queued))
+    }
+
+    /// How long ago the task that leaves it was switched in, by the same clock.
+    #[inline(always)]
+    pub fn arrived_ago(self, prev: Task) -> u64 {
+        clamped(self.since(prev, layout!(task_last_arrival)))
+    }
+
+    #[inline(always)]
+    fn since(self, task: Task, mark: u32) -> u64 {
+        if layout!(task_cfs_rq) == ABSENT {
+            return 0;
+        }
+        let mark: u64 = unsafe { load(task.0, mark) };
+        let clock: u64 = unsafe { load(self.0, layout!(rq_clock)) };
+        if mark == 0 { 0 } else { clock.wrapping_sub(mark) }
+    }
+
+    /// By how much its clock is ahead of that which counts tasks' time: the sum of interrupt and hypervisor time of
+    /// the CPU. Only under its lock.
+    #[inline(always)]
+    pub fn clock_ahead(self) -> u64 {
+        if layout!(task_cfs_rq) == ABSENT || layout!(rq_clock_task) == ABSENT {
+            return 0;
+        }
+        let (clock, task): (u64, u64) =
+            unsafe { (load(self.0, layout!(rq_clock)), load(self.0, layout!(rq_clock_task))) };
+        clock - task
+    }
+
+    /// By how much `now` is ahead of its clock, up to a constant. Only under its lock.
+    #[inline(always)]
+    pub fn lag(self, now: u64) -> u64 {
+        if layout!(task_cfs_rq) == ABSENT {
+            return 0;
+        }
+        let clock: u64 = unsafe { load(self.0, layout!(rq_clock)) };
+        now.wrapping_sub(clock)
     }
 }
 
@@ -358,7 +368,7 @@ pub fn in_interrupt() -> bool {
     if layout!(has_preempt_count) == 0 || layout!(task_cfs_rq) == ABSENT {
         return false;
     }
-    let rq = Task::current().run_queue() as u64;
+    let rq = Task::current().run_queue().0 as u64;
     let count = rq.wrapping_add(layout!(preempt_count_from_rq)) as *const u32;
     // SAFETY: a probing read: a wrong address is an error, not a fault.
     unsafe { bpf_probe_read_kernel(count) }.unwrap_or(0) & IN_INTERRUPT != 0

@@ -19,7 +19,7 @@ use crate::{
     emit::{Cpu, count},
     maps::layout,
     span, target,
-    task::{Task, clamped},
+    task::{RunQueue, Task, bit, clamped},
 };
 
 /// `TASK_DEAD`, the state of a thread's last switch, on every kernel hostprof supports (5.15 and later).
@@ -37,7 +37,9 @@ fn try_sched_switch(ctx: &BtfTracePointContext) -> Option<()> {
     let next = Task::new(ctx.arg(2));
     let cpu = Cpu::this()?;
     count!(cpu, switches);
-    let queued = next.queued_for();
+    // Of both: the one that leaves is still on this CPU.
+    let rq = next.run_queue();
+    let queued = rq.queued_for(next);
     let waited = clamped(queued);
     if layout!(host_runqueue) != 0 {
         host_runqueue(cpu, next, waited);
@@ -53,34 +55,34 @@ fn try_sched_switch(ctx: &BtfTracePointContext) -> Option<()> {
     if let Some(slot) = prev_slot {
         let preempt: u64 = ctx.arg(0);
         let state: u32 = if layout!(switch_has_prev_state) != 0 { ctx.arg(3) } else { prev.state() };
-        switch_out(cpu, slot, prev, preempt & 1 != 0, state, now);
+        switch_out(cpu, slot, prev, rq, preempt, state, now);
     }
     if let Some(slot) = next_slot {
         // SAFETY: from a successful lookup.
         let slot_ref = unsafe { &mut *slot };
-        let lag = next.lag(now);
+        let lag = rq.lag(now);
         slot_ref.wait_late_ns = wait_late(slot_ref, next, now, queued, lag);
         slot_ref.lag_ns = lag;
-        slot_ref.ahead_ns = next.clock_ahead();
+        slot_ref.ahead_ns = rq.clock_ahead();
         switch_in(cpu, slot, now, waited, 0);
     }
     Some(())
 }
 
 #[inline(always)]
-fn switch_out(cpu: Cpu, slot: *mut Slot, prev: Task, preempt: bool, state: u32, now: u64) {
+fn switch_out(cpu: Cpu, slot: *mut Slot, prev: Task, rq: RunQueue, preempt: u64, state: u32, now: u64) {
     // SAFETY: from a successful lookup; the run queue's lock keeps other switches of this thread away.
     let slot_ref = unsafe { &mut *slot };
     let mut counters = prev.counters(now);
     counters.stolen_ns = slot_ref.last.stolen_ns;
     if slot_ref.presence == presence::ON_CPU {
-        counters.stolen_ns += prev.clock_ahead() - slot_ref.ahead_ns;
+        counters.stolen_ns += rq.clock_ahead() - slot_ref.ahead_ns;
     }
-    let lag = prev.lag(now);
+    let lag = rq.lag(now);
     if slot_ref.presence == presence::OFF_CPU {
         // It leaves and was not seen to come.
         count!(cpu, switch_ins_untold);
-        let arrived = span::arrival(slot_ref, now - prev.arrived_ago());
+        let arrived = span::arrival(slot_ref, now - rq.arrived_ago(prev));
         let waited = counters.run_delay_ns - slot_ref.last.run_delay_ns;
         switch_in(cpu, slot, arrived, waited, flag::UNTOLD);
         slot_ref.lag_ns = lag;
@@ -90,16 +92,13 @@ fn switch_out(cpu: Cpu, slot: *mut Slot, prev: Task, preempt: bool, state: u32, 
     counters.late_on_cpu_ns = slot_ref.last.late_on_cpu_ns.wrapping_add(late);
     counters.late_runqueue_ns = slot_ref.last.late_runqueue_ns.wrapping_add(slot_ref.wait_late_ns);
     // With a signal pending a task stays runnable although `state` says it meant to block.
-    let blocked = !preempt && state != 0 && prev.state() != 0;
+    let blocked = preempt & 1 == 0 && state != 0 && prev.state() != 0;
     let met_before = slot_ref.last.at_ns != 0;
     let voluntary = if met_before { counters.nvcsw != slot_ref.last.nvcsw } else { blocked };
 
-    let mut flags = prev.flags();
+    let mut flags = prev.flags() | bit(preempt, 1, flag::PREEMPT);
     if voluntary {
         flags |= flag::VOLUNTARY;
-    }
-    if preempt {
-        flags |= flag::PREEMPT;
     }
     if blocked {
         flags |= flag::BLOCKED;

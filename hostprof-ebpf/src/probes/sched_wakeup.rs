@@ -43,7 +43,7 @@ fn try_sched_wakeup(ctx: &BtfTracePointContext, new: bool) {
         return;
     }
     slot.wake_ns = unsafe { bpf_ktime_get_ns() };
-    slot.lag_ns = task.lag(slot.wake_ns);
+    slot.lag_ns = task.run_queue().lag(slot.wake_ns);
     if new {
         slot.wake_flags = flag::WAKE_NEW;
         slot.waker_tid = Task::current().tid();

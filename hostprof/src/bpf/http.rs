@@ -10,8 +10,8 @@ use hostprof_common::{
 };
 
 use super::{
+    btf::KernelBtf,
     error::LoadError,
-    layout::KernelBtf,
     load::{refused, take},
 };
 
@@ -30,7 +30,7 @@ pub fn tracepoint(program: &'static str) -> &'static str {
 }
 
 /// Whether the running kernel tells what happens on sockets, or why not.
-pub fn offered(btf: &KernelBtf, layout: &KernelLayout) -> Result<(), String> {
+pub fn offered(btf: &KernelBtf<'_>, layout: &KernelLayout) -> Result<(), String> {
     match PROGRAMS.into_iter().map(tracepoint).find(|name| btf.tracepoint_args(name).is_none()) {
         Some(name) => Err(format!("the kernel has no tracepoint {name} (needs Linux 6.3 or newer)")),
         None if [layout.sock_family, layout.sock_port, layout.sock_state].contains(&ABSENT) => {

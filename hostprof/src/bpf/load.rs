@@ -1,11 +1,14 @@
 //! Loading the kernel half and attaching it.
 
-use std::os::fd::{AsFd as _, AsRawFd as _};
+use std::{
+    os::fd::{AsFd as _, AsRawFd as _},
+    thread,
+};
 
 use aya::{
     Btf, Ebpf, EbpfLoader, TestRun as _,
     maps::{Array, ArrayOfMaps, Map, MapData, RingBuf},
-    programs::{BtfTracePoint, ProgramError, RawTracePoint, RawTracePointRunOptions},
+    programs::{BtfTracePoint, Program, ProgramError, RawTracePoint, RawTracePointRunOptions},
 };
 use hostprof_common::{
     http::HttpStats,
@@ -16,9 +19,10 @@ use hostprof_common::{
 };
 
 use super::{
+    btf::{self, KernelBtf},
     error::LoadError,
     http::{self, Http},
-    layout::{self, KernelBtf},
+    layout,
     log::KernelLog,
     sockets::{self, Sockets},
     span::{SpanSettings, Spans},
@@ -41,6 +45,9 @@ const QUIET_TRIES: u32 = 2000;
 /// The programs that make the target set, in the order they are attached: forks are followed before the
 /// first thread is in the set.
 const LIFECYCLE: &[&str] = &["sched_process_fork", "sched_process_exec", "task_rename"];
+
+/// The program that is run and not attached.
+const ADOPT: &str = "adopt";
 
 /// How the kernel half is to run.
 #[derive(Clone, Debug)]
@@ -116,7 +123,10 @@ impl Kernel {
     pub fn load(settings: &Settings) -> Result<(Self, Rings), LoadError> {
         let version = support::kernel_version()?;
         support::in_initial_pid_namespace()?;
-        let kernel_btf = KernelBtf::open()?;
+        // A loader reads all of the kernel's types, whether they are needed or not: that it does beside the rest.
+        let loader = thread::spawn(EbpfLoader::new);
+        let types = btf::read()?;
+        let kernel_btf = KernelBtf::parse(&types)?;
         let pid_max = support::pid_max()?;
         let layout = KernelLayout {
             tids: pid_max + 1,
@@ -129,7 +139,11 @@ impl Kernel {
         };
         let cpus = support::possible_cpus()?;
         let filter = settings.spans.filter()?;
-        let mut ebpf = EbpfLoader::new()
+        let rings = create_rings(settings)?;
+        let mut loader = loader.join().map_err(|_| broken("loader"))?;
+        let mut ebpf = loader
+            // Rust's programs have no relocations for it.
+            .btf(None)
             .override_global("LAYOUT", &layout, true)
             .override_global("FILTER", &filter, true)
             .map_max_entries("EPISODES", settings.rings)
@@ -149,8 +163,7 @@ impl Kernel {
 
         let mut episodes = Vec::new();
         let mut by_index: ArrayOfMaps<MapData, MapData> = take(&mut ebpf, "EPISODES")?;
-        for index in 0..settings.rings {
-            let ring = create_ring(settings.ring_bytes)?;
+        for (index, ring) in (0..).zip(rings) {
             by_index.set(index, &ring, 0).map_err(|error| refused("set a ring", &error))?;
             episodes.push(Ring::try_from(Map::RingBuf(ring)).map_err(|error| refused("map a ring", &error))?);
         }
@@ -162,7 +175,6 @@ impl Kernel {
         let http = Http::new(&mut ebpf)?;
         let spans = Spans::new(&mut ebpf, &settings.spans)?;
 
-        let btf = Btf::from_sys_fs().map_err(|error| LoadError::Btf(error.to_string()))?;
         let mut programs: Vec<&'static str> = LIFECYCLE.to_vec();
         programs.extend(["sched_switch", "sched_wakeup", "sched_wakeup_new"]);
         if settings.wakers {
@@ -182,15 +194,15 @@ impl Kernel {
                 Err(reason) => left_out.push((HTTP, reason)),
             }
         }
-        for &name in &programs {
-            let tracepoint = http::tracepoint(name);
+        for tracepoint in programs.iter().copied().map(http::tracepoint) {
             if kernel_btf.tracepoint_args(tracepoint).is_none() {
                 return Err(LoadError::NoTracepoint(tracepoint));
             }
-            let action = || format!("load tp_btf/{tracepoint}");
-            program(&mut ebpf, name)?.load(tracepoint, &btf).map_err(|error| refused(&action(), &error))?;
         }
-        adopter(&mut ebpf)?.load().map_err(|error| refused("load raw_tp/adopt", &error))?;
+        let mut tracepoints: Vec<_> = programs.iter().copied().map(http::tracepoint).collect();
+        tracepoints.extend(spans.tracepoints());
+        let btf = kernel_btf.for_programs(&tracepoints, &spans.functions())?;
+        load_programs(&mut ebpf, &programs, &btf)?;
         let kernel = Self {
             ebpf,
             layout,
@@ -254,7 +266,7 @@ impl Kernel {
             |kernel: &Self| kernel.stats().map(|cpus| cpus.iter().map(|cpu| cpu.switches).sum::<u64>());
         let mut before = switches(self)?;
         for _ in 0..QUIET_TRIES {
-            std::thread::sleep(std::time::Duration::from_millis(5));
+            thread::sleep(std::time::Duration::from_millis(5));
             let now = switches(self)?;
             if now == before {
                 break;
@@ -390,6 +402,44 @@ impl Kernel {
     }
 }
 
+/// Loads the programs side by side: each takes the kernel's verifier milliseconds.
+fn load_programs(ebpf: &mut Ebpf, names: &[&'static str], btf: &Btf) -> Result<(), LoadError> {
+    thread::scope(|scope| {
+        let loading: Vec<_> = ebpf
+            .programs_mut()
+            .filter_map(|(of, program)| {
+                let name =
+                    names.iter().copied().find(|name| *name == of).or((of == ADOPT).then_some(ADOPT))?;
+                Some((name, program))
+            })
+            .map(|(name, program)| scope.spawn(move || load_program(name, program, btf)))
+            .collect();
+        if loading.len() != names.len() + 1 {
+            return Err(broken("programs"));
+        }
+        loading.into_iter().try_for_each(|thread| thread.join().unwrap_or_else(|_| Err(broken("programs"))))
+    })
+}
+
+fn load_program(name: &'static str, program: &mut Program, btf: &Btf) -> Result<(), LoadError> {
+    match program {
+        Program::BtfTracePoint(program) => {
+            let tracepoint = http::tracepoint(name);
+            program
+                .load(tracepoint, btf)
+                .map_err(|error| refused(&format!("load tp_btf/{tracepoint}"), &error))
+        }
+        Program::RawTracePoint(program) => {
+            program.load().map_err(|error| refused(&format!("load raw_tp/{name}"), &error))
+        }
+        _ => Err(broken(name)),
+    }
+}
+
+fn create_rings(settings: &Settings) -> Result<Vec<MapData>, LoadError> {
+    (0..settings.rings).map(|_| create_ring(settings.ring_bytes)).collect()
+}
+
 fn create_ring(bytes: u32) -> Result<MapData, LoadError> {
     const BPF_MAP_TYPE_RINGBUF: u32 = 27;
     let definition = aya_obj::Map::new_from_params(BPF_MAP_TYPE_RINGBUF, 0, 0, bytes, 0);
@@ -412,7 +462,7 @@ pub(super) fn program<'a>(
 }
 
 fn adopter(ebpf: &mut Ebpf) -> Result<&mut RawTracePoint, LoadError> {
-    ebpf.program_mut("adopt").and_then(|program| program.try_into().ok()).ok_or_else(|| broken("adopt"))
+    ebpf.program_mut(ADOPT).and_then(|program| program.try_into().ok()).ok_or_else(|| broken(ADOPT))
 }
 
 /// The embedded object lacks what this file names: a build of two different versions.

@@ -1,5 +1,6 @@
 //! The kernel half from user space, and the only importer of aya: load, attach, adopt, drain, read.
 
+mod btf;
 mod drain;
 mod error;
 mod http;
@@ -12,9 +13,9 @@ mod span;
 mod support;
 
 pub use self::{
+    btf::VMLINUX_BTF,
     drain::{Drained, Drains},
     error::{LoadError, OLDEST_KERNEL},
-    layout::VMLINUX_BTF,
     load::{Adoption, Kernel, Ring, Rings, Settings, THREAD_RING_BYTES},
     log::KernelLog,
     priority::{

@@ -6,14 +6,14 @@ use hostprof_common::{
     socket::SocketBytes,
 };
 
-use super::{error::LoadError, layout::KernelBtf, load::refused};
+use super::{btf::KernelBtf, error::LoadError, load::refused};
 use crate::units::Tgid;
 
 /// The programs that count.
 pub const PROGRAMS: [&str; 2] = ["sock_send_length", "sock_recv_length"];
 
 /// Whether the running kernel tells what sockets take and give, or why not.
-pub fn offered(btf: &KernelBtf, layout: &KernelLayout) -> Result<(), String> {
+pub fn offered(btf: &KernelBtf<'_>, layout: &KernelLayout) -> Result<(), String> {
     match PROGRAMS.into_iter().find(|name| btf.tracepoint_args(name).is_none()) {
         Some(name) => Err(format!("the kernel has no tracepoint {name} (needs Linux 6.3 or newer)")),
         None if layout.sock_family == ABSENT => {

@@ -21,6 +21,14 @@ use super::{
 /// Where the kernel's tracing files are, or may be.
 const TRACING: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
 
+/// The tracepoints of every call, in the order they are attached.
+const EVERY: [&str; 2] = ["sys_exit", "sys_enter"];
+
+/// The kernel's function of a call.
+fn function(call: &str) -> String {
+    format!("__x64_sys_{call}")
+}
+
 /// Which system calls become records, or are counted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a probe of its own, on or off")]
@@ -158,6 +166,16 @@ impl Spans {
         &self.refused
     }
 
+    /// The tracepoints whose programs may be loaded.
+    pub(super) fn tracepoints(&self) -> &'static [&'static str] {
+        if self.calls.is_empty() && !self.every { &[] } else { &EVERY }
+    }
+
+    /// The functions whose programs may be loaded.
+    pub(super) fn functions(&self) -> Vec<String> {
+        if self.every { Vec::new() } else { self.calls.iter().map(|call| function(call)).collect() }
+    }
+
     /// Attaches the first hook that the kernel allows.
     pub(super) fn attach(&mut self, ebpf: &mut Ebpf, btf: &Btf) -> Result<(), LoadError> {
         if self.calls.is_empty() && !self.every {
@@ -198,7 +216,7 @@ impl Spans {
 
     fn attach_functions(&mut self, ebpf: &mut Ebpf, btf: &Btf) -> Result<(), LoadError> {
         for call in self.calls.clone() {
-            let function = format!("__x64_sys_{call}");
+            let function = function(call);
             // The exit first: an enter without one would be counted as a call that never returned.
             let name = self.used(format!("fexit_{call}"));
             let at = || format!("attach fexit/{function}");
@@ -233,7 +251,7 @@ impl Spans {
     }
 
     fn attach_every(&mut self, ebpf: &mut Ebpf, btf: &Btf) -> Result<(), LoadError> {
-        for name in ["sys_exit", "sys_enter"] {
+        for name in EVERY {
             self.used(name.to_owned());
             let program = program(ebpf, name)?;
             program.load(name, btf).map_err(|error| refused(&format!("load tp_btf/{name}"), &error))?;

@@ -222,6 +222,7 @@ pub fn record(options: &Options) -> Result<Outcome> {
         own_cpu_ns: usage::own_cpu().as_nanos() as u64,
         own_max_rss_bytes: usage::own_max_rss(),
         threads: gauges.threads(),
+        first_record_mono_ns: gauges.first_record().map(|at| at.0),
     };
     config.totals = Some(totals);
     config.clock_anchors = anchors;

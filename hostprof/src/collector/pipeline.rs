@@ -59,6 +59,7 @@ impl From<Drained> for Message {
 #[derive(Debug, Default)]
 pub struct Gauges {
     records: AtomicU64,
+    first_record_ns: AtomicU64,
     threads: AtomicU64,
     live: AtomicU64,
     begun: AtomicU64,
@@ -75,6 +76,10 @@ impl Gauges {
     /// Records decoded.
     pub fn records(&self) -> u64 {
         self.records.load(Ordering::Relaxed)
+    }
+    /// When the first record of a wait came; `None` while none has.
+    pub fn first_record(&self) -> Option<MonoNs> {
+        Some(MonoNs(self.first_record_ns.load(Ordering::Relaxed))).filter(|at| at.0 != 0)
     }
     /// Threads seen.
     pub fn threads(&self) -> u64 {
@@ -293,6 +298,9 @@ impl Pipeline {
     }
 
     fn decode(&mut self, stream: usize, mut bytes: &[u8]) {
+        if stream != self.thread_stream && self.gauges.first_record().is_none() {
+            self.gauges.first_record_ns.store(clock::mono().0, Ordering::Relaxed);
+        }
         let mut records = 0;
         while !bytes.is_empty() {
             if let Ok(event) = Event::decode(bytes) {

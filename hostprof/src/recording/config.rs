@@ -217,6 +217,10 @@ pub struct Totals {
     pub own_max_rss_bytes: u64,
     /// Threads seen.
     pub threads: u64,
+    /// When the first record of a wait was read from the kernel, nanoseconds on CLOCK_MONOTONIC; null where there was
+    /// none.
+    #[serde(default)]
+    pub first_record_mono_ns: Option<u64>,
 }
 
 /// The invoking user, whose the folder is.

@@ -1,9 +1,10 @@
 //! Reading `/proc`: processes, their threads, and what each thread is doing.
 
 use std::{
-    fs, io,
+    fs,
+    io::{self, Read as _},
     os::unix::fs::{FileTypeExt as _, MetadataExt as _},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use super::container;
@@ -81,7 +82,7 @@ impl Proc {
 
     /// One process; `None` where there is none.
     pub fn process(&self, tgid: Tgid) -> Option<Process> {
-        let stat = fs::read(self.path(tgid, "stat")).ok()?;
+        let stat = read(&self.path(tgid, "stat")).ok()?;
         let (comm, rest) = split_stat(&stat)?;
         let field = |index: usize| rest.get(index).and_then(|field| field.parse::<u64>().ok());
         let flags = field(6)?;
@@ -150,7 +151,7 @@ impl Proc {
 
     /// CPU time of a process so far, of all its threads, to a clock tick; `None` when it is gone.
     pub fn cpu_ns(&self, tgid: Tgid) -> Option<u64> {
-        let stat = fs::read(self.path(tgid, "stat")).ok()?;
+        let stat = read(&self.path(tgid, "stat")).ok()?;
         let (_, rest) = split_stat(&stat)?;
         let ticks = |index: usize| rest.get(index).and_then(|field| field.parse::<u64>().ok());
         Some((ticks(11)? + ticks(12)?) * self.tick_ns)
@@ -179,13 +180,12 @@ impl Proc {
     /// What a thread is doing; `None` when it is gone.
     pub fn seed(&self, tgid: Tgid, tid: Tid) -> Option<Seed> {
         let file = |name: &str| self.path(tgid, "task").join(tid.to_string()).join(name);
-        let stat = fs::read(file("stat")).ok()?;
+        let stat = read(&file("stat")).ok()?;
         let (comm, rest) = split_stat(&stat)?;
         let field = |index: usize| rest.get(index).and_then(|field| field.parse::<u64>().ok());
-        let status = fs::read(file("status")).ok().map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-        let status = status.unwrap_or_default();
+        let status = text(&file("status")).unwrap_or_default();
         let number = |name| status_field(&status, name).and_then(|value| value.parse::<u64>().ok());
-        let schedstat = fs::read_to_string(file("schedstat")).unwrap_or_default();
+        let schedstat = text(&file("schedstat")).unwrap_or_default();
         let mut schedstat = schedstat.split_whitespace().map(|value| value.parse::<u64>().ok());
         let (sum_exec, run_delay) = (schedstat.next().flatten(), schedstat.next().flatten());
         let counters = (|| {
@@ -202,7 +202,7 @@ impl Proc {
                 late_runqueue_ns: 0,
             })
         })();
-        let syscall = fs::read_to_string(file("syscall"));
+        let syscall = text(&file("syscall"));
         Some(Seed {
             ns_tid: status_field(&status, "NSpid")
                 .and_then(|value| value.split_whitespace().last()?.parse().ok()),
@@ -214,6 +214,17 @@ impl Proc {
             counters,
         })
     }
+}
+
+/// A file of `/proc`, most of them in one read: the kernel makes the text anew for each, and tells no size.
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(2048);
+    fs::File::open(path)?.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn text(path: &Path) -> io::Result<String> {
+    Ok(String::from_utf8_lossy(&read(path)?).into_owned())
 }
 
 /// `/proc/PID/stat`: the name, which may hold anything, and the fields behind it, from the state on.

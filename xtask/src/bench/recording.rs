@@ -20,6 +20,8 @@ pub struct Facts {
     /// CPU time of the recorder's process, start and end included.
     pub own_cpu_s: f64,
     pub peak_bytes: u64,
+    /// When it read its first record of a wait, on CLOCK_MONOTONIC.
+    pub first_record_ns: Option<u64>,
 }
 
 /// `config.json`, the parts that are read here.
@@ -33,6 +35,7 @@ struct Totals {
     records: u64,
     own_cpu_ns: u64,
     own_max_rss_bytes: u64,
+    first_record_mono_ns: Option<u64>,
 }
 
 /// What `hostprof check --json` prints, the parts that are read here.
@@ -102,6 +105,7 @@ pub fn judge(hostprof: &Path, run: &Path) -> Result<Result<Facts, String>> {
         file_bytes: part_bytes(run)?,
         own_cpu_s: totals.own_cpu_ns as f64 / 1e9,
         peak_bytes: totals.own_max_rss_bytes,
+        first_record_ns: totals.first_record_mono_ns,
     }))
 }
 

@@ -39,7 +39,7 @@ pub fn run(bench: &Bench, server: Option<&Server>, results: &mut Results) -> Res
 
 /// A process to record that hardly works: a thread that sleeps for 10 ms, again and again. It runs during both
 /// halves of each pair.
-pub fn recorded(programs: &Programs, files: &std::path::Path) -> Result<Job> {
+fn recorded(programs: &Programs, files: &std::path::Path) -> Result<Job> {
     let mut command = Command::new(&programs.workload);
     command.args(["sleeps", "--count", "1000000000", "--us", "10000"]);
     let mut job = Job::start(&mut command, files, "recorded")?;

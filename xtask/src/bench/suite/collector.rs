@@ -1,6 +1,9 @@
 //! What the recorder itself uses: CPU time and disk for its records, memory; and how soon it begins and ends.
 
-use std::{process::Command, time::Instant};
+use std::{
+    process::Command,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, Result};
 use calibration::sys::clock::mono_ns;
@@ -13,13 +16,15 @@ use crate::bench::{
     results::Results,
     server::Server,
     stats::Summary,
-    suite::{Suite, bystander, or_left_out},
+    suite::{Suite, or_left_out},
     tracer::{DEFAULT, SCHED, SYSCALL, Target, Tracer},
     workload::{self, LLAMA, Workload},
 };
 
 const SUITE: Suite = Suite::Collector;
 const START: &str = "start and end";
+/// How long a recording goes on once it has begun.
+const SOME_RECORDS: Duration = Duration::from_millis(200);
 
 pub fn run(bench: &Bench, server: Option<&Server>, results: &mut Results) -> Result<()> {
     let workloads = [workload::pipe(bench.size, Bench::cpu()), workload::messaging(bench.size)];
@@ -93,26 +98,29 @@ fn usage(
     Ok(())
 }
 
-/// From the recorder's start to the first instruction of what it records, which it holds back until it is
-/// attached; and from Ctrl-C to its end, attached to a process. Yields the CPU time of a recording of next to
+/// From the recorder's start to the first instruction of a command, which it holds back until it is attached; to
+/// the first record it has of a process that switches all the time; and from Ctrl-C to its end. Yields the CPU time of a recording of next to
 /// nothing: what each recording costs before its first record.
 fn start_and_end(bench: &Bench, tracer: &Tracer, results: &mut Results) -> Result<f64> {
-    let (mut starts_ms, mut own_cpu_s, mut ends_ms) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut starts_ms, mut own_cpu_s) = (Vec::new(), Vec::new());
+    let (mut firsts_ms, mut ends_ms) = (Vec::new(), Vec::new());
     for round in 0..bench.pairs {
         let what = format!("{START}, {}, recording {}", tracer.name, round + 1);
         if let Some((ms, facts)) = or_left_out(of_next_to_nothing(bench, tracer), results, &what)? {
             starts_ms.push(ms);
             own_cpu_s.push(facts.own_cpu_s);
         }
-        if let Some(ms) = or_left_out(detach_ms(bench, tracer), results, &what)? {
-            ends_ms.push(ms);
+        if let Some((first_ms, end_ms)) = or_left_out(of_a_process(bench, tracer), results, &what)? {
+            firsts_ms.push(first_ms);
+            ends_ms.push(end_ms);
         }
         let ms = |values: &[f64]| values.last().map_or_else(|| "?".to_owned(), |ms| format!("{ms:.0} ms"));
-        let latest = format!("{} to start, {} to end", ms(&starts_ms), ms(&ends_ms));
+        let latest = format!("{} to first record, {} to end", ms(&firsts_ms), ms(&ends_ms));
         SUITE.progress(START, tracer.name, round, bench.pairs, &latest);
     }
     let of = |quantity| [SUITE.name(), START, tracer.name, quantity];
-    results.add(of("first_record_ms"), &starts_ms, &[], "exec to exec");
+    results.add(of("first_record_ms"), &firsts_ms, &[], "exec to the first record drained");
+    results.add(of("command_ms"), &starts_ms, &[], "exec to exec");
     results.add(of("own_cpu_s"), &own_cpu_s, &[], "a recording of next to nothing");
     results.add(of("detach_ms"), &ends_ms, &[], "Ctrl-C to exit, files written");
     Ok(Summary::of(&own_cpu_s).map_or(0.0, |summary| summary.median))
@@ -133,14 +141,24 @@ fn of_next_to_nothing(bench: &Bench, tracer: &Tracer) -> Result<(f64, Facts)> {
     Ok((ready_ns.saturating_sub(started_ns) as f64 / 1e6, facts))
 }
 
-fn detach_ms(bench: &Bench, tracer: &Tracer) -> Result<f64> {
+/// Of a process that switches all the time: how long until its first record was read, and from Ctrl-C to the end.
+fn of_a_process(bench: &Bench, tracer: &Tracer) -> Result<(f64, f64)> {
     let dir = bench.empty_scratch()?;
-    let recorded = bystander::recorded(&bench.programs, dir)?;
+    let mut command = Command::new(&bench.programs.workload);
+    command.args(["pipe-ping", "--count", "1000000000"]);
+    let mut recorded = Job::start(&mut command, dir, "recorded")?;
+    recorded.until("it began", |job| ready_ns(&job.stdout()))?;
     let mut command: Command = tracer.command(&bench.programs, dir, Target::Pid(recorded.pid()), None)?;
+    let started_ns = mono_ns();
     let mut job = Job::start(&mut command, dir, "tracer")?;
     job.until("it recorded", |job| tracer.has_begun(dir, &job.stderr()).then_some(()))?;
+    std::thread::sleep(SOME_RECORDS);
     let asked = Instant::now();
     job.interrupt();
     job.finish()?;
-    Ok(asked.elapsed().as_secs_f64() * 1e3)
+    let end_ms = asked.elapsed().as_secs_f64() * 1e3;
+    let traced = tracer.judge(&bench.programs, dir, &job.stderr())?.map_err(anyhow::Error::msg)?;
+    let first_ns =
+        traced.facts.and_then(|facts| facts.first_record_ns).context("read when it had a record")?;
+    Ok((first_ns.saturating_sub(started_ns) as f64 / 1e6, end_ms))
 }
