@@ -1,5 +1,6 @@
 //! The kernel half from user space, and the only importer of aya: load, attach, adopt, drain, read.
 
+mod cost;
 mod drain;
 mod error;
 mod http;
@@ -12,6 +13,7 @@ mod span;
 mod support;
 
 pub use self::{
+    cost::{Cost, Ran},
     drain::{Drained, Drains},
     error::{LoadError, OLDEST_KERNEL},
     layout::VMLINUX_BTF,

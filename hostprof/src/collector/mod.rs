@@ -1,6 +1,7 @@
 //! A recording from start to end: wires kernel → drains → pipeline → files; owns the threads and the end.
 
 mod attach;
+mod ceiling;
 mod counters;
 mod describe;
 mod fds;
@@ -9,6 +10,7 @@ mod pipeline;
 mod progress;
 mod role;
 mod sampling;
+mod shedding;
 mod signals;
 mod spans;
 mod watch;
@@ -96,6 +98,8 @@ pub struct Options {
     pub drain_priority: DrainPriority,
     /// Time between two samples; `None` for no samples.
     pub sample_interval: Option<Duration>,
+    /// The most that recording may cost, as a share of the target's CPU time; `None` for no ceiling.
+    pub max_overhead: Option<f64>,
 }
 
 /// What came of it.
@@ -169,7 +173,7 @@ pub fn record(options: &Options) -> Result<Outcome> {
         // A pipeline that is gone tells why when it is joined.
         let _ = sender.send(message);
     }
-    let drains = Drains::start(rings, options.drain_priority, &sender).context("start a thread")?;
+    let mut drains = Drains::start(rings, options.drain_priority, &sender).map(Some).context("start a thread")?;
     // Storage may take a second for these, in which an unread ring would overflow.
     let first = first_files(&config, &folder);
     let sockets = kernel.take_sockets();
@@ -184,7 +188,7 @@ pub fn record(options: &Options) -> Result<Outcome> {
     });
     if let Err(error) = begun {
         sampling.map(Sampling::finish);
-        drains.finish();
+        drains.map(Drains::finish);
         drop(sender);
         let _ = folding.join();
         let _ = std::fs::remove_dir_all(folder.path());
@@ -193,22 +197,24 @@ pub fn record(options: &Options) -> Result<Outcome> {
 
     let mut watch = Watch::new(options, &sink, &folder, &gauges, counters, sender.clone());
     let ended = runtime
-        .block_on(watch.until_end(signals, &mut kernel, command.as_ref(), || folding.is_finished()))?;
+        .block_on(watch.until_end(signals, &mut kernel, &mut drains, command.as_ref(), || folding.is_finished()))?;
 
     let stop = clock::mono();
     if let Some(sampling) = sampling {
         config.samples.notes = sampling.finish();
     }
+    config.ceiling = watch.ceiling(&mut kernel)?;
     let recursion = kernel.recursion_misses();
     kernel.detach()?;
-    drains.finish();
+    drains.map(Drains::finish);
     watch.last_counters(&kernel, stop, &skipped(recursion, options))?;
     let slots = kernel.slots()?;
+    let tallies = kernel.tallies(&slots)?;
     let (calls, open) = (kernel.span_stats()?, kernel.open_calls(&slots)?);
     for probe in config.probes.iter_mut().filter(|probe| probe.on) {
         probe.notes.extend(spans::count_notes(&probe.name, &calls, &open));
     }
-    let _ = sender.send(Message::Stop(stop, slots));
+    let _ = sender.send(Message::Stop(stop, slots, tallies));
     let dropped = dropped_list(watch.dropped());
     let anchors = watch.anchors();
     drop(sender);
@@ -366,6 +372,7 @@ fn settings(options: &Options, devices: &Devices) -> Result<bpf::Settings, LoadE
         host_runqueue: options.probes.has(HOST_RUNQUEUE),
         network: samples && options.probes.has(NETWORK),
         http: options.probes.has(HTTP),
+        ceiling: options.max_overhead.is_some(),
         spans: spans::settings(&options.probes, devices, options.futex_threshold.as_nanos() as u64),
     })
 }
