@@ -57,6 +57,10 @@ pub static BUDGET: Array<Budget, 1> = Array::new();
 #[btf_map]
 pub static ENDED: Array<u64, 1> = Array::new();
 
+/// Wakes user space where the kernel half took a step by itself. The record means nothing.
+#[btf_map]
+pub static ALARM: Ring = Ring::new();
+
 /// What is counted of each recorded thread, by its slot's index. One entry where no ceiling is set.
 #[btf_map]
 pub static COUNTED: Array<Tallies, 1> = Array::new();

@@ -3,7 +3,7 @@
 //! User space measures and decides; between two of its looks the kernel half spends from a budget, by estimates, and
 //! where that runs out it acts by itself. Without a ceiling nothing of this is in the programs.
 
-use aya_ebpf::helpers::bpf_ktime_get_ns;
+use aya_ebpf::{bindings::BPF_RB_FORCE_WAKEUP, helpers::bpf_ktime_get_ns};
 use hostprof_common::{
     RecordKind,
     episode::{Blocked, Head, flag},
@@ -14,7 +14,7 @@ use hostprof_common::{
 use crate::{
     atomic::fetch_add,
     emit::Cpu,
-    maps::{BUDGET, COUNTED, ENDED, layout},
+    maps::{ALARM, BUDGET, COUNTED, ENDED, layout},
 };
 
 /// Reads one field of the budget that other CPUs write.
@@ -88,9 +88,20 @@ pub fn spend(cpu: Cpu, price: Price) {
             let now = unsafe { bpf_ktime_get_ns() };
             set!(budget, counting_ns, now);
             set!(budget, threshold_ns, u64::MAX);
+            alarm();
         }
     }
     unsafe { (*stats).credit_ns = credit };
+}
+
+/// The wakeup itself comes a little later, from an interrupt: here a run queue is locked.
+#[inline(always)]
+fn alarm() {
+    // One that finds no room is one of many.
+    if let Some(mut entry) = ALARM.reserve_untyped::<u64>(0) {
+        entry.write(0);
+        entry.submit(u64::from(BPF_RB_FORCE_WAKEUP));
+    }
 }
 
 #[inline(always)]
@@ -100,6 +111,7 @@ fn end() {
     unsafe {
         if core::ptr::read_volatile(ended) == 0 {
             core::ptr::write_volatile(ended, bpf_ktime_get_ns());
+            alarm();
         }
     }
 }

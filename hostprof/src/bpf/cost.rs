@@ -3,7 +3,10 @@
 //! Cost is the kernel's own count of the programs' run time, which it keeps while someone holds the descriptor of
 //! `BPF_ENABLE_STATS`. A program stays readable after it is detached.
 
-use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::{
+    io,
+    os::fd::{AsRawFd as _, OwnedFd},
+};
 
 use aya::{
     Ebpf,
@@ -15,10 +18,11 @@ use hostprof_common::{
     shed::{Budget, Tallies},
     slot::Slot,
 };
+use tokio::io::{Interest, unix::AsyncFd};
 
 use super::{
     error::LoadError,
-    load::{refused, take},
+    load::{Ring, refused, take},
 };
 
 /// `BPF_OBJ_GET_INFO_BY_FD`.
@@ -41,6 +45,24 @@ pub struct Cost {
     budget: Array<MapData, Budget>,
     ended: Array<MapData, u64>,
     counted: Array<MapData, Tallies>,
+    alarm: Option<Ring>,
+}
+
+/// Tells when the programs take a step by themselves.
+pub struct Alarm(AsyncFd<Ring>);
+
+impl Alarm {
+    /// Waits for the next step.
+    pub async fn sounded(&mut self) {
+        match self.0.readable_mut().await {
+            Ok(mut ready) => {
+                while ready.get_inner_mut().next().is_some() {}
+                ready.clear_ready();
+            }
+            // Looking at intervals remains.
+            Err(_) => std::future::pending().await,
+        }
+    }
 }
 
 impl Cost {
@@ -51,7 +73,20 @@ impl Cost {
             budget: take(ebpf, "BUDGET")?,
             ended: take(ebpf, "ENDED")?,
             counted: take(ebpf, "COUNTED")?,
+            alarm: Some(take(ebpf, "ALARM")?),
         })
+    }
+
+    /// What tells of the programs' own steps, on the running event loop; `None` where it was taken before.
+    ///
+    /// # Errors
+    ///
+    /// The event loop does not take it.
+    pub fn alarm(&mut self) -> io::Result<Option<Alarm>> {
+        let Some(ring) = self.alarm.take() else { return Ok(None) };
+        // SAFETY: the ring owns its descriptor, and keeps it as long as it lives.
+        let ring = unsafe { AsyncFd::register_with_interest(ring, Interest::READABLE) };
+        Ok(Some(Alarm(ring.map_err(io::Error::from)?)))
     }
 
     /// Counts a program in.
@@ -141,7 +176,7 @@ fn info(program: &OwnedFd) -> Result<bpf_prog_info, LoadError> {
     if done < 0 {
         return Err(LoadError::Io {
             action: "read the run time of a program",
-            source: std::io::Error::last_os_error(),
+            source: io::Error::last_os_error(),
         });
     }
     Ok(info)

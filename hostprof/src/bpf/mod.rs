@@ -13,8 +13,8 @@ mod span;
 mod support;
 
 pub use self::{
-    cost::{Cost, Ran},
-    drain::{Drained, Drains},
+    cost::{Alarm, Cost, Ran},
+    drain::{CEILING_ROUND, Drained, Drains, ROUND},
     error::{LoadError, OLDEST_KERNEL},
     layout::VMLINUX_BTF,
     load::{Adoption, Kernel, Ring, Rings, Settings, THREAD_RING_BYTES},

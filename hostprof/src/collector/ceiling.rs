@@ -17,9 +17,9 @@ use crate::{
 /// What the ceiling holds over.
 pub const WINDOW_NS: u64 = 1_000_000_000;
 /// What tells whether cost goes on as it was.
-const RECENT_NS: u64 = 100_000_000;
+const RECENT_NS: u64 = 200_000_000;
 /// How long a step is given to show.
-const SETTLE_NS: u64 = 200_000_000;
+const SETTLE_NS: u64 = 300_000_000;
 /// How long cost must have been low before more is recorded again: at first, and where that was too much, twice as long
 /// each time, up to the last.
 const PATIENCE_NS: (u64, u64) = (3_000_000_000, 60_000_000_000);
@@ -32,6 +32,11 @@ const CLIMB: f64 = 0.65;
 const COUNT: f64 = 0.75;
 /// Above this nothing is recorded any more.
 const END: f64 = 0.85;
+
+/// Where what a step could lower is less than this share, the rest is hostprof's being there at all: it is let be up to
+/// [`CONSTANT`].
+const LOWERED: f64 = 0.25;
+const CONSTANT: f64 = 0.95;
 
 /// The lengths below which episodes are counted, one after the other.
 const THRESHOLDS_NS: [u64; 4] = [10_000, 100_000, 1_000_000, 10_000_000];
@@ -69,6 +74,8 @@ pub struct Used {
     pub bpf_ns: u64,
     /// Runs of them.
     pub runs: u64,
+    /// Records read.
+    pub records: u64,
     /// CPU time of this process.
     pub own_ns: u64,
     /// CPU time of the target.
@@ -81,6 +88,7 @@ struct Stretch {
     length_ns: u64,
     bpf_ns: u64,
     runs: u64,
+    records: u64,
     own_ns: u64,
     target_ns: u64,
 }
@@ -123,6 +131,7 @@ impl Stretch {
             length_ns: to.at.0.saturating_sub(from.at.0),
             bpf_ns: to.bpf_ns.saturating_sub(from.bpf_ns),
             runs: to.runs.saturating_sub(from.runs),
+            records: to.records.saturating_sub(from.records),
             own_ns: to.own_ns.saturating_sub(from.own_ns),
             target_ns: to.target_ns.saturating_sub(from.target_ns),
         }
@@ -130,6 +139,11 @@ impl Stretch {
 
     fn cost_ns(&self) -> u64 {
         self.bpf_ns + self.own_ns
+    }
+
+    /// The part of it that recording less would lower.
+    fn lowered_ns(&self) -> u64 {
+        self.bpf_ns + self.records * RECORD_NS
     }
 
     /// What the cost is held against: what the target used without the programs, and no less than `least_ns`.
@@ -212,7 +226,8 @@ impl Ceiling {
         // What came before the last step tells nothing of what it changed.
         let recent = self.since(RECENT_NS.min(now.0.saturating_sub(self.stepped.0)));
         let goes_on = recent.cost_ns() as f64 > CLIMB * self.most * recent.base_ns(recent.length_ns) as f64;
-        if goes_on && spent > CLIMB {
+        let lowered = window.lowered_ns() as f64 / self.allowed_ns(window);
+        if goes_on && spent > if lowered > LOWERED { CLIMB } else { CONSTANT } {
             let settled = now.0.saturating_sub(self.stepped.0) >= SETTLE_NS;
             return match self.place < counted {
                 true if settled || spent > COUNT => Some((now, self.place + 1, false)),
@@ -312,7 +327,7 @@ fn length(ns: u64) -> String {
 mod tests {
     use super::*;
 
-    const LOOK_NS: u64 = 25_000_000;
+    const LOOK_NS: u64 = 100_000_000;
 
     /// A target that keeps two CPUs busy, and what hostprof costs it by what is recorded.
     struct Machine {

@@ -49,6 +49,11 @@ use crate::{
 /// Messages that may wait for the pipeline: at most 64 batches of 256 KiB.
 const WAITING_MESSAGES: usize = 64;
 
+/// What a `kill -9` costs at most, below a ceiling.
+const CEILING_PART_INTERVAL: Duration = Duration::from_secs(20);
+/// CPUs that share a ring below a ceiling: each ring has a drain, which costs its wakeups.
+const CEILING_CPUS_A_RING: u32 = 16;
+
 /// Holds space for the last `config.json`, whose `ended` a full disk must not swallow.
 const RESERVE_FILE: &str = ".reserve";
 const RESERVE_BYTES: usize = 256 << 10;
@@ -173,7 +178,8 @@ pub fn record(options: &Options) -> Result<Outcome> {
         // A pipeline that is gone tells why when it is joined.
         let _ = sender.send(message);
     }
-    let mut drains = Drains::start(rings, options.drain_priority, &sender).map(Some).context("start a thread")?;
+    let round = if options.max_overhead.is_some() { bpf::CEILING_ROUND } else { bpf::ROUND };
+    let mut drains = Drains::start(rings, options.drain_priority, round, &sender).map(Some).context("start a thread")?;
     // Storage may take a second for these, in which an unread ring would overflow.
     let first = first_files(&config, &folder);
     let sockets = kernel.take_sockets();
@@ -246,7 +252,12 @@ fn begin(
     found: &Found,
     proc: Proc,
 ) -> Result<(ParquetSink, Arc<Gauges>, Pipeline)> {
-    let sink = ParquetSink::new(Arc::clone(folder), SinkSettings::default());
+    let settings = match options.max_overhead {
+        // A part costs a file, whatever is in it.
+        Some(_) => SinkSettings { part_interval: CEILING_PART_INTERVAL, ..SinkSettings::default() },
+        None => SinkSettings::default(),
+    };
+    let sink = ParquetSink::new(Arc::clone(folder), settings);
     let gauges = Arc::new(Gauges::new(&found.processes));
     let page_faults = options.probes.has(PAGE_FAULT);
     let pipeline =
@@ -363,7 +374,8 @@ fn skipped(recursion: Option<(u64, u64)>, options: &Options) -> Vec<(&'static st
 fn settings(options: &Options, devices: &Devices) -> Result<bpf::Settings, LoadError> {
     let samples = options.sample_interval.is_some();
     let cpus = bpf::possible_cpus()?;
-    let rings = options.rings.unwrap_or_else(|| cpus.next_power_of_two().min(16));
+    let drained = if options.max_overhead.is_some() { cpus.div_ceil(CEILING_CPUS_A_RING) } else { cpus };
+    let rings = options.rings.unwrap_or_else(|| drained.next_power_of_two().min(16));
     Ok(bpf::Settings {
         rings,
         ring_bytes: options.ring_bytes,

@@ -4,7 +4,6 @@
 use std::{
     collections::HashMap,
     sync::{Arc, mpsc::SyncSender},
-    time::Duration,
 };
 
 use anyhow::{Context as _, Result};
@@ -20,9 +19,6 @@ use crate::{
     units::{MonoNs, Tgid},
     usage,
 };
-
-/// How often cost is looked at.
-pub const LOOK: Duration = Duration::from_millis(25);
 
 /// The ceiling of a recording.
 pub struct Shedding {
@@ -50,7 +46,7 @@ impl Shedding {
     ) -> Result<Self> {
         let mut target = TargetCpu::new(&gauges.processes());
         let spans = kernel.spans().hook().is_some();
-        let start = used(kernel, &mut target, &gauges.processes())?;
+        let start = used(kernel, &mut target, gauges)?;
         let ceiling = Ceiling::new(most, spans, start);
         let _ = sender.send(Message::Shed(ceiling.first_row()));
         let cost = kernel.cost().context("set a ceiling: the programs have none")?;
@@ -65,7 +61,7 @@ impl Shedding {
     ///
     /// The kernel half cannot be asked or told.
     pub fn look(&mut self, kernel: &mut Kernel) -> Result<Option<MonoNs>> {
-        self.used = used(kernel, &mut self.target, &self.gauges.processes())?;
+        self.used = used(kernel, &mut self.target, &self.gauges)?;
         if self.ended {
             let _ = self.ceiling.look(self.used, ByKernel::default());
             return Ok(None);
@@ -103,7 +99,7 @@ impl Shedding {
     ///
     /// The cost cannot be read.
     pub fn finish(&mut self, kernel: &mut Kernel) -> Result<CeilingConfig> {
-        self.used = used(kernel, &mut self.target, &self.gauges.processes())?;
+        self.used = used(kernel, &mut self.target, &self.gauges)?;
         // No step any more: recording is over.
         let _ = self.ceiling.look(self.used, ByKernel::default());
         Ok(CeilingConfig {
@@ -117,14 +113,15 @@ impl Shedding {
     }
 }
 
-fn used(kernel: &mut Kernel, target: &mut TargetCpu, processes: &[Tgid]) -> Result<Used> {
+fn used(kernel: &mut Kernel, target: &mut TargetCpu, gauges: &Gauges) -> Result<Used> {
     let ran = kernel.cost().context("read the cost: the programs have none")?.ran()?;
     Ok(Used {
         at: clock::mono(),
         bpf_ns: ran.ns,
         runs: ran.runs,
+        records: gauges.records(),
         own_ns: usage::own_cpu().as_nanos() as u64,
-        target_ns: target.read(processes),
+        target_ns: target.read(&gauges.processes()),
     })
 }
 

@@ -18,11 +18,11 @@ use super::{
     describe,
     pipeline::{Gauges, Message},
     progress::{self, Progress},
-    shedding::{self, Shedding},
+    shedding::Shedding,
     signals::Signals,
 };
 use crate::{
-    bpf::{Drains, Kernel},
+    bpf::{Alarm, Cost, Drains, Kernel},
     clock,
     recording::{CeilingConfig, ClockAnchor, EndReason, RunFolder},
     sink::ParquetSink,
@@ -38,6 +38,14 @@ const COUNTER_TICKS: u64 = 10;
 const ANCHOR_TICKS: u64 = 600;
 /// How long a command that was sent SIGTERM may take to end.
 const TERM_GRACE: Duration = Duration::from_secs(5);
+
+/// Waits until the programs take a step by themselves.
+async fn sounded(alarm: Option<&mut Alarm>) {
+    match alarm {
+        Some(alarm) => alarm.sounded().await,
+        None => std::future::pending().await,
+    }
+}
 
 /// Why and how the watch ended.
 pub struct End {
@@ -106,8 +114,7 @@ impl<'a> Watch<'a> {
             let shedding = Shedding::begin(most, kernel, &self.gauges, self.sender.clone())?;
             self.shedding = Some(shedding);
         }
-        let mut looks = interval(shedding::LOOK);
-        looks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let mut alarm = kernel.cost().map(Cost::alarm).transpose()?.flatten();
         let started = Instant::now();
         let mut tick = 0_u64;
         let mut ended_before = false;
@@ -122,9 +129,10 @@ impl<'a> Watch<'a> {
                 _ = signals.terminate.recv() => return Ok(Self::terminated(command).await),
                 _ = signals.hangup.recv() => return Ok(Self::terminated(command).await),
                 _ = signals.child.recv() => {}
-                _ = looks.tick(), if self.shedding.is_some() => self.look(kernel, drains)?,
+                () = sounded(alarm.as_mut()) => self.look(kernel, drains)?,
                 _ = ticks.tick() => {
                     tick += 1;
+                    self.look(kernel, drains)?;
                     self.tick(kernel, tick)?;
                     if let Some(log) = &mut log {
                         log.flush();

@@ -14,9 +14,13 @@ use super::{
 };
 use crate::{
     humane::{duration, plural, printable, share},
+    probe::{FUTEX, IOCTL, MEMORY, SYSCALL, SYSCALL_COUNT},
     recording::{CeilingConfig, Config},
     table::{self, ShedRow, Word as _},
 };
+
+/// Those that need the hooks of system calls.
+const SPAN_PROBES: [&str; 5] = [IOCTL, MEMORY, FUTEX, SYSCALL, SYSCALL_COUNT];
 
 /// A ceiling and what came of it.
 #[derive(Clone, Debug, Serialize)]
@@ -31,6 +35,8 @@ pub struct Shed {
     pub counted: u64,
     /// The steps, the first of which is what recording began with.
     pub steps: Vec<ShedStep>,
+    /// What cannot be told any more, in sentences.
+    pub hides: Vec<String>,
 }
 
 /// What was recorded from some time on.
@@ -67,13 +73,40 @@ pub(super) fn shed(rows: &[ShedRow], config: &Config, report: &Report) -> Option
         what: row.what.clone(),
     });
     let ceiling = config.ceiling.as_ref();
+    let counted = report.waits.iter().map(|wait| wait.counted).sum();
     Some(Shed {
         max_overhead_ratio,
         overhead_ratio: ceiling.and_then(whole),
         greatest_overhead_ratio: ceiling.map(|ceiling| ceiling.greatest_overhead_ratio),
-        counted: report.waits.iter().map(|wait| wait.counted).sum(),
+        counted,
         steps: steps.collect(),
+        hides: hides(rows, config, counted),
     })
+}
+
+/// What cannot be told any more.
+fn hides(rows: &[ShedRow], config: &Config, counted: u64) -> Vec<String> {
+    let spans = config.probes.iter().any(|probe| probe.on && SPAN_PROBES.contains(&probe.name.as_str()));
+    let stepped = rows.iter().any(|row| row.step != table::ShedStep::Everything);
+    let mut hides = Vec::new();
+    if spans && stepped {
+        hides.push("system calls one by one, after the first step".to_owned());
+    }
+    if counted > 0 {
+        hides.push(format!(
+            "when each of {} was, how long, who ended it, which futex; sums, states and switches hold them, percentiles, \
+             stays on a CPU, wakers and futexes do not",
+            plural(counted, "counted episode")
+        ));
+    }
+    if rows.iter().any(|row| row.step == table::ShedStep::Ended) {
+        hides.push(
+            "all that threads did after the last step, where each one's account ends; processes made later are not \
+             known, samples of the others go on"
+                .to_owned(),
+        );
+    }
+    hides
 }
 
 fn whole(ceiling: &CeilingConfig) -> Option<f64> {
@@ -107,32 +140,5 @@ pub(super) fn write(out: &mut String, report: &Report) -> fmt::Result {
         ]);
     }
     write!(out, "{columns}")?;
-    hidden(out, shed)
-}
-
-/// What cannot be told any more.
-fn hidden(out: &mut String, shed: &Shed) -> fmt::Result {
-    let has = |step: table::ShedStep| shed.steps.iter().any(|known| known.step == step.word());
-    if shed.steps.len() > 1 && shed.steps.iter().any(|step| step.step != table::ShedStep::Everything.word()) {
-        let spans = has(table::ShedStep::SpansOff) || has(table::ShedStep::Ended);
-        if spans {
-            writeln!(out, "Hidden: system calls one by one, after the first step.")?;
-        }
-    }
-    if shed.counted > 0 {
-        writeln!(
-            out,
-            "Hidden: of {} each one's time, length, waker and futex. Sums, states and switches hold them; percentiles, \
-             stays on a CPU, wakers and futexes do not.",
-            plural(shed.counted, "counted episode")
-        )?;
-    }
-    if has(table::ShedStep::Ended) {
-        writeln!(
-            out,
-            "Hidden: all that threads did after the last step: each thread's account ends there, and processes made \
-             later are not known. Samples go on."
-        )?;
-    }
-    Ok(())
+    shed.hides.iter().try_for_each(|hidden| writeln!(out, "Hidden: {hidden}"))
 }
