@@ -19,7 +19,7 @@ pub const WINDOW_NS: u64 = 1_000_000_000;
 /// What tells whether cost goes on as it was.
 const RECENT_NS: u64 = 200_000_000;
 /// How long a step is given to show.
-const SETTLE_NS: u64 = 300_000_000;
+const SETTLE_NS: u64 = 100_000_000;
 /// How long cost must have been low before more is recorded again: at first, and where that was too much, twice as long
 /// each time, up to the last.
 const PATIENCE_NS: (u64, u64) = (3_000_000_000, 60_000_000_000);
@@ -27,7 +27,7 @@ const PATIENCE_NS: (u64, u64) = (3_000_000_000, 60_000_000_000);
 /// Shares of the allowance. Below this, more may be recorded again.
 const CALM: f64 = 0.4;
 /// Above this, and if cost goes on like this, less is recorded.
-const CLIMB: f64 = 0.65;
+const CLIMB: f64 = 0.6;
 /// Above this the programs count all episodes, without waiting for user space.
 const COUNT: f64 = 0.75;
 /// Above this nothing is recorded any more.
@@ -345,14 +345,34 @@ mod tests {
         /// Runs for a time at a cost in nanoseconds a second by rung; `target` as many CPUs busy.
         fn run(&mut self, seconds: f64, target: f64, cost: impl Fn(Rung) -> f64) {
             for _ in 0..(seconds * 1e9 / LOOK_NS as f64) as u64 {
-                let cost = cost(self.ceiling.rung()) * LOOK_NS as f64 / 1e9;
-                self.used.at.0 += LOOK_NS;
-                self.used.bpf_ns += (cost / 2.0) as u64;
-                self.used.own_ns += (cost / 2.0) as u64;
-                self.used.target_ns += (target * LOOK_NS as f64) as u64;
-                let step = self.ceiling.look(self.used, ByKernel::default());
+                let by_kernel = self.until_look(target, &cost);
+                let step = self.ceiling.look(self.used, by_kernel);
                 self.rows.extend(step.map(|step| step.row));
             }
+        }
+
+        /// The programs up to the next look, which a step of their own brings about.
+        fn until_look(&mut self, target: f64, cost: impl Fn(Rung) -> f64) -> ByKernel {
+            const SLICE_NS: u64 = 1_000_000;
+            let (budget, mut spent_ns) = (self.ceiling.budget(), 0);
+            for _ in 0..LOOK_NS / SLICE_NS {
+                let cost_ns = (cost(self.ceiling.rung()) * SLICE_NS as f64 / 1e9) as u64;
+                self.used.at.0 += SLICE_NS;
+                self.used.bpf_ns += cost_ns / 2;
+                self.used.own_ns += cost_ns / 2;
+                self.used.target_ns += (target * SLICE_NS as f64) as u64;
+                spent_ns += cost_ns;
+                if self.ceiling.rung() == Rung::Ended {
+                    continue;
+                }
+                if spent_ns > budget.end_above_ns {
+                    return ByKernel { ended: Some(self.used.at), counting: None };
+                }
+                if spent_ns > budget.count_above_ns && budget.threshold_ns != u64::MAX {
+                    return ByKernel { counting: Some(self.used.at), ended: None };
+                }
+            }
+            ByKernel::default()
         }
 
         fn steps(&self) -> Vec<ShedStep> {
@@ -362,24 +382,46 @@ mod tests {
 
     /// What an episode of 50 µs each 50 µs costs.
     fn short_waits(rung: Rung) -> f64 {
-        if rung.threshold_ns() > 50_000 { 5e6 } else { 18e6 }
+        if rung.threshold_ns() > 50_000 { 5e6 } else { 12.5e6 }
     }
 
     #[test]
     fn below_the_ceiling_nothing_is_shed() {
         let mut machine = Machine::new(0.01, true);
-        machine.run(20.0, 2.0, |_| 12e6);
+        machine.run(20.0, 2.0, |_| 11e6);
         assert_eq!(machine.steps(), []);
-        assert!((machine.ceiling.greatest_ratio() - 0.006).abs() < 0.001);
+        assert!((machine.ceiling.greatest_ratio() - 0.0055).abs() < 0.001);
     }
 
     #[test]
     fn spans_go_first_and_then_episodes_by_their_length() {
         let mut machine = Machine::new(0.01, true);
-        machine.run(5.0, 2.0, short_waits);
+        machine.run(3.0, 2.0, short_waits);
         assert_eq!(machine.steps(), [ShedStep::SpansOff, ShedStep::ShortCounted, ShedStep::ShortCounted]);
         assert_eq!(machine.rows[2].threshold_ns, Some(100_000));
         assert!(machine.ceiling.greatest_ratio() < 0.01, "{}", machine.ceiling.greatest_ratio());
+    }
+
+    #[test]
+    fn a_cost_just_above_all_that_is_allowed_is_counted_at_once() {
+        let mut machine = Machine::new(0.01, true);
+        machine.run(5.0, 2.0, |rung| if rung.threshold_ns() > 50_000 { 1e6 } else { 60e6 });
+        let (at, row) = machine.rows.iter().enumerate().find(|(_, row)| row.by_kernel).unwrap();
+        assert_eq!((row.step, row.ts_mono_ns < 5_500_000_000), (ShedStep::AllCounted, true));
+        assert_eq!(machine.rows[at + 1].threshold_ns, Some(10_000_000), "and then less is");
+        assert!(machine.ceiling.greatest_ratio() < 0.01, "{}", machine.ceiling.greatest_ratio());
+    }
+
+    #[test]
+    fn what_no_step_would_lower_is_let_be() {
+        let mut machine = Machine::new(0.01, true);
+        for _ in 0..100 {
+            machine.used.at.0 += LOOK_NS;
+            machine.used.own_ns += 900_000;
+            machine.used.bpf_ns += 50_000;
+            let step = machine.ceiling.look(machine.used, ByKernel::default());
+            assert_eq!(step, None);
+        }
     }
 
     #[test]
@@ -413,7 +455,7 @@ mod tests {
     #[test]
     fn a_step_back_that_was_too_much_is_tried_again_ever_later() {
         let mut machine = Machine::new(0.01, false);
-        machine.run(300.0, 2.0, |rung| if rung.threshold_ns() > 50_000 { 5e6 } else { 18e6 });
+        machine.run(300.0, 2.0, short_waits);
         let back = machine.rows.windows(2).filter(|rows| rows[1].threshold_ns < rows[0].threshold_ns).count();
         assert!((4..12).contains(&back), "{back}");
         assert!(machine.ceiling.greatest_ratio() < 0.01, "{}", machine.ceiling.greatest_ratio());
