@@ -24,7 +24,11 @@ const SETTLE_NS: u64 = 100_000_000;
 /// each time, up to the last.
 const PATIENCE_NS: (u64, u64) = (3_000_000_000, 60_000_000_000);
 
-/// Shares of the allowance. Below this, more may be recorded again.
+/// What ending itself costs, detaching and writing what was recorded: kept back of the allowance, up to a share of it.
+const ENDING_NS: f64 = 3e6;
+const ENDING: f64 = 0.3;
+
+/// Shares of the rest. Below this, more may be recorded again.
 const CALM: f64 = 0.4;
 /// Above this, and if cost goes on like this, less is recorded.
 const CLIMB: f64 = 0.6;
@@ -32,9 +36,11 @@ const CLIMB: f64 = 0.6;
 const COUNT: f64 = 0.75;
 /// Above this nothing is recorded any more.
 const END: f64 = 0.85;
+/// What the programs may spend between two looks, where it is not they who spend.
+const LEAST: f64 = 0.05;
 
 /// Where what a step could lower is less than this share, the rest is hostprof's being there at all: it is let be up to
-/// [`CONSTANT`].
+/// [`CONSTANT`] of the ceiling itself.
 const LOWERED: f64 = 0.25;
 const CONSTANT: f64 = 0.95;
 
@@ -46,9 +52,9 @@ const RUNS_A_SWITCH: u64 = 3;
 /// A traced call runs as many.
 const RUNS_A_CALL: u64 = 2;
 /// Least run time of one that is believed.
-const LEAST_RUN_NS: u64 = 150;
-/// What a record costs user space, from ring to file.
-const RECORD_NS: u64 = 1_000;
+const LEAST_RUN_NS: u64 = 400;
+/// What a record costs user space, from ring to file, some of it after the next look.
+const RECORD_NS: u64 = 2_000;
 
 /// What is recorded, from all to nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,9 +152,19 @@ impl Stretch {
         self.bpf_ns + self.records * RECORD_NS
     }
 
-    /// What the cost is held against: what the target used without the programs, and no less than `least_ns`.
-    fn base_ns(&self, least_ns: u64) -> u64 {
-        self.target_ns.saturating_sub(self.bpf_ns).max(least_ns)
+    /// What the target used without the programs.
+    fn target_alone_ns(&self) -> u64 {
+        self.target_ns.saturating_sub(self.bpf_ns)
+    }
+
+    /// What the cost of a second is held against. In the first, the target is taken to go on as it began.
+    fn base_ns(&self) -> u64 {
+        let alone_ns = self.target_alone_ns() as f64;
+        let whole_ns = match self.length_ns {
+            WINDOW_NS.. => alone_ns,
+            length_ns => alone_ns * WINDOW_NS as f64 / length_ns.max(RECENT_NS) as f64,
+        };
+        (whole_ns as u64).max(WINDOW_NS)
     }
 }
 
@@ -222,12 +238,17 @@ impl Ceiling {
         if let Some(at) = by_kernel.counting.filter(|_| self.place < counted) {
             return Some((at, counted, true));
         }
-        let spent = window.cost_ns() as f64 / self.allowed_ns(window);
+        let usable_ns = self.usable_ns(window);
+        let spent = window.cost_ns() as f64 / usable_ns;
         // What came before the last step tells nothing of what it changed.
         let recent = self.since(RECENT_NS.min(now.0.saturating_sub(self.stepped.0)));
-        let goes_on = recent.cost_ns() as f64 > CLIMB * self.most * recent.base_ns(recent.length_ns) as f64;
-        let lowered = window.lowered_ns() as f64 / self.allowed_ns(window);
-        if goes_on && spent > if lowered > LOWERED { CLIMB } else { CONSTANT } {
+        let recent_ns = recent.target_alone_ns().max(recent.length_ns) as f64;
+        // Of that stretch, by the second's rate.
+        let usable_recent_ns = recent_ns * usable_ns / window.base_ns() as f64;
+        let goes_on = recent.cost_ns() as f64 > CLIMB * usable_recent_ns;
+        let lowered = window.lowered_ns() as f64 / usable_ns;
+        let constant = lowered <= LOWERED && ratio(window) < CONSTANT * self.most;
+        if goes_on && spent > CLIMB && !constant {
             let settled = now.0.saturating_sub(self.stepped.0) >= SETTLE_NS;
             return match self.place < counted {
                 true if settled || spent > COUNT => Some((now, self.place + 1, false)),
@@ -250,14 +271,16 @@ impl Ceiling {
     /// The budget of the programs until the next look.
     pub fn budget(&self) -> Budget {
         let window = self.since(WINDOW_NS);
-        let allowed_ns = self.allowed_ns(&window);
-        let left = |share: f64| (share * allowed_ns - window.cost_ns() as f64).max(0.0) as u64;
+        let usable_ns = self.usable_ns(&window);
+        let lowered = window.lowered_ns() as f64 / usable_ns;
+        let least_ns = if lowered > LOWERED { 0.0 } else { LEAST * usable_ns };
+        let left = |share: f64| share * usable_ns - window.cost_ns() as f64;
         let recent = self.since(RECENT_NS);
         let run_ns = recent.bpf_ns.checked_div(recent.runs).unwrap_or(0).max(LEAST_RUN_NS);
         Budget {
             threshold_ns: self.rung().threshold_ns(),
-            count_above_ns: left(COUNT),
-            end_above_ns: left(END),
+            count_above_ns: left(COUNT).max(least_ns) as u64,
+            end_above_ns: left(END).max(2.0 * least_ns) as u64,
             switch_ns: RUNS_A_SWITCH * run_ns,
             call_ns: RUNS_A_CALL * run_ns,
             record_ns: RECORD_NS,
@@ -265,8 +288,10 @@ impl Ceiling {
         }
     }
 
-    fn allowed_ns(&self, window: &Stretch) -> f64 {
-        self.most * window.base_ns(WINDOW_NS) as f64
+    /// What a second may cost, less what is kept back.
+    fn usable_ns(&self, window: &Stretch) -> f64 {
+        let allowed_ns = self.most * window.base_ns() as f64;
+        allowed_ns - ENDING_NS.min(ENDING * allowed_ns)
     }
 
     /// What was used in the last `length_ns`, or since the start.
@@ -316,7 +341,7 @@ impl Rung {
 }
 
 fn ratio(window: &Stretch) -> f64 {
-    window.cost_ns() as f64 / window.base_ns(WINDOW_NS) as f64
+    window.cost_ns() as f64 / window.base_ns() as f64
 }
 
 fn length(ns: u64) -> String {
@@ -382,15 +407,15 @@ mod tests {
 
     /// What an episode of 50 µs each 50 µs costs.
     fn short_waits(rung: Rung) -> f64 {
-        if rung.threshold_ns() > 50_000 { 5e6 } else { 12.5e6 }
+        if rung.threshold_ns() > 50_000 { 4e6 } else { 11.5e6 }
     }
 
     #[test]
     fn below_the_ceiling_nothing_is_shed() {
         let mut machine = Machine::new(0.01, true);
-        machine.run(20.0, 2.0, |_| 11e6);
+        machine.run(20.0, 2.0, |_| 9e6);
         assert_eq!(machine.steps(), []);
-        assert!((machine.ceiling.greatest_ratio() - 0.0055).abs() < 0.001);
+        assert!((machine.ceiling.greatest_ratio() - 0.0045).abs() < 0.001);
     }
 
     #[test]
@@ -427,7 +452,7 @@ mod tests {
     #[test]
     fn a_target_that_idles_counts_as_one_cpu() {
         let mut machine = Machine::new(0.01, false);
-        machine.run(5.0, 0.0, |_| 6e6);
+        machine.run(5.0, 0.0, |_| 4e6);
         assert_eq!(machine.steps(), []);
         machine.run(5.0, 0.0, |_| 8e6);
         assert_ne!(machine.steps(), []);
@@ -435,8 +460,13 @@ mod tests {
 
     #[test]
     fn the_programs_own_cost_is_no_use_of_the_target() {
-        let window = Stretch { bpf_ns: 1_000_000_000, target_ns: 3_000_000_000, ..Stretch::default() };
-        assert_eq!(window.base_ns(WINDOW_NS), 2_000_000_000);
+        let window = Stretch {
+            length_ns: WINDOW_NS,
+            bpf_ns: 1_000_000_000,
+            target_ns: 3_000_000_000,
+            ..Stretch::default()
+        };
+        assert_eq!(window.base_ns(), 2_000_000_000);
         assert!((ratio(&window) - 0.5).abs() < 1e-9);
     }
 
@@ -489,12 +519,12 @@ mod tests {
     fn the_programs_may_spend_what_is_left_of_the_allowance() {
         let mut machine = Machine::new(0.01, true);
         let budget = machine.ceiling.budget();
-        assert_eq!((budget.count_above_ns, budget.end_above_ns), (7_500_000, 8_500_000));
-        assert_eq!((budget.switch_ns, budget.threshold_ns), (450, 0));
+        assert_eq!((budget.count_above_ns, budget.end_above_ns), (5_250_000, 5_950_000));
+        assert_eq!((budget.switch_ns, budget.threshold_ns), (1_200, 0));
         machine.used.runs = 1000;
         machine.run(1.0, 2.0, |_| 4e6);
         let budget = machine.ceiling.budget();
-        // 1 % of 2 s less the programs' 2 ms, less 4 ms.
-        assert_eq!(budget.end_above_ns, 12_983_000);
+        // 1 % of 2 s less the programs' 2 ms; of that less 3 ms, 85 %; less 4 ms.
+        assert_eq!(budget.end_above_ns, 10_433_000);
     }
 }
