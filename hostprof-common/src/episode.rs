@@ -18,7 +18,8 @@ pub struct Head {
     /// When it was switched out; 0 when that was before hostprof met the thread.
     pub out_ns: u64,
     /// The thread's context switches so far, voluntary and not (low 32 bits of the kernel's
-    /// `nvcsw + nivcsw`), this one counted: a gap tells of a lost record.
+    /// `nvcsw + nivcsw`), this one included, less those that were counted and not recorded
+    /// ([`crate::shed::Tallies::switches`]): a gap tells of a lost record.
     pub seq: u32,
     /// The thread's minor faults so far (low 32 bits of `min_flt`), at the switch-out.
     pub min_flt: u32,
@@ -85,6 +86,8 @@ pub mod flag {
     pub const WAKE_TASK: u16 = 1 << 10;
     /// The switch-in was not traced: its time is the kernel's `sched_info.last_arrival`.
     pub const UNTOLD: u16 = 1 << 12;
+    /// Written long after its end: it might have been counted instead (see [`crate::shed::Tallies::last`]).
+    pub const LATE: u16 = 1 << 13;
     /// The thread was blocked, not merely off the CPU.
     pub const BLOCKED: u16 = 1 << 11;
 }

@@ -92,7 +92,8 @@ pub struct KernelLayout {
     pub sock_port: u32,
     /// `sock.__sk_common.skc_state`; [`ABSENT`] as above.
     pub sock_state: u32,
-    pub _pad: u32,
+    /// 1 where a ceiling is set on hostprof's cost: see [`crate::shed`].
+    pub ceiling: u32,
 }
 
 impl KernelLayout {

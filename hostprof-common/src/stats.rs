@@ -36,7 +36,9 @@ pub struct CpuStats {
     pub switch_ins_untold: u64,
     /// Sends and receives that are not counted because their process found no entry.
     pub sockets_untold: u64,
-    pub _reserved: [u64; 2],
+    /// What the CPU may spend before it takes more from the budget, in nanoseconds; two's complement.
+    pub credit_ns: u64,
+    pub _reserved: u64,
     /// Run-queue latency of every task of the machine but the idle tasks, by [`HISTOGRAM_BUCKETS`].
     pub runqueue_ns: [u64; HISTOGRAM_BUCKETS],
 }

@@ -30,7 +30,18 @@ pub unsafe fn compare_exchange(cell: *mut u32, old: u32, new: u32) -> u32 {
 /// As for [`compare_exchange`].
 #[inline(always)]
 pub unsafe fn fetch_increment(cell: *mut u64) -> u64 {
-    let mut held = 1_u64;
+    // SAFETY: by the caller.
+    unsafe { fetch_add(cell, 1) }
+}
+
+/// Adds to `*cell`; returns what it held.
+///
+/// # Safety
+///
+/// As for [`compare_exchange`].
+#[inline(always)]
+pub unsafe fn fetch_add(cell: *mut u64, more: u64) -> u64 {
+    let mut held = more;
     // SAFETY: by the caller.
     unsafe {
         asm!(

@@ -4,7 +4,7 @@ use aya_ebpf::{
     bindings::{BPF_RB_AVAIL_DATA, BPF_RB_NO_WAKEUP},
     helpers::{bpf_get_smp_processor_id, bpf_ringbuf_query},
 };
-use hostprof_common::stats::CpuStats;
+use hostprof_common::{shed::Counted, stats::CpuStats};
 
 use crate::maps::{EPISODES, Ring, STATS, THREADS, layout};
 
@@ -49,6 +49,25 @@ impl Cpu {
             }
             None if is_full(ring, size_of::<T>() as u64, layout!(ring_bytes)) => count!(self, episodes_full),
             None => count!(self, episodes_busy),
+        }
+    }
+
+    /// Writes a sum of episodes into the CPU's ring. Where it is lost, all of them are.
+    #[inline(always)]
+    pub fn counted(self, record: Counted) {
+        let Some(ring) = EPISODES.get(self.id & layout!(ring_mask)) else { return };
+        let episodes = u64::from(record.tally.episodes);
+        match ring.reserve_untyped::<Counted>(0) {
+            Some(mut entry) => {
+                entry.write(record);
+                entry.submit(u64::from(BPF_RB_NO_WAKEUP));
+                count!(self, episodes);
+            }
+            // SAFETY: from a successful lookup.
+            None if is_full(ring, size_of::<Counted>() as u64, layout!(ring_bytes)) => unsafe {
+                (*self.stats).episodes_full += episodes;
+            },
+            None => unsafe { (*self.stats).episodes_busy += episodes },
         }
     }
 

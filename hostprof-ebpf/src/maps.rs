@@ -8,6 +8,7 @@ use aya_ebpf::{
 use hostprof_common::{
     http::{Connection, HttpStats, PORT_WORDS},
     layout::KernelLayout,
+    shed::{Budget, Tallies},
     slot::Slot,
     socket::SocketBytes,
     span::{CallCounts, CountKey, Filter, Open, SpanStats},
@@ -46,6 +47,23 @@ pub static SLOT_BY_START: HashMap<StartKey, u32, 1> = HashMap::new();
 /// `hostprof_common::slot::given_out`.
 #[btf_map]
 pub static GIVEN_OUT: Array<u64, 2> = Array::new();
+
+/// What the kernel half may spend, in its one entry.
+#[btf_map]
+pub static BUDGET: Array<Budget, 1> = Array::new();
+
+/// When recording ended, by the kernel half's decision or user space's; 0 while it goes on. Not in [`BUDGET`], which user
+/// space writes again and again.
+#[btf_map]
+pub static ENDED: Array<u64, 1> = Array::new();
+
+/// Wakes user space where the kernel half took a step by itself. The record means nothing.
+#[btf_map]
+pub static ALARM: Ring = Ring::new();
+
+/// What is counted of each recorded thread, by its slot's index. One entry where no ceiling is set.
+#[btf_map]
+pub static COUNTED: Array<Tallies, 1> = Array::new();
 
 /// Counters, a block for each CPU.
 #[btf_map]

@@ -15,8 +15,9 @@ use hostprof_common::{
 };
 
 use crate::{
-    emit::is_full,
+    emit::{Cpu, is_full},
     maps::{CALL_COUNTS, EPISODES, NO_CALLS, OPEN, filter, layout},
+    shed::{self, Price},
     target,
     task::{Call, Task},
 };
@@ -91,6 +92,9 @@ fn moment(slot: *mut Slot, open: &mut Open) -> Moment {
 pub fn enter() {
     let task = Task::current();
     let Some(slot) = target::slot_of(task) else { return };
+    if shed::spans_off() {
+        return;
+    }
     let compat = task.is_compat();
     let call = task.call();
     let probe = if compat { probe_of(-1) } else { probe_of(call.nr) };
@@ -155,9 +159,10 @@ fn is_selected(rdev: u32) -> bool {
 pub fn exit(result: Option<i64>) {
     let task = Task::current();
     let Some(slot) = target::slot_of(task) else { return };
-    if task.is_compat() {
+    if shed::spans_off() || task.is_compat() {
         return;
     }
+    spend(Price::Call);
     let Call { nr, ret, .. } = task.call();
     let ret = if let Some(result) = result { result } else { ret };
     // SAFETY: from successful lookups, here and below.
@@ -213,7 +218,17 @@ fn is_child_return(nr: i32, ret: i64) -> bool {
 }
 
 #[inline(always)]
+fn spend(price: Price) {
+    if layout!(ceiling) != 0 {
+        if let Some(cpu) = Cpu::this() {
+            shed::spend(cpu, price);
+        }
+    }
+}
+
+#[inline(always)]
 fn emit(span: Span) {
+    spend(Price::Record);
     let probe = span.probe;
     // SAFETY: the helper takes nothing.
     let cpu = unsafe { bpf_get_smp_processor_id() };

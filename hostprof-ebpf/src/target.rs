@@ -11,7 +11,7 @@ use crate::{
     atomic::{compare_exchange, fetch_increment},
     emit::{Cpu, count},
     maps::{FREE_SLOTS, GIVEN_OUT, SLOT_BY_START, SLOTS, StartKey, TIDS, layout},
-    span,
+    shed, span,
     task::Task,
 };
 
@@ -22,6 +22,9 @@ pub const LEADER_GONE: u32 = u32::MAX;
 /// The slot of a recorded thread, or `None`. Two loads for a task that is not recorded.
 #[inline(always)]
 pub fn slot_of(task: Task) -> Option<*mut Slot> {
+    if shed::ended() {
+        return None;
+    }
     let tid = task.tid();
     let index = *TIDS.get(tid)?;
     if index == 0 {
@@ -150,6 +153,7 @@ pub fn begin_fork(cpu: Cpu, child: Task, parent_utid: u32, now: u64) -> bool {
 pub fn end(cpu: Cpu, task: Task, slot: *mut Slot, flags: u16, counters: Counters) {
     // SAFETY: from a successful lookup.
     let (utid, start_ns) = unsafe { ((*slot).utid, (*slot).start_ns) };
+    shed::leave(cpu, unsafe { &*slot }, counters.at_ns);
     cpu.thread(End {
         kind: RecordKind::ThreadEnd as u16,
         cause: cause::EXIT,

@@ -20,7 +20,7 @@ use hostprof::{
     probe::{Devices, Event, Fold, Life, Rows},
     recording::{Config, Recording, RunFolder},
     sink::{ParquetSink, Settings},
-    table::{GpuIoctlRow, OffCpuRow, PageFaultRow, RequestRow, SCHEMA_VERSION, SyscallRow, TokenRow},
+    table::{GpuIoctlRow, OffCpuCountRow, OffCpuRow, PageFaultRow, RequestRow, SCHEMA_VERSION, SyscallRow, TokenRow},
     target::Proc,
     units::MonoNs,
     usage::{own_cpu, own_max_rss},
@@ -151,6 +151,9 @@ struct Nowhere;
 
 impl Rows for Nowhere {
     fn off_cpu(&mut self, row: OffCpuRow) {
+        black_box(row);
+    }
+    fn off_cpu_count(&mut self, row: OffCpuCountRow) {
         black_box(row);
     }
     fn page_fault(&mut self, row: PageFaultRow) {

@@ -7,8 +7,8 @@ use crate::{
     probe::{Auto, PROBES, syscalls},
     sampler::SAMPLES,
     table::{
-        CgroupSampleRow, DiskSampleRow, GpuIoctlRow, HistogramRow, HostSampleRow, LossRow, OffCpuRow,
-        PageFaultRow, ProcessSampleRow, RequestRow, SCHEMA_VERSION, State, SyscallRow, Table, ThreadRow,
+        CgroupSampleRow, DiskSampleRow, GpuIoctlRow, HistogramRow, HostSampleRow, LossRow, OffCpuCountRow,
+        OffCpuRow, PageFaultRow, ProcessSampleRow, RequestRow, SCHEMA_VERSION, ShedRow, State, SyscallRow, Table, ThreadRow,
         TokenRow, Word as _,
     },
 };

@@ -6,13 +6,22 @@ use std::collections::BTreeSet;
 
 use hostprof::{
     check::{Call, Check, Findings, Rule, ThreadFinding, Verdict},
-    table::{LossRow, OffCpuRow, State},
+    table::{LossRow, OffCpuCountRow, OffCpuRow, State},
 };
-use ledger_simulator::{Machine, Random, Recording, end_of, simulate, state_of};
+use ledger_simulator::{Machine, Random, Recording, count_short, end_of, simulate, state_of};
 use proptest::prelude::*;
 
 fn check(recording: &Recording) -> Findings {
     let mut check = Check::new(&recording.threads, &recording.loss, true, state_of);
+    recording.off_cpu.iter().for_each(|row| check.off_cpu(row));
+    recording.page_faults.iter().for_each(|row| check.page_fault(row));
+    check.finish(true)
+}
+
+/// Checks a recording of which a part was counted.
+fn check_counted(recording: &Recording, counted: &[OffCpuCountRow]) -> Findings {
+    let mut check = Check::new(&recording.threads, &recording.loss, true, state_of);
+    counted.iter().for_each(|row| check.off_cpu_count(row));
     recording.off_cpu.iter().for_each(|row| check.off_cpu(row));
     recording.page_faults.iter().for_each(|row| check.page_fault(row));
     check.finish(true)
@@ -92,6 +101,39 @@ proptest! {
         prop_assert_eq!(findings.verdict, Verdict::Pass, "{}", findings);
         prop_assert!(findings.threads_compared + 2 >= recording.threads.len(), "{}", findings);
         prop_assert!(recording.off_cpu.len() > 1000, "{} rows", recording.off_cpu.len());
+    }
+
+    #[test]
+    fn a_true_recording_passes_whatever_is_counted_of_it(machine in machine(), below_us in 1..20_000_u64) {
+        let mut recording = simulate(machine);
+        let episodes = recording.off_cpu.len() as u64;
+        let counted = count_short(&mut recording, below_us * 1_000);
+        let findings = check_counted(&recording, &counted);
+        prop_assert_eq!(findings.verdict, Verdict::Pass, "{}", findings);
+        prop_assert_eq!(findings.counted + findings.episodes, episodes);
+    }
+
+    #[test]
+    fn one_counted_episode_too_few_fails_and_names_the_thread(machine in machine(), seed: u64) {
+        let mut recording = simulate(machine);
+        let mut counted = count_short(&mut recording, 500_000);
+        prop_assume!(!counted.is_empty());
+        let at = seed as usize % counted.len();
+        counted[at].episodes -= 1;
+        let findings = check_counted(&recording, &counted);
+        prop_assert_eq!(failed_tids(&findings), BTreeSet::from([counted[at].tid]), "{}", findings);
+    }
+
+    #[test]
+    fn counted_time_that_is_not_the_kernels_fails(machine in machine(), seed: u64) {
+        let mut recording = simulate(machine);
+        let mut counted = count_short(&mut recording, 2_000_000);
+        counted.retain(|row| row.dur_ns > row.blocked_ns + row.runqueue_ns + 5_000_000);
+        prop_assume!(!counted.is_empty());
+        let at = seed as usize % counted.len();
+        counted[at].dur_ns = 1;
+        let findings = check_counted(&recording, &counted);
+        prop_assert!(failed_tids(&findings).contains(&counted[at].tid), "{}", findings);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use hostprof::{
     ledger::{Ledger, ThreadLedger, Window, WindowLedger},
     table::{LossRow, OffCpuRow, State, Word},
 };
-use ledger_simulator::{Machine, Random, Recording, simulate};
+use ledger_simulator::{Machine, Random, Recording, count_short, simulate};
 use proptest::prelude::*;
 
 fn ledger(recording: &Recording) -> Vec<ThreadLedger> {
@@ -29,6 +29,10 @@ fn sql(rows: &[OffCpuRow], tid: u32, state: State) -> u64 {
     }
 }
 
+fn prop_assert_some(thread: Option<usize>) {
+    assert!(thread.is_some(), "a row of no thread");
+}
+
 fn machine(seed: u64) -> Machine {
     Machine { seed, cpus: 2, threads: 8, recorded_ns: 100_000_000 }
 }
@@ -47,6 +51,17 @@ proptest! {
                 prop_assert_eq!(account.times.off(state), sql(&recording.off_cpu, thread.tid, state));
             }
         }
+    }
+
+    #[test]
+    fn counted_episodes_are_in_the_account_as_recorded_ones_are(seed: u64, below_us in 1..5_000_u64) {
+        let mut recording = simulate(machine(seed));
+        let whole = ledger(&recording);
+        let counted = count_short(&mut recording, below_us * 1_000);
+        let mut ledger = Ledger::new(&recording.threads, &recording.loss);
+        counted.iter().for_each(|row| prop_assert_some(ledger.off_cpu_count(row)));
+        recording.off_cpu.iter().for_each(|row| prop_assert_some(ledger.off_cpu(row)));
+        prop_assert_eq!(ledger.finish(), whole);
     }
 
     #[test]

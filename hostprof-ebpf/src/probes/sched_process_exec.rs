@@ -19,7 +19,7 @@ use hostprof_common::{
 use crate::{
     emit::Cpu,
     maps::{SLOT_BY_START, SLOTS, StartKey, THREADS, TIDS, layout},
-    target,
+    shed, target,
     task::Task,
 };
 
@@ -31,6 +31,9 @@ pub fn sched_process_exec(ctx: BtfTracePointContext) -> i32 {
 
 #[inline(always)]
 fn try_sched_process_exec(ctx: &BtfTracePointContext) -> Option<()> {
+    if shed::ended() {
+        return None;
+    }
     let task = Task::new(ctx.arg(0));
     let old_tid: u32 = ctx.arg(1);
     let cpu = Cpu::this()?;
@@ -78,6 +81,7 @@ fn take_over(cpu: Cpu, task: Task, old_tid: u32, now: u64) -> Option<()> {
     }
     let slot = unsafe { &mut *SLOTS.get_ptr_mut(index)? };
     let utid = target::next_utid()?;
+    shed::leave(cpu, slot, now);
     cpu.thread(End {
         kind: RecordKind::ThreadEnd as u16,
         cause: cause::EXEC,

@@ -18,6 +18,7 @@ use hostprof_common::{
 use crate::{
     emit::{Cpu, count},
     maps::layout,
+    shed::{self, Price},
     span, target,
     task::{RunQueue, Task, bit, clamped},
 };
@@ -37,6 +38,10 @@ fn try_sched_switch(ctx: &BtfTracePointContext) -> Option<()> {
     let next = Task::new(ctx.arg(2));
     let cpu = Cpu::this()?;
     count!(cpu, switches);
+    shed::spend(cpu, Price::Switch);
+    if shed::ended() {
+        return None;
+    }
     // Of both: the one that leaves is still on this CPU.
     let rq = next.run_queue();
     let queued = rq.queued_for(next);
@@ -88,6 +93,7 @@ fn switch_out(cpu: Cpu, slot: *mut Slot, prev: Task, rq: RunQueue, preempt: u64,
         slot_ref.lag_ns = lag;
         slot_ref.wait_late_ns = 0;
     }
+    shed::settle(cpu, slot_ref, now);
     let late = lag.wrapping_sub(slot_ref.lag_ns);
     counters.late_on_cpu_ns = slot_ref.last.late_on_cpu_ns.wrapping_add(late);
     counters.late_runqueue_ns = slot_ref.last.late_runqueue_ns.wrapping_add(slot_ref.wait_late_ns);
@@ -104,6 +110,7 @@ fn switch_out(cpu: Cpu, slot: *mut Slot, prev: Task, rq: RunQueue, preempt: u64,
         flags |= flag::BLOCKED;
     }
     if !met_before {
+        shed::first(slot_ref, now);
         cpu.thread(First { kind: RecordKind::ThreadFirst as u16, _pad: 0, utid: slot_ref.utid, counters });
     }
     if state & TASK_DEAD != 0 {
@@ -141,7 +148,7 @@ fn switch_in(cpu: Cpu, slot: *mut Slot, now: u64, waited: u64, extra_flags: u16)
         utid: slot.utid,
         in_ns: now,
         out_ns: slot.out_ns,
-        seq: slot.last.nvcsw.wrapping_add(slot.last.nivcsw) as u32,
+        seq: (slot.last.nvcsw.wrapping_add(slot.last.nivcsw) as u32).wrapping_sub(shed::switches(slot)),
         min_flt: slot.last.min_flt as u32,
         maj_flt: slot.last.maj_flt as u32,
         task_state: slot.task_state,
@@ -157,6 +164,11 @@ fn switch_in(cpu: Cpu, slot: *mut Slot, now: u64, waited: u64, extra_flags: u16)
         head.flags = flag::OPEN_START | if woken { flag::BLOCKED } else { 0 };
     }
     if head.flags & flag::BLOCKED == 0 {
+        if shed::counts(slot, &head) {
+            shed::hold(slot, Blocked { head, wake_ns: 0, arg0: 0, arg1: 0, waker_tid: 0, rdev: 0 });
+            return;
+        }
+        shed::spend(cpu, Price::Record);
         cpu.episode(Runnable { head });
         return;
     }
@@ -164,15 +176,21 @@ fn switch_in(cpu: Cpu, slot: *mut Slot, now: u64, waited: u64, extra_flags: u16)
     if woken {
         head.flags |= slot.wake_flags;
     }
-    cpu.episode(Blocked {
+    let episode = Blocked {
         head,
         wake_ns: if woken { slot.wake_ns } else { now.saturating_sub(waited) },
         arg0: slot.arg0,
         arg1: slot.arg1,
         waker_tid: if woken { slot.waker_tid } else { 0 },
         rdev: slot.rdev,
-    });
+    };
     slot.wake_ns = 0;
+    if shed::counts(slot, &head) {
+        shed::hold(slot, episode);
+        return;
+    }
+    shed::spend(cpu, Price::Record);
+    cpu.episode(episode);
 }
 
 /// [`Slot::wait_late_ns`] at a switch-in, whichever way the wait began and went.

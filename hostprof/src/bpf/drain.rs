@@ -25,6 +25,8 @@ use crate::{clock, units::MonoNs};
 /// How long a drain rests between rounds. A ring must hold what comes meanwhile, and a live view is never
 /// older than this.
 pub const ROUND: Duration = Duration::from_millis(20);
+/// The same below a ceiling, which keeps the rate of records low: a round of nothing costs its wakeups.
+pub const CEILING_ROUND: Duration = Duration::from_millis(100);
 
 /// Bytes handed on at a time.
 const BATCH_BYTES: usize = 256 << 10;
@@ -66,6 +68,7 @@ impl Drains {
     pub fn start<M: From<Drained> + Send + 'static>(
         rings: Rings,
         priority: DrainPriority,
+        round: Duration,
         out: &SyncSender<M>,
     ) -> std::io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
@@ -78,7 +81,7 @@ impl Drains {
             streams.extend(threads_ring.take().map(|ring| (thread_stream, ring)));
             streams.push((drain, ring));
             let (stop, out) = (Arc::clone(&stop), out.clone());
-            let body = move || run(drain, streams, priority, &stop, &out);
+            let body = move || run(drain, streams, priority, round, &stop, &out);
             threads.push(thread::Builder::new().name(format!("hostprof-drain{drain}")).spawn(body)?);
         }
         Ok(Self { stop, threads })
@@ -102,6 +105,7 @@ fn run<M: From<Drained>>(
     drain: usize,
     mut streams: Vec<(usize, Ring)>,
     priority: DrainPriority,
+    round: Duration,
     stop: &AtomicBool,
     out: &SyncSender<M>,
 ) {
@@ -118,7 +122,7 @@ fn run<M: From<Drained>>(
             return;
         }
         guard.check();
-        thread::sleep(ROUND);
+        thread::sleep(round);
     }
 }
 

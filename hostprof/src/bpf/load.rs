@@ -13,6 +13,7 @@ use aya::{
 use hostprof_common::{
     http::HttpStats,
     layout::KernelLayout,
+    shed::Tallies,
     slot::{Slot, adopt, given_out},
     span::{CallCounts, CountKey, Open, SpanStats},
     stats::CpuStats,
@@ -20,6 +21,7 @@ use hostprof_common::{
 
 use super::{
     btf::{self, KernelBtf},
+    cost::Cost,
     error::LoadError,
     http::{self, Http},
     layout,
@@ -67,6 +69,8 @@ pub struct Settings {
     pub network: bool,
     /// Whether to follow the connections of the target's HTTP servers, where the kernel tells.
     pub http: bool,
+    /// Whether a ceiling is set on what the programs cost.
+    pub ceiling: bool,
     /// Which system calls to trace.
     pub spans: SpanSettings,
 }
@@ -89,6 +93,9 @@ pub struct Kernel {
     given_out: Array<MapData, u64>,
     btf: Btf,
     spans: Spans,
+    cost: Option<Cost>,
+    /// Runs that the kernel skipped of programs that are detached: as [`Kernel::recursion_misses`].
+    skipped: (u64, u64),
     /// The programs of system calls are loaded when they are attached, and need it open until then.
     _episodes: ArrayOfMaps<MapData, MapData>,
 }
@@ -135,6 +142,7 @@ impl Kernel {
             ring_mask: settings.rings - 1,
             host_runqueue: u32::from(settings.host_runqueue),
             slots: settings.slots,
+            ceiling: u32::from(settings.ceiling),
             ..layout::read(&kernel_btf, version)?
         };
         let cpus = support::possible_cpus()?;
@@ -158,6 +166,7 @@ impl Kernel {
             .map_max_entries("HTTP_STATS", cpus)
             .map_max_entries("OPEN", if settings.spans.any() { settings.slots + 1 } else { 1 })
             .map_max_entries("SPAN_STATS", cpus)
+            .map_max_entries("COUNTED", if settings.ceiling { settings.slots + 1 } else { 1 })
             .load(OBJECT)
             .map_err(|error| refused("load the maps", &error))?;
 
@@ -175,6 +184,7 @@ impl Kernel {
         let http = Http::new(&mut ebpf)?;
         let spans = Spans::new(&mut ebpf, &settings.spans)?;
 
+        let cost = settings.ceiling.then(|| Cost::new(&mut ebpf)).transpose()?;
         let mut programs: Vec<&'static str> = LIFECYCLE.to_vec();
         programs.extend(["sched_switch", "sched_wakeup", "sched_wakeup_new"]);
         if settings.wakers {
@@ -215,6 +225,8 @@ impl Kernel {
             given_out,
             btf,
             spans,
+            cost,
+            skipped: (0, 0),
             _episodes: by_index,
         };
         Ok((kernel, Rings { episodes, threads }))
@@ -242,12 +254,46 @@ impl Kernel {
                 .map_err(|error| refused(&format!("attach tp_btf/{}", http::tracepoint(name)), &error))?;
         }
         // After the switches, and detached before them: a call's time off the CPU is what they tell.
-        self.spans.attach(&mut self.ebpf, &self.btf)
+        self.spans.attach(&mut self.ebpf, &self.btf)?;
+        let Some(cost) = &mut self.cost else { return Ok(()) };
+        let names = self.programs.iter().copied().chain(self.spans.programs().iter().map(String::as_str));
+        for name in names {
+            // One of system calls that was refused is not loaded.
+            let Some(Ok(fd)) = self.ebpf.program(name).map(aya::programs::Program::fd) else { continue };
+            let fd = fd.as_fd().try_clone_to_owned();
+            cost.watch(fd.map_err(|source| LoadError::Io { action: "keep a program open", source })?);
+        }
+        Ok(())
+    }
+
+    /// What the programs cost; `None` where no ceiling is set.
+    pub fn cost(&mut self) -> Option<&mut Cost> {
+        self.cost.as_mut()
+    }
+
+    /// What is counted of these threads and was not handed over.
+    ///
+    /// # Errors
+    ///
+    /// The map cannot be read.
+    pub fn tallies(&self, slots: &[Slot]) -> Result<Vec<Tallies>, LoadError> {
+        self.cost.as_ref().map_or(Ok(Vec::new()), |cost| cost.tallies(slots))
     }
 
     /// The hooks of system calls.
     pub fn spans(&self) -> &Spans {
         &self.spans
+    }
+
+    /// Detaches the programs of system calls.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Kernel::detach`].
+    pub fn detach_spans(&mut self) -> Result<(), LoadError> {
+        let calls = self.spans.programs().iter().map(String::as_str);
+        self.skipped.1 += self.misses(calls).unwrap_or(0);
+        self.spans.detach(&mut self.ebpf)
     }
 
     /// Detaches every program: nothing is recorded after this returns, and slots stay readable.
@@ -256,8 +302,9 @@ impl Kernel {
     ///
     /// The kernel refuses, which it does not.
     pub fn detach(&mut self) -> Result<(), LoadError> {
-        self.spans.detach(&mut self.ebpf)?;
-        for &name in &self.programs {
+        self.detach_spans()?;
+        self.skipped.0 += self.misses(self.programs.iter().copied()).unwrap_or(0);
+        for name in std::mem::take(&mut self.programs) {
             program(&mut self.ebpf, name)?.unload().map_err(|error| refused("detach", &error))?;
         }
         // The kernel detaches a little later, and a program may be running meanwhile: what it still writes
@@ -382,7 +429,8 @@ impl Kernel {
     /// does not tell.
     pub fn recursion_misses(&self) -> Option<(u64, u64)> {
         let calls = self.spans.programs().iter().map(String::as_str);
-        Some((self.misses(self.programs.iter().copied())?, self.misses(calls)?))
+        let (switches, of_calls) = self.skipped;
+        Some((switches + self.misses(self.programs.iter().copied())?, of_calls + self.misses(calls)?))
     }
 
     fn misses<'a>(&self, programs: impl Iterator<Item = &'a str>) -> Option<u64> {

@@ -1,6 +1,7 @@
 //! The kernel half from user space, and the only importer of aya: load, attach, adopt, drain, read.
 
 mod btf;
+mod cost;
 mod drain;
 mod error;
 mod http;
@@ -14,7 +15,8 @@ mod support;
 
 pub use self::{
     btf::VMLINUX_BTF,
-    drain::{Drained, Drains},
+    cost::{Alarm, Cost, Ran},
+    drain::{CEILING_ROUND, Drained, Drains, ROUND},
     error::{LoadError, OLDEST_KERNEL},
     load::{Adoption, Kernel, Ring, Rings, Settings, THREAD_RING_BYTES},
     log::KernelLog,

@@ -1,11 +1,12 @@
 //! Whether a recording is true: each thread replayed, and compared with the kernel's own counters.
 //!
-//! Reads rows of `thread`, `loss`, `off_cpu`, `page_fault`, `syscall` and `gpu_ioctl`, in file order and one at a time; yields a
+//! Reads rows of `thread`, `loss`, `off_cpu_count`, `off_cpu`, `page_fault`, `syscall` and `gpu_ioctl`, in file order and one at a time; yields a
 //! verdict that names each thread for which a rule did not hold, with what was expected and what was found.
 //! It keeps a fixed amount for each thread and CPU. It cannot see what leaves no trace in a counter: an
 //! episode that was open before the thread's first switch.
 
 mod calls;
+mod counted;
 mod recording;
 mod row;
 mod rules;
@@ -27,7 +28,7 @@ pub use self::{
 use crate::{
     humane::plural,
     ledger::{Ledger, end_of},
-    table::{LossRow, OffCpuRow, PageFaultRow, State, ThreadRow},
+    table::{LossRow, OffCpuCountRow, OffCpuRow, PageFaultRow, State, ThreadRow},
 };
 
 /// At most so many tids with rows but no thread row are named.
@@ -122,6 +123,8 @@ pub struct Findings {
     pub threads_compared: usize,
     /// Rows of `off_cpu`.
     pub episodes: u64,
+    /// Episodes that were counted and not recorded: the sum over `off_cpu_count`.
+    pub counted: u64,
     /// Rows of `syscall` and `gpu_ioctl`.
     pub calls_seen: u64,
     /// Those whose time off the CPU could be compared with the rows within.
@@ -147,6 +150,7 @@ pub struct Check<'a, F> {
     tallies: Vec<Tally>,
     cpus: Vec<CpuOccupant>,
     episodes: u64,
+    counted: u64,
     page_faults: bool,
     /// Rows of calls; `None` in a recording without.
     calls: Option<CallCounts>,
@@ -181,6 +185,7 @@ impl<'a, F: Fn(i32) -> State> Check<'a, F> {
             tallies: threads.iter().map(|_| Tally::default()).collect(),
             cpus: Vec::new(),
             episodes: 0,
+            counted: 0,
             page_faults,
             calls: None,
             strangers: BTreeMap::new(),
@@ -212,6 +217,25 @@ impl<'a, F: Fn(i32) -> State> Check<'a, F> {
             }
         }
         self.calls = Some(counts);
+    }
+
+    /// Adds a row. All of them must be added before the first of `off_cpu`.
+    pub fn off_cpu_count(&mut self, row: &OffCpuCountRow) {
+        self.counted += row.episodes;
+        let Some(place) = self.ledger.off_cpu_count(row) else {
+            self.stranger(row.tid);
+            return;
+        };
+        let (thread, tally) = (&self.threads[place], &mut self.tallies[place]);
+        row::check_count(row, &self.state_of, &mut tally.breaches);
+        let end_ns = row.ts_mono_ns.saturating_add(row.dur_ns);
+        let (begin_ns, life_end_ns) = (thread.begin_mono_ns, thread.end_mono_ns);
+        if row.ts_mono_ns < begin_ns || end_ns > life_end_ns {
+            tally.breaches.add(Rule::Life, Some(row.ts_mono_ns), || {
+                (format!("{begin_ns} to {life_end_ns}"), format!("{} to {end_ns}", row.ts_mono_ns))
+            });
+        }
+        tally.count_sum(thread, row, end_ns);
     }
 
     /// Adds a row, in file order.
@@ -293,6 +317,7 @@ impl<'a, F: Fn(i32) -> State> Check<'a, F> {
             threads_seen: self.threads.len(),
             threads_compared: compared,
             episodes: self.episodes,
+            counted: self.counted,
             calls_seen: self.calls.unwrap_or_default().seen,
             calls_compared: self.calls.unwrap_or_default().compared,
             page_faults_compared: self.page_faults,
@@ -314,7 +339,12 @@ impl<'a, F: Fn(i32) -> State> Check<'a, F> {
     /// The thread was on a CPU until this row: nobody else may have been.
     fn leave_cpu(&mut self, place: usize, row: &OffCpuRow) {
         let Some(cpu) = row.cpu_out else { return };
-        let (thread, tally) = (&self.threads[place], &self.tallies[place]);
+        let (thread, tally) = (&self.threads[place], &mut self.tallies[place]);
+        // Where it was then is not told.
+        let since_ns = if tally.rows > 1 { tally.last_end_ns } else { thread.begin_mono_ns };
+        if tally.counted.overlaps(since_ns, row.ts_mono_ns) {
+            return;
+        }
         let displaced = if tally.rows > 1 {
             if tally.last_cpu != Some(cpu) {
                 // Where it ran meanwhile is not known; `check_place` has told.
@@ -393,6 +423,7 @@ fn check_place(thread: &ThreadRow, tally: &mut Tally, row: &OffCpuRow, end_ns: u
     }
     if let (Some(ran_on), Some(out_on), 0) = (tally.last_cpu, row.cpu_out, thread.lost_switches)
         && ran_on != out_on
+        && !tally.counted.overlaps(last_end_ns, row.ts_mono_ns)
     {
         tally.breaches.add(Rule::CpuSame, at, || {
             (format!("CPU {ran_on}, where it was switched in"), format!("CPU {out_on}"))
@@ -403,7 +434,10 @@ fn check_place(thread: &ThreadRow, tally: &mut Tally, row: &OffCpuRow, end_ns: u
 /// A thread that was on a CPU to the end must have had it to itself.
 fn check_end(threads: &[ThreadRow], place: usize, tally: &mut Tally) {
     let thread = &threads[place];
-    if thread.lost_switches > 0 || tally.closed {
+    if thread.lost_switches > 0
+        || tally.closed
+        || tally.counted.overlaps(tally.last_end_ns, thread.end_mono_ns)
+    {
         return;
     }
     let (Some(displaced), Some(cpu)) = (tally.displaced, tally.last_cpu) else { return };

@@ -7,7 +7,7 @@ use crate::{
     ledger::end_of,
     probe::{PAGE_FAULT, syscalls::state_of},
     recording::{Recording, RecordingError},
-    table::{GpuIoctlRow, LossRow, OffCpuRow, PageFaultRow, SyscallRow, Table, ThreadRow},
+    table::{GpuIoctlRow, LossRow, OffCpuCountRow, OffCpuRow, PageFaultRow, SyscallRow, Table, ThreadRow},
 };
 
 /// Batches that are decoded ahead.
@@ -28,6 +28,7 @@ pub fn check(recording: &Recording) -> Result<Findings, RecordingError> {
     if calls.any() {
         check.expect_calls();
     }
+    each::<OffCpuCountRow>(recording, |row| check.off_cpu_count(row))?;
     each::<OffCpuRow>(recording, |row| {
         calls.before(end_of(row), |call| check.call(call));
         check.off_cpu(row);

@@ -4,12 +4,13 @@ use std::ops::RangeInclusive;
 
 use super::{
     calls::Window,
+    counted::Counted,
     rules::{Breaches, Rule},
     tolerance,
 };
 use crate::{
     ledger::ThreadLedger,
-    table::{OffCpuRow, State, ThreadRow},
+    table::{OffCpuCountRow, OffCpuRow, State, ThreadRow},
 };
 
 /// A thread so far.
@@ -27,6 +28,8 @@ pub(super) struct Tally {
     pub(super) displaced: Option<Displaced>,
     /// The rows since the thread's last call, in a recording that has calls.
     pub(super) window: Window,
+    /// When episodes of it were counted.
+    pub(super) counted: Counted,
     pub(super) minor_faults: u64,
     pub(super) major_faults: u64,
     /// Whether a row begins at the first and at the last reading of the counters.
@@ -73,6 +76,29 @@ impl Tally {
                 self.runqueue_ns += row.runqueue_ns;
                 self.woken_runqueue_ns += if row.state.is_runnable() { 0 } else { row.runqueue_ns };
             }
+        }
+    }
+
+    /// The same for counted episodes. All of a thread lie between the two readings: the one that begins at the first is
+    /// a row, as is the last of all.
+    pub(super) fn count_sum(&mut self, thread: &ThreadRow, row: &OffCpuCountRow, end_ns: u64) {
+        self.counted.add(row.ts_mono_ns, end_ns);
+        let (Some(first_ns), Some(last_ns)) = (thread.first_mono_ns, thread.last_mono_ns) else { return };
+        if row.ts_mono_ns <= first_ns || end_ns > last_ns {
+            self.breaches.add(Rule::CountedRows, Some(row.ts_mono_ns), || {
+                let expected = format!("counted episodes between {first_ns} and {last_ns}");
+                (expected, format!("from {} to {end_ns}", row.ts_mono_ns))
+            });
+        }
+        self.switches += row.episodes;
+        self.voluntary += if row.voluntary { row.episodes } else { 0 };
+        self.off_ns += row.blocked_ns + row.runqueue_ns;
+        self.episodes += row.episodes;
+        if row.state == State::Throttled {
+            self.throttled_ns += row.runqueue_ns;
+        } else {
+            self.runqueue_ns += row.runqueue_ns;
+            self.woken_runqueue_ns += if row.state.is_runnable() { 0 } else { row.runqueue_ns };
         }
     }
 

@@ -26,6 +26,9 @@ impl fmt::Display for Findings {
             plural(self.episodes, "off-CPU episode"),
             if self.page_faults_compared { "" } else { " · page faults not recorded" },
         )?;
+        if self.counted > 0 {
+            writeln!(f, "counted  {} more, not recorded one by one", plural(self.counted, "episode"))?;
+        }
         if self.calls_seen > 0 {
             writeln!(
                 f,

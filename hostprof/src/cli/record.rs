@@ -15,6 +15,9 @@ use crate::{
 /// Samples closer together would cost more than a hundredth of a CPU on a large target.
 const LEAST_SAMPLE_INTERVAL: Duration = Duration::from_millis(100);
 
+/// What remains when all is shed (samples, looking at the cost, files) costs nearly as much of a CPU.
+const LEAST_OVERHEAD: f64 = 0.005;
+
 /// What to record, how, and for how long.
 #[derive(Debug, clap::Args)]
 #[command(after_help = after_help())]
@@ -136,6 +139,17 @@ pub struct Args {
         value_name = "TIME"
     )]
     sample_interval: Duration,
+
+    /// Keep what recording costs below this share of the target's CPU time: 1%, 0.5%. Leaves out spans, then short
+    /// off-CPU episodes (they are counted), in the end all but samples; table shed tells when
+    #[arg(
+        long,
+        env = "HOSTPROF_MAX_OVERHEAD",
+        hide_env_values = true,
+        value_parser = overhead,
+        value_name = "SHARE"
+    )]
+    max_overhead: Option<f64>,
 
     /// Take no samples
     #[arg(long, overrides_with = "sample_interval")]
@@ -269,6 +283,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
         rings: None,
         drain_priority: args.drain_priority,
         sample_interval: Some(args.sample_interval).filter(|time| !args.no_samples && !time.is_zero()),
+        max_overhead: args.max_overhead,
     };
     let outcome = collector::record(&options)?;
     summary(&outcome);
@@ -355,6 +370,14 @@ fn size(text: &str) -> Result<u64, String> {
     Ok((number * factor as f64) as u64)
 }
 
+/// A share that is more than nothing: a ceiling that nothing fits below.
+fn overhead(text: &str) -> Result<f64, String> {
+    match percent(text)? {
+        share if share < LEAST_OVERHEAD => Err(format!("must be {} % or more", LEAST_OVERHEAD * 100.0)),
+        share => Ok(share),
+    }
+}
+
 /// A share of less than all.
 fn percent(text: &str) -> Result<f64, String> {
     let (number, unit) = split_unit(text)?;
@@ -384,5 +407,7 @@ mod tests {
         assert!(size("-1").is_err());
         assert_eq!(percent("5%"), Ok(0.05));
         assert!(percent("0.05").is_err());
+        assert_eq!(overhead("0.5%"), Ok(0.005));
+        assert!(overhead("0.4%").is_err() && overhead("0%").is_err() && overhead("1").is_err());
     }
 }

@@ -1,6 +1,7 @@
 //! A recording from start to end: wires kernel → drains → pipeline → files; owns the threads and the end.
 
 mod attach;
+mod ceiling;
 mod counters;
 mod describe;
 mod fds;
@@ -9,6 +10,7 @@ mod pipeline;
 mod progress;
 mod role;
 mod sampling;
+mod shedding;
 mod signals;
 mod spans;
 mod watch;
@@ -46,6 +48,11 @@ use crate::{
 
 /// Messages that may wait for the pipeline: at most 64 batches of 256 KiB.
 const WAITING_MESSAGES: usize = 64;
+
+/// What a `kill -9` costs at most, below a ceiling.
+const CEILING_PART_INTERVAL: Duration = Duration::from_secs(20);
+/// CPUs that share a ring below a ceiling: each ring has a drain, which costs its wakeups.
+const CEILING_CPUS_A_RING: u32 = 16;
 
 /// Holds space for the last `config.json`, whose `ended` a full disk must not swallow.
 const RESERVE_FILE: &str = ".reserve";
@@ -96,6 +103,8 @@ pub struct Options {
     pub drain_priority: DrainPriority,
     /// Time between two samples; `None` for no samples.
     pub sample_interval: Option<Duration>,
+    /// The most that recording may cost, as a share of the target's CPU time; `None` for no ceiling.
+    pub max_overhead: Option<f64>,
 }
 
 /// What came of it.
@@ -169,7 +178,8 @@ pub fn record(options: &Options) -> Result<Outcome> {
         // A pipeline that is gone tells why when it is joined.
         let _ = sender.send(message);
     }
-    let drains = Drains::start(rings, options.drain_priority, &sender).context("start a thread")?;
+    let round = if options.max_overhead.is_some() { bpf::CEILING_ROUND } else { bpf::ROUND };
+    let mut drains = Drains::start(rings, options.drain_priority, round, &sender).map(Some).context("start a thread")?;
     // Storage may take a second for these, in which an unread ring would overflow.
     let first = first_files(&config, &folder);
     let sockets = kernel.take_sockets();
@@ -184,7 +194,7 @@ pub fn record(options: &Options) -> Result<Outcome> {
     });
     if let Err(error) = begun {
         sampling.map(Sampling::finish);
-        drains.finish();
+        drains.map(Drains::finish);
         drop(sender);
         let _ = folding.join();
         let _ = std::fs::remove_dir_all(folder.path());
@@ -193,22 +203,24 @@ pub fn record(options: &Options) -> Result<Outcome> {
 
     let mut watch = Watch::new(options, &sink, &folder, &gauges, counters, sender.clone());
     let ended = runtime
-        .block_on(watch.until_end(signals, &mut kernel, command.as_ref(), || folding.is_finished()))?;
+        .block_on(watch.until_end(signals, &mut kernel, &mut drains, command.as_ref(), || folding.is_finished()))?;
 
     let stop = clock::mono();
     if let Some(sampling) = sampling {
         config.samples.notes = sampling.finish();
     }
+    config.ceiling = watch.ceiling(&mut kernel)?;
     let recursion = kernel.recursion_misses();
     kernel.detach()?;
-    drains.finish();
+    drains.map(Drains::finish);
     watch.last_counters(&kernel, stop, &skipped(recursion, options))?;
     let slots = kernel.slots()?;
+    let tallies = kernel.tallies(&slots)?;
     let (calls, open) = (kernel.span_stats()?, kernel.open_calls(&slots)?);
     for probe in config.probes.iter_mut().filter(|probe| probe.on) {
         probe.notes.extend(spans::count_notes(&probe.name, &calls, &open));
     }
-    let _ = sender.send(Message::Stop(stop, slots));
+    let _ = sender.send(Message::Stop(stop, slots, tallies));
     let dropped = dropped_list(watch.dropped());
     let anchors = watch.anchors();
     drop(sender);
@@ -241,7 +253,12 @@ fn begin(
     found: &Found,
     proc: Proc,
 ) -> Result<(ParquetSink, Arc<Gauges>, Pipeline)> {
-    let sink = ParquetSink::new(Arc::clone(folder), SinkSettings::default());
+    let settings = match options.max_overhead {
+        // A part costs a file, whatever is in it.
+        Some(_) => SinkSettings { part_interval: CEILING_PART_INTERVAL, ..SinkSettings::default() },
+        None => SinkSettings::default(),
+    };
+    let sink = ParquetSink::new(Arc::clone(folder), settings);
     let gauges = Arc::new(Gauges::new(&found.processes));
     let page_faults = options.probes.has(PAGE_FAULT);
     let pipeline =
@@ -358,7 +375,8 @@ fn skipped(recursion: Option<(u64, u64)>, options: &Options) -> Vec<(&'static st
 fn settings(options: &Options, devices: &Devices) -> Result<bpf::Settings, LoadError> {
     let samples = options.sample_interval.is_some();
     let cpus = bpf::possible_cpus()?;
-    let rings = options.rings.unwrap_or_else(|| cpus.next_power_of_two().min(16));
+    let drained = if options.max_overhead.is_some() { cpus.div_ceil(CEILING_CPUS_A_RING) } else { cpus };
+    let rings = options.rings.unwrap_or_else(|| drained.next_power_of_two().min(16));
     Ok(bpf::Settings {
         rings,
         ring_bytes: options.ring_bytes,
@@ -367,6 +385,7 @@ fn settings(options: &Options, devices: &Devices) -> Result<bpf::Settings, LoadE
         host_runqueue: options.probes.has(HOST_RUNQUEUE),
         network: samples && options.probes.has(NETWORK),
         http: options.probes.has(HTTP),
+        ceiling: options.max_overhead.is_some(),
         spans: spans::settings(&options.probes, devices, options.futex_threshold.as_nanos() as u64),
     })
 }

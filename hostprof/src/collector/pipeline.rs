@@ -4,13 +4,13 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
         mpsc::{Receiver, RecvTimeoutError},
     },
     time::Duration,
 };
 
-use hostprof_common::slot::Slot;
+use hostprof_common::{shed::Tallies, slot::Slot};
 
 use super::{fds::Fds, role, sampling::SampleTables};
 use crate::{
@@ -21,8 +21,8 @@ use crate::{
     sampler::Samples,
     sink::{ParquetSink, ParquetWriter, Sink as _, SinkError, Writer as _},
     table::{
-        GpuIoctlRow, HistogramRow, LossRow, OffCpuRow, PageFaultRow, RequestRow, SyscallRow, ThreadRow,
-        TokenRow,
+        GpuIoctlRow, HistogramRow, LossRow, OffCpuCountRow, OffCpuRow, PageFaultRow, RequestRow, ShedRow,
+        SyscallRow, ThreadRow, TokenRow,
     },
     target::Proc,
     units::{MonoNs, Tgid, Tid},
@@ -45,8 +45,12 @@ pub enum Message {
     Loss(LossRow),
     /// Polled.
     Samples(Box<Samples>),
-    /// The drains have ended: what the kernel half kept of each thread, and when it was detached.
-    Stop(MonoNs, Vec<Slot>),
+    /// A step below the ceiling.
+    Shed(ShedRow),
+    /// The drains have ended, threads are recorded no more: what the kernel half kept of each, and when it stopped.
+    Ended(MonoNs, Vec<Slot>, Vec<Tallies>),
+    /// The same, and recording is over.
+    Stop(MonoNs, Vec<Slot>, Vec<Tallies>),
 }
 
 impl From<Drained> for Message {
@@ -63,6 +67,7 @@ pub struct Gauges {
     threads: AtomicU64,
     live: AtomicU64,
     begun: AtomicU64,
+    network_ended: AtomicBool,
     processes: Mutex<Vec<Tgid>>,
 }
 
@@ -88,6 +93,14 @@ impl Gauges {
     /// Whether threads have begun and all of them have ended.
     pub fn all_ended(&self) -> bool {
         self.begun.load(Ordering::Acquire) > 0 && self.live() == 0
+    }
+    /// Whether the programs that count network bytes are detached.
+    pub fn network_ended(&self) -> bool {
+        self.network_ended.load(Ordering::Acquire)
+    }
+    /// Says so.
+    pub fn end_network(&self) {
+        self.network_ended.store(true, Ordering::Release);
     }
     /// The processes that have a thread that lives, sorted.
     pub fn processes(&self) -> Vec<Tgid> {
@@ -120,6 +133,7 @@ pub struct Folded {
 struct Tables {
     thread: ParquetWriter<ThreadRow>,
     off_cpu: ParquetWriter<OffCpuRow>,
+    off_cpu_count: ParquetWriter<OffCpuCountRow>,
     syscall: ParquetWriter<SyscallRow>,
     gpu_ioctl: ParquetWriter<GpuIoctlRow>,
     page_fault: ParquetWriter<PageFaultRow>,
@@ -128,6 +142,7 @@ struct Tables {
     request: ParquetWriter<RequestRow>,
     token: ParquetWriter<TokenRow>,
     histogram: ParquetWriter<HistogramRow>,
+    shed: ParquetWriter<ShedRow>,
     loss: ParquetWriter<LossRow>,
     samples: SampleTables,
     roles: role::Roles,
@@ -147,6 +162,11 @@ impl Rows for Tables {
     fn off_cpu(&mut self, mut row: OffCpuRow) {
         row.fd_kind = self.fds.kind(&row);
         let result = self.off_cpu.push(row);
+        self.keep(result);
+    }
+
+    fn off_cpu_count(&mut self, row: OffCpuCountRow) {
+        let result = self.off_cpu_count.push(row);
         self.keep(result);
     }
 
@@ -193,6 +213,7 @@ pub struct Pipeline {
     drains: usize,
     thread_stream: usize,
     undecodable: u64,
+    threads_ended: bool,
     gauges: Arc<Gauges>,
     /// Threads begun and threads living, of which the gauges know the processes.
     gauged: (u64, usize),
@@ -217,6 +238,7 @@ impl Pipeline {
         let tables = Tables {
             thread: sink.writer()?,
             off_cpu: sink.writer()?,
+            off_cpu_count: sink.writer()?,
             syscall: sink.writer()?,
             gpu_ioctl: sink.writer()?,
             page_fault: sink.writer()?,
@@ -224,6 +246,7 @@ impl Pipeline {
             request: sink.writer()?,
             token: sink.writer()?,
             histogram: sink.writer()?,
+            shed: sink.writer()?,
             loss: sink.writer()?,
             samples: SampleTables::new(sink)?,
             roles: role::Roles::new(engine, proc.clone()),
@@ -238,6 +261,7 @@ impl Pipeline {
             drains: rings,
             thread_stream: rings,
             undecodable: 0,
+            threads_ended: false,
             gauges,
             gauged: (0, 0),
             proc,
@@ -253,10 +277,10 @@ impl Pipeline {
         bpf::prefer_thread();
         loop {
             match messages.recv_timeout(Duration::from_millis(200)) {
-                Ok(Message::Stop(at, slots)) => return self.finish(at, &slots),
+                Ok(Message::Stop(at, slots, tallies)) => return self.finish(at, &slots, &tallies),
                 Ok(message) => self.message(message)?,
                 Err(RecvTimeoutError::Timeout) => self.tick()?,
-                Err(RecvTimeoutError::Disconnected) => return self.finish(clock::mono(), &[]),
+                Err(RecvTimeoutError::Disconnected) => return self.finish(clock::mono(), &[], &[]),
             }
         }
     }
@@ -292,6 +316,9 @@ impl Pipeline {
             Message::Histogram(row) => self.tables.histogram.push(row)?,
             Message::Loss(row) => self.tables.loss.push(row)?,
             Message::Samples(samples) => self.tables.samples.push(*samples)?,
+            Message::Shed(row) => self.tables.shed.push(row)?,
+            // The gauges stay: the target's processes live on.
+            Message::Ended(at, slots, tallies) => self.end_threads(at, &slots, &tallies),
             Message::Stop(..) => {}
         }
         Ok(())
@@ -321,36 +348,47 @@ impl Pipeline {
     fn tick(&mut self) -> Result<(), SinkError> {
         self.tables.thread.tick()?;
         self.tables.off_cpu.tick()?;
+        self.tables.off_cpu_count.tick()?;
         self.tables.syscall.tick()?;
         self.tables.gpu_ioctl.tick()?;
         self.tables.page_fault.tick()?;
         self.tables.request.tick()?;
         self.tables.token.tick()?;
         self.tables.histogram.tick()?;
+        self.tables.shed.tick()?;
         self.tables.loss.tick()?;
         self.tables.samples.tick()?;
         self.tables.error.take().map_or(Ok(()), Err)
     }
 
-    fn finish(mut self, stop: MonoNs, slots: &[Slot]) -> Result<Folded, SinkError> {
+    fn end_threads(&mut self, stop: MonoNs, slots: &[Slot], tallies: &[Tallies]) {
+        if std::mem::replace(&mut self.threads_ended, true) {
+            return;
+        }
         let (fold, tables, proc) = (&mut self.fold, &mut self.tables, &self.proc);
         self.order.finish(|event| fold.event(event, tables));
-        fold.finish(stop, slots, |tgid, tid| proc.seed(tgid, tid), tables);
+        fold.finish(stop, slots, tallies, |tgid, tid| proc.seed(tgid, tid), tables);
+    }
+
+    fn finish(mut self, stop: MonoNs, slots: &[Slot], tallies: &[Tallies]) -> Result<Folded, SinkError> {
+        self.end_threads(stop, slots, tallies);
         let folded = Folded {
-            counts: fold.counts(),
-            http: fold.http_counts(),
+            counts: self.fold.counts(),
+            http: self.fold.http_counts(),
             late: self.order.late(),
             undecodable: self.undecodable,
         };
         let Tables {
             thread,
             off_cpu,
+            off_cpu_count,
             syscall,
             gpu_ioctl,
             page_fault,
             request,
             token,
             histogram,
+            shed,
             loss,
             samples,
             error,
@@ -358,12 +396,14 @@ impl Pipeline {
         } = self.tables;
         thread.finish()?;
         off_cpu.finish()?;
+        off_cpu_count.finish()?;
         syscall.finish()?;
         gpu_ioctl.finish()?;
         page_fault.finish()?;
         request.finish()?;
         token.finish()?;
         histogram.finish()?;
+        shed.finish()?;
         loss.finish()?;
         samples.finish()?;
         error.map_or(Ok(folded), Err)

@@ -94,6 +94,10 @@ impl Round {
         ended.retain(|tgid| {
             live.binary_search(tgid).is_err() && !Path::new(&format!("/proc/{tgid}")).exists()
         });
+        if self.gauges.network_ended() {
+            // What is counted no more is null, not what it was.
+            self.sockets = None;
+        }
         let counts = match self.sockets.as_ref().map(Sockets::read) {
             None => None,
             Some(Ok(counts)) => Some(counts),

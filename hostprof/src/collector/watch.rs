@@ -18,12 +18,13 @@ use super::{
     describe,
     pipeline::{Gauges, Message},
     progress::{self, Progress},
+    shedding::Shedding,
     signals::Signals,
 };
 use crate::{
-    bpf::Kernel,
+    bpf::{Alarm, Cost, Drains, Kernel},
     clock,
-    recording::{ClockAnchor, EndReason, RunFolder},
+    recording::{CeilingConfig, ClockAnchor, EndReason, RunFolder},
     sink::ParquetSink,
     target::HeldCommand,
     units::MonoNs,
@@ -37,6 +38,14 @@ const COUNTER_TICKS: u64 = 10;
 const ANCHOR_TICKS: u64 = 600;
 /// How long a command that was sent SIGTERM may take to end.
 const TERM_GRACE: Duration = Duration::from_secs(5);
+
+/// Waits until the programs take a step by themselves.
+async fn sounded(alarm: Option<&mut Alarm>) {
+    match alarm {
+        Some(alarm) => alarm.sounded().await,
+        None => std::future::pending().await,
+    }
+}
 
 /// Why and how the watch ended.
 pub struct End {
@@ -58,6 +67,7 @@ pub struct Watch<'a> {
     counters: Counters,
     anchors: Vec<ClockAnchor>,
     progress: Progress,
+    shedding: Option<Shedding>,
 }
 
 impl<'a> Watch<'a> {
@@ -79,6 +89,7 @@ impl<'a> Watch<'a> {
             counters,
             anchors: vec![describe::anchor()],
             progress: Progress::new(options.duration),
+            shedding: None,
         }
     }
 
@@ -92,12 +103,18 @@ impl<'a> Watch<'a> {
         &mut self,
         mut signals: Signals,
         kernel: &mut Kernel,
+        drains: &mut Option<Drains>,
         command: Option<&HeldCommand>,
         pipeline_ended: impl Fn() -> bool,
     ) -> Result<End> {
         let mut log = kernel.log();
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        if let Some(most) = self.options.max_overhead {
+            let shedding = Shedding::begin(most, kernel, &self.gauges, self.sender.clone())?;
+            self.shedding = Some(shedding);
+        }
+        let mut alarm = kernel.cost().map(Cost::alarm).transpose()?.flatten();
         let started = Instant::now();
         let mut tick = 0_u64;
         let mut ended_before = false;
@@ -112,8 +129,10 @@ impl<'a> Watch<'a> {
                 _ = signals.terminate.recv() => return Ok(Self::terminated(command).await),
                 _ = signals.hangup.recv() => return Ok(Self::terminated(command).await),
                 _ = signals.child.recv() => {}
+                () = sounded(alarm.as_mut()) => self.look(kernel, drains)?,
                 _ = ticks.tick() => {
                     tick += 1;
+                    self.look(kernel, drains)?;
                     self.tick(kernel, tick)?;
                     if let Some(log) = &mut log {
                         log.flush();
@@ -125,7 +144,8 @@ impl<'a> Watch<'a> {
                         return Ok(end(EndReason::Error("the writer ended early".to_owned())));
                     }
                     // Twice, since a thread may be met just as another ends.
-                    let ended = self.gauges.all_ended();
+                    let gone = self.shedding.as_ref().is_some_and(Shedding::target_is_gone);
+                    let ended = self.gauges.all_ended() || gone;
                     if command.is_none() && ended && ended_before {
                         return Ok(end(EndReason::TargetExit));
                     }
@@ -153,6 +173,31 @@ impl<'a> Watch<'a> {
         };
         end.status = timeout(TERM_GRACE, ended).await.ok();
         end
+    }
+
+    /// Looks at the cost. Where that ends the recording of threads, there is nothing more to drain.
+    fn look(&mut self, kernel: &mut Kernel, drains: &mut Option<Drains>) -> Result<()> {
+        let Some(shedding) = &mut self.shedding else { return Ok(()) };
+        let Some(at) = shedding.look(kernel)? else { return Ok(()) };
+        self.gauges.end_network();
+        kernel.detach()?;
+        if let Some(drains) = drains.take() {
+            drains.finish();
+        }
+        let slots = kernel.slots()?;
+        let tallies = kernel.tallies(&slots)?;
+        let _ = self.sender.send(Message::Ended(at, slots, tallies));
+        Ok(())
+    }
+
+    /// The ceiling and what came of it; `None` where none was set.
+    ///
+    /// # Errors
+    ///
+    /// The cost cannot be read.
+    pub fn ceiling(&mut self, kernel: &mut Kernel) -> Result<Option<CeilingConfig>> {
+        let Some(shedding) = &mut self.shedding else { return Ok(None) };
+        Ok(Some(shedding.finish(kernel)?))
     }
 
     fn tick(&mut self, kernel: &Kernel, tick: u64) -> Result<()> {

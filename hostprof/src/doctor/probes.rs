@@ -15,6 +15,7 @@ const SMALLEST: Settings = Settings {
     host_runqueue: true,
     network: true,
     http: true,
+    ceiling: false,
     spans: SpanSettings {
         ioctl: false,
         memory: false,

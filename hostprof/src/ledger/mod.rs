@@ -1,7 +1,7 @@
 //! Where each thread's time went: states that exclude one another and sum to its wall clock.
 //!
-//! Reads rows of `thread`, `loss` and `off_cpu`, in file order and one at a time; yields times and episodes
-//! for each thread. What no row accounts for is time on the CPU, except where rows contradict one another or
+//! Reads rows of `thread`, `loss`, `off_cpu` and `off_cpu_count`, in file order and one at a time; yields times and
+//! episodes for each thread. What no row accounts for is time on the CPU, except where rows contradict one another or
 //! are known to be lost: that is `unattributed`. It keeps a fixed amount for each thread, and knows nothing
 //! of files or of the kernel.
 
@@ -23,7 +23,7 @@ pub use self::{
     unwritten::Unwritten,
     window::{Window, WindowLedger, WindowShare},
 };
-use crate::table::{LossRow, OffCpuRow, ThreadRow, Word};
+use crate::table::{LossRow, OffCpuCountRow, OffCpuRow, State, ThreadRow, Word};
 
 /// One thread's account.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -35,7 +35,8 @@ pub struct ThreadLedger {
     /// Time by state as the rows tell it, by [`Word::index`] of the state: what SQL over `off_cpu` gives.
     /// Differs from `times` only where rows contradict one another.
     pub recorded_ns: [u64; OFF_STATES],
-    /// Rows by state, by [`Word::index`] of the state.
+    /// Episodes by state, by [`Word::index`] of the state: rows of `off_cpu`, and those that rows of `off_cpu_count`
+    /// sum.
     pub episodes: [u64; OFF_STATES],
 }
 
@@ -62,6 +63,8 @@ impl ThreadLedger {
 pub struct Ledger {
     replay: Replay,
     threads: Vec<ThreadLedger>,
+    /// What was counted, by thread and state; empty where nothing was.
+    counted: Vec<[u64; OFF_STATES]>,
 }
 
 impl Ledger {
@@ -74,7 +77,7 @@ impl Ledger {
                 ..ThreadLedger::default()
             })
             .collect();
-        Self { replay: Replay::new(threads, loss), threads: accounts }
+        Self { replay: Replay::new(threads, loss), threads: accounts, counted: Vec::new() }
     }
 
     /// Adds a row, in file order. Answers which thread row it belongs to, and `None` for one of no known
@@ -90,6 +93,23 @@ impl Ledger {
         for (state, ns) in replay::recorded(row) {
             let sum = &mut account.recorded_ns[state.index()];
             *sum = sum.saturating_add(ns);
+        }
+        Some(thread)
+    }
+
+    /// Adds a row, in any order. Its episodes lie between the rows of `off_cpu`, where is not told: the stretches on a
+    /// CPU that are handed out hold them, and only the accounts tell them apart.
+    pub fn off_cpu_count(&mut self, row: &OffCpuCountRow) -> Option<usize> {
+        let end_ns = row.ts_mono_ns.saturating_add(row.dur_ns);
+        let thread = self.replay.lives().at(row.tid, row.ts_mono_ns, end_ns)?;
+        self.threads[thread].episodes[row.state.index()] += row.episodes;
+        let waited = if row.state.is_runnable() { row.state } else { State::Runqueue };
+        self.counted.resize(self.threads.len(), [0; OFF_STATES]);
+        for (state, ns) in [(row.state, row.blocked_ns), (waited, row.runqueue_ns)] {
+            for sums in [&mut self.threads[thread].recorded_ns, &mut self.counted[thread]] {
+                let sum = &mut sums[state.index()];
+                *sum = sum.saturating_add(ns);
+            }
         }
         Some(thread)
     }
@@ -111,6 +131,9 @@ impl Ledger {
             accounts[piece.thread].times.add_part(piece.part, piece.len_ns());
             each(piece);
         });
+        for (account, counted) in self.threads.iter_mut().zip(&self.counted) {
+            account.times.count(counted);
+        }
         self.threads
     }
 

@@ -45,6 +45,15 @@ impl StateTimes {
         }
     }
 
+    /// Takes counted time off the CPU out of that on it, of which it seemed a part; no more than there is.
+    pub(super) fn count(&mut self, off_ns: &[u64; OFF_STATES]) {
+        for (sum, ns) in self.off_ns.iter_mut().zip(off_ns) {
+            let ns = (*ns).min(self.on_cpu_ns);
+            self.on_cpu_ns -= ns;
+            *sum += ns;
+        }
+    }
+
     pub(super) fn add_part(&mut self, part: Part, ns: u64) {
         match part {
             Part::OnCpu => self.on_cpu_ns += ns,

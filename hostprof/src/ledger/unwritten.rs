@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::{Lives, end_of};
-use crate::table::{OffCpuRow, ThreadRow};
+use crate::table::{OffCpuCountRow, OffCpuRow, ThreadRow};
 
 /// Thread rows made up from rows of `off_cpu`, for threads that have none.
 pub struct Unwritten<'a> {
@@ -22,18 +22,26 @@ impl<'a> Unwritten<'a> {
 
     /// Looks at a row.
     pub fn off_cpu(&mut self, row: &OffCpuRow) {
-        let (start_ns, end_ns) = (row.ts_mono_ns, end_of(row));
+        self.cover(row.tid, row.tgid, row.ts_mono_ns, end_of(row));
+    }
+
+    /// Looks at a row.
+    pub fn off_cpu_count(&mut self, row: &OffCpuCountRow) {
+        self.cover(row.tid, row.tgid, row.ts_mono_ns, row.ts_mono_ns.saturating_add(row.dur_ns));
+    }
+
+    fn cover(&mut self, tid: u32, tgid: u32, start_ns: u64, end_ns: u64) {
         self.end_ns = self.end_ns.max(end_ns);
-        let written = self.lives.at(row.tid, start_ns, end_ns).is_some_and(|thread| {
+        let written = self.lives.at(tid, start_ns, end_ns).is_some_and(|thread| {
             let thread = &self.threads[thread];
             thread.begin_mono_ns <= start_ns && end_ns <= thread.end_mono_ns
         });
         if written {
             return;
         }
-        let thread = self.found.entry(row.tid).or_insert_with(|| ThreadRow {
-            tid: row.tid,
-            tgid: row.tgid,
+        let thread = self.found.entry(tid).or_insert_with(|| ThreadRow {
+            tid,
+            tgid,
             comm: "(name not written)".to_owned(),
             begin_mono_ns: start_ns,
             ..ThreadRow::default()

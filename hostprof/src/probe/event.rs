@@ -4,6 +4,7 @@ use hostprof_common::{
     RecordKind,
     episode::{Blocked, Head, Runnable, flag},
     http::{Head as HttpHead, Long, Short},
+    shed::Counted,
     span::Span,
     thread::{Begin, End, Exec, First, Rename},
 };
@@ -33,6 +34,8 @@ pub enum Event {
     Span(Span),
     /// A connection to an HTTP server had an event.
     Socket(Box<SocketEvent>),
+    /// Episodes of a thread that were counted.
+    Counted(Counted),
 }
 
 /// Bytes that are no record of this version.
@@ -85,6 +88,7 @@ impl Event {
                 let Long { head, text } = read(bytes);
                 Self::socket(&head, &text)?
             }
+            RecordKind::Counted => Self::Counted(read(bytes)),
         })
     }
 
@@ -105,6 +109,7 @@ impl Event {
             Self::Rename(rename) => rename.at_ns,
             Self::Span(span) => span.exit_ns,
             Self::Socket(event) => event.at.0,
+            Self::Counted(counted) => counted.at_ns,
         })
     }
 
@@ -121,12 +126,22 @@ impl Event {
             Self::Rename(_) => size_of::<Rename>(),
             Self::Span(_) => size_of::<Span>(),
             Self::Socket(event) => event.wire_bytes,
+            Self::Counted(_) => size_of::<Counted>(),
         }
     }
 
-    /// Whether it was written long after it happened: its switch-in was not traced.
+    /// An episode that was held to be counted, if there is one.
+    pub fn held(episode: &Blocked) -> Option<Self> {
+        match RecordKind::from_u16(episode.head.kind)? {
+            RecordKind::Runnable => Some(Self::Runnable(Runnable { head: episode.head })),
+            RecordKind::Blocked => Some(Self::Blocked(*episode)),
+            _ => None,
+        }
+    }
+
+    /// Whether it was written long after it happened: its switch-in was not traced, or it was held to be counted.
     pub fn is_untold(&self) -> bool {
-        self.head().is_some_and(|head| head.flags & flag::UNTOLD != 0)
+        self.head().is_some_and(|head| head.flags & (flag::UNTOLD | flag::LATE) != 0)
     }
 
     /// The head of an episode.
@@ -159,6 +174,7 @@ impl Wire for Rename {}
 impl Wire for Span {}
 impl Wire for Short {}
 impl Wire for Long {}
+impl Wire for Counted {}
 
 #[cfg(test)]
 mod tests {

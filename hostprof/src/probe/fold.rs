@@ -7,6 +7,7 @@ use std::collections::HashMap;
 
 use hostprof_common::{
     episode::{Blocked, Head, Runnable, flag},
+    shed::{Counted, Tallies},
     slot::{Slot, presence},
     span::Span,
     thread::{Begin, End, cause},
@@ -19,11 +20,13 @@ use super::{
     life::Life,
     placement::Placement,
     seed::Seed,
-    spans, state, syscalls,
+    spans, state, tally,
 };
 use crate::{
     hash::IntMap,
-    table::{GpuIoctlRow, OffCpuRow, PageFaultRow, RequestRow, State, SyscallRow, TokenRow, WakeSource},
+    table::{
+        GpuIoctlRow, OffCpuCountRow, OffCpuRow, PageFaultRow, RequestRow, State, SyscallRow, TokenRow, WakeSource,
+    },
     units::{MonoNs, Tgid, Tid, Utid},
 };
 
@@ -31,6 +34,8 @@ use crate::{
 pub trait Rows {
     /// An off-CPU episode ended, or recording did.
     fn off_cpu(&mut self, row: OffCpuRow);
+    /// Episodes that were counted and not recorded.
+    fn off_cpu_count(&mut self, row: OffCpuCountRow);
     /// Faults of a thread in an interval.
     fn page_fault(&mut self, row: PageFaultRow);
     /// A traced system call returned.
@@ -50,6 +55,8 @@ pub trait Rows {
 pub struct FoldCounts {
     /// Episodes folded.
     pub episodes: u64,
+    /// Episodes counted and not recorded.
+    pub counted: u64,
     /// Episodes that ended in a wakeup nobody saw: blocked until the switch-in.
     pub wakes_unseen: u64,
     /// Records of a thread whose beginning was lost.
@@ -188,18 +195,23 @@ impl Fold {
             }
             Event::Span(span) => self.span(span, rows),
             Event::Socket(event) => self.socket(event, rows),
+            Event::Counted(counted) => self.counted(counted, rows),
         }
     }
 
-    /// Ends the recording at `stop`: the threads that live on, with what the kernel half kept of each.
+    /// Ends the recording of threads at `stop`: those that live on, with what the kernel half kept of each.
     pub fn finish(
         &mut self,
         stop: MonoNs,
         slots: &[Slot],
+        tallies: &[Tallies],
         mut proc: impl FnMut(Tgid, Tid) -> Option<Seed>,
         rows: &mut impl Rows,
     ) {
         self.http.finish(rows);
+        for kept in tallies {
+            self.kept(kept, rows);
+        }
         let slots: HashMap<u32, &Slot> = slots.iter().map(|slot| (slot.utid, slot)).collect();
         let mut threads: Vec<(Utid, Life)> = self.threads.drain().collect();
         threads.sort_unstable_by_key(|(utid, _)| *utid);
@@ -212,6 +224,8 @@ impl Fold {
                     rows.off_cpu(row);
                 }
                 if slot.last.at_ns != 0 {
+                    // The last switch-out may have been counted.
+                    life.faults(slot.last.min_flt as u32, slot.last.maj_flt as u32);
                     life.last(&slot.last);
                 }
             }
@@ -270,7 +284,7 @@ impl Fold {
             life.last(&end.counters);
         }
         if end.cause == cause::EXIT {
-            life.sequence(end.counters.nvcsw.wrapping_add(end.counters.nivcsw) as u32);
+            life.last_sequence(&end.counters);
             let major = life.faults(end.counters.min_flt as u32, end.counters.maj_flt as u32);
             let row = OffCpuRow {
                 ts_mono_ns: end.at_ns,
@@ -312,6 +326,27 @@ impl Fold {
     fn socket(&mut self, event: &SocketEvent, rows: &mut impl Rows) {
         let thread = self.threads.get(&event.utid).map(|life| (Tid(life.row.tid), Tgid(life.row.tgid)));
         self.http.event(event, thread, rows);
+    }
+
+    fn counted(&mut self, counted: &Counted, rows: &mut impl Rows) {
+        let Some(life) = self.threads.get_mut(&Utid(counted.utid)) else {
+            self.counts.orphans += 1;
+            return;
+        };
+        let row = tally::row(&counted.tally, life, &self.devices);
+        self.counts.counted += row.episodes;
+        life.count_sum(&row);
+        rows.off_cpu_count(row);
+    }
+
+    /// What was counted of a thread and not handed over; its last episode is a row of its own.
+    fn kept(&mut self, kept: &Tallies, rows: &mut impl Rows) {
+        for &tally in kept.tallies.iter().filter(|tally| tally.episodes > 0) {
+            self.counted(&Counted { utid: kept.utid, tally, ..Counted::default() }, rows);
+        }
+        if let Some(episode) = Event::held(&kept.last) {
+            self.event(&episode, rows);
+        }
     }
 
     fn episode(&mut self, head: &Head, blocked: Option<&Blocked>, rows: &mut impl Rows) {
@@ -381,15 +416,8 @@ fn closed(
     if !state.is_runnable() && !matches!(state, State::Stopped | State::Traced | State::Frozen) {
         life.last_wait = Some(state);
     }
-    let nr = syscalls::number(head.syscall);
-    let called = nr >= 0 && head.flags & flag::IO_WORKER == 0 && state != State::Runqueue;
-    let syscall_nr = match state {
-        // By either entry.
-        State::Yield => Some(syscalls::SCHED_YIELD),
-        _ if head.flags & flag::COMPAT != 0 => None,
-        _ => called.then_some(nr),
-    };
-    let with_args = blocked.filter(|_| called);
+    let syscall_nr = tally::called(state, head);
+    let with_args = blocked.filter(|_| tally::is_call(state, head));
     OffCpuRow {
         ts_mono_ns: head.out_ns,
         tid: life.row.tid,
@@ -465,7 +493,7 @@ fn open_end(life: &mut Life, slot: &Slot, end: MonoNs, devices: &Devices) -> Opt
             let new = slot.last.nvcsw + slot.last.nivcsw == 0;
             let major = life.faults(slot.last.min_flt as u32, slot.last.maj_flt as u32);
             if !new {
-                life.sequence(slot.last.nvcsw.wrapping_add(slot.last.nivcsw) as u32);
+                life.last_sequence(&slot.last);
             }
             let mut row =
                 closed(life, &head, (slot.flags & flag::BLOCKED != 0).then_some(&blocked), devices, major);

@@ -3,7 +3,7 @@
 use hostprof_common::thread::{Begin, Counters, cause};
 
 use super::{comm, fold::Rows, placement::Placement, seed::Seed};
-use crate::table::{OffCpuRow, PageFaultRow, State, ThreadRow, Word};
+use crate::table::{OffCpuCountRow, OffCpuRow, PageFaultRow, State, ThreadRow, Word};
 
 /// How often a thread's faults become a row.
 const FAULT_INTERVAL_NS: u64 = 1_000_000_000;
@@ -22,6 +22,8 @@ pub struct Life {
     /// Episodes by system call.
     pub syscalls: Vec<(i32, u64)>,
     seq: Option<u32>,
+    /// Switches counted and not recorded.
+    counted: u32,
     stolen_first_ns: u64,
     late_first_ns: (u64, u64),
     min_flt: Option<u32>,
@@ -56,6 +58,7 @@ impl Life {
             off_ns: [0; State::ALL.len()],
             syscalls: Vec::new(),
             seq: None,
+            counted: 0,
             stolen_first_ns: 0,
             late_first_ns: (0, 0),
             min_flt: None,
@@ -144,7 +147,12 @@ impl Life {
         }
     }
 
-    /// Notes the kernel's switch count at a switch-out; a gap since the last is records lost.
+    /// Notes the kernel's switch count at the thread's last switch-out, those among them that were counted.
+    pub fn last_sequence(&mut self, counters: &Counters) {
+        self.sequence((counters.nvcsw.wrapping_add(counters.nivcsw) as u32).wrapping_sub(self.counted));
+    }
+
+    /// Notes the kernel's switch count at a switch-out, less what was counted; a gap since the last is records lost.
     pub fn sequence(&mut self, seq: u32) {
         let gap = self.seq.map_or(0, |last| seq.wrapping_sub(last).wrapping_sub(1));
         if gap > u32::MAX / 2 {
@@ -184,15 +192,27 @@ impl Life {
         }
     }
 
+    /// Adds counted episodes to its account.
+    pub fn count_sum(&mut self, row: &OffCpuCountRow) {
+        self.counted = self.counted.wrapping_add(row.episodes as u32);
+        self.row.end_mono_ns = self.row.end_mono_ns.max(row.ts_mono_ns + row.dur_ns);
+        self.add(row.state, row.blocked_ns, row.runqueue_ns, row.syscall_nr, row.episodes);
+    }
+
     /// Adds an episode to what the thread's role is told by.
     pub fn count(&mut self, row: &OffCpuRow) {
-        self.off_ns[row.state.index()] += row.blocked_ns;
-        let waited = if row.state.is_runnable() { row.state } else { State::Runqueue };
-        self.off_ns[waited.index()] += row.runqueue_ns;
-        if let Some(nr) = row.syscall_nr {
+        self.add(row.state, row.blocked_ns, row.runqueue_ns, row.syscall_nr, 1);
+    }
+
+    #[inline]
+    fn add(&mut self, state: State, blocked_ns: u64, runqueue_ns: u64, syscall_nr: Option<i32>, episodes: u64) {
+        self.off_ns[state.index()] += blocked_ns;
+        let waited = if state.is_runnable() { state } else { State::Runqueue };
+        self.off_ns[waited.index()] += runqueue_ns;
+        if let Some(nr) = syscall_nr {
             match self.syscalls.iter_mut().find(|(known, _)| *known == nr) {
-                Some((_, count)) => *count += 1,
-                None => self.syscalls.push((nr, 1)),
+                Some((_, count)) => *count += episodes,
+                None => self.syscalls.push((nr, episodes)),
             }
         }
     }

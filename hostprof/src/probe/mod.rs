@@ -14,6 +14,7 @@ mod seed;
 mod spans;
 mod state;
 pub mod syscalls;
+mod tally;
 
 pub use self::{
     comm::escape as escape_comm,

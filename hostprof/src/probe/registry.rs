@@ -74,7 +74,7 @@ pub const PROBES: &[Probe] = &[
             "sched_wakeup_new",
             "adopt",
         ],
-        tables: &["thread", "off_cpu", "loss"],
+        tables: &["thread", "off_cpu", "off_cpu_count", "shed", "loss"],
         bystander_cost: "two filtered hooks a context switch and wakeup; none on system calls",
         auto: Auto::Always,
         required: true,

@@ -223,6 +223,25 @@ pub struct Totals {
     pub first_record_mono_ns: Option<u64>,
 }
 
+/// A ceiling on the recorder's cost, and what it cost while it held: from the first record to the last. What left out
+/// what, and when, is in table `shed`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CeilingConfig {
+    /// The ceiling.
+    pub max_overhead_ratio: f64,
+    /// The most that any second cost, over the target's CPU time in it (or a second, where that was less).
+    pub greatest_overhead_ratio: f64,
+    /// Run time of the programs in the kernel.
+    pub bpf_ns: u64,
+    /// How often they ran.
+    pub bpf_runs: u64,
+    /// CPU time of the recorder.
+    pub own_ns: u64,
+    /// CPU time of the target's processes.
+    pub target_ns: u64,
+}
+
 /// The invoking user, whose the folder is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -234,7 +253,7 @@ pub struct User {
 }
 
 /// The file.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Config {
     /// [`crate::table::SCHEMA_VERSION`] of the writer.
     pub schema_version: u32,
@@ -277,6 +296,9 @@ pub struct Config {
     /// What came of it; null until the end.
     #[serde(default)]
     pub totals: Option<Totals>,
+    /// The ceiling on the recorder's cost, and what it cost; null where none was set, and until the end.
+    #[serde(default)]
+    pub ceiling: Option<CeilingConfig>,
     /// What the command ended with, as a shell tells it (128 + n for a signal); null without a command.
     #[serde(default)]
     pub exit_status: Option<i32>,

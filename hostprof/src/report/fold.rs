@@ -16,7 +16,7 @@ use crate::{
     ledger::{Ledger, OFF_STATES, Part, ThreadLedger, roll_up},
     lengths::Lengths,
     table::{
-        GpuIoctlRow, HistogramRow, LossRow, OffCpuRow, PageFaultRow, SCHEMA_VERSION, State, SyscallRow,
+        GpuIoctlRow, HistogramRow, LossRow, OffCpuCountRow, OffCpuRow, PageFaultRow, SCHEMA_VERSION, State, SyscallRow,
         ThreadRow, Word,
     },
 };
@@ -29,6 +29,8 @@ pub struct Fold<'a> {
     /// Length of the episodes in each state, by [`Word::index`].
     episodes: Vec<Option<Lengths>>,
     open: [u64; OFF_STATES],
+    /// Episodes that were counted and not recorded.
+    counted: [u64; OFF_STATES],
     runqueue: Lengths,
     on_cpu: Lengths,
     voluntary: u64,
@@ -51,6 +53,7 @@ impl<'a> Fold<'a> {
             loss: Loss::of(loss, threads),
             episodes: State::ALL.iter().map(|_| None).collect(),
             open: [0; OFF_STATES],
+            counted: [0; OFF_STATES],
             runqueue: Lengths::new(),
             on_cpu: Lengths::new(),
             voluntary: 0,
@@ -102,6 +105,18 @@ impl<'a> Fold<'a> {
         self.pairs.add(row, thread, self.ledger.lives());
     }
 
+    /// Adds a row.
+    pub fn off_cpu_count(&mut self, row: &OffCpuCountRow) {
+        if self.ledger.off_cpu_count(row).is_none() {
+            self.rows_without_thread += 1;
+            return;
+        }
+        let state = row.state.index();
+        self.episodes[state].get_or_insert_with(Lengths::new);
+        self.counted[state] += row.episodes;
+        *if row.voluntary { &mut self.voluntary } else { &mut self.involuntary } += row.episodes;
+    }
+
     /// Adds a row, in file order.
     pub fn page_fault(&mut self, row: &PageFaultRow) {
         let end_ns = row.ts_mono_ns.saturating_add(row.dur_ns);
@@ -142,7 +157,7 @@ impl<'a> Fold<'a> {
             threads: thread_shares(threads, &accounts),
             roles: roles(threads, &accounts),
             processes: processes(threads, &accounts),
-            waits: waits(&all, &self.episodes, &self.open),
+            waits: waits(&all, &self.episodes, &self.open, &self.counted),
             never_ran: self.never_ran,
             futexes,
             futexes_other,
@@ -159,6 +174,7 @@ impl<'a> Fold<'a> {
             host_runqueue: host_runqueue(histogram),
             requests: Vec::new(),
             host: None,
+            shed: None,
             quality: Quality {
                 lossless: self.loss.is_none(),
                 unattributed_ratio: all.times.unattributed_ns as f64 / all.wall_ns.max(1) as f64,
@@ -289,14 +305,20 @@ fn processes(threads: &[ThreadRow], accounts: &[ThreadLedger]) -> Vec<ProcessSha
         .collect()
 }
 
-fn waits(all: &ThreadLedger, lengths: &[Option<Lengths>], open: &[u64; OFF_STATES]) -> Vec<Wait> {
+fn waits(
+    all: &ThreadLedger,
+    lengths: &[Option<Lengths>],
+    open: &[u64; OFF_STATES],
+    counted: &[u64; OFF_STATES],
+) -> Vec<Wait> {
     let mut waits: Vec<Wait> = State::ALL
         .iter()
         .filter(|state| !matches!(state, State::Exit | State::Runqueue))
         .filter_map(|&state| {
             let latency = lengths[state.index()].as_ref()?.latency();
             let total_ns = all.recorded_ns[state.index()];
-            Some(Wait { state: state.word(), total_ns, open: open[state.index()], latency })
+            let (open, counted) = (open[state.index()], counted[state.index()]);
+            Some(Wait { state: state.word(), total_ns, counted, open, latency })
         })
         .collect();
     waits.sort_by_key(|wait| Reverse(wait.total_ns));

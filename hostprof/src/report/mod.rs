@@ -11,6 +11,7 @@ mod host_runqueue;
 mod model;
 mod recording;
 mod requests;
+mod shed;
 mod text;
 mod wakers;
 
@@ -24,5 +25,6 @@ pub use self::{
     },
     recording::report,
     requests::Requests,
+    shed::{Shed, ShedStep},
     text::{Detail, render},
 };

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{host::Host, requests::Requests};
+use super::{host::Host, requests::Requests, shed::Shed};
 use crate::{
     check::Loss,
     lengths::{Bucket, Latency},
@@ -57,6 +57,8 @@ pub struct Report {
     pub host_runqueue: Option<HostRunqueue>,
     /// The machine, from its samples; null where none were taken.
     pub host: Option<Host>,
+    /// What was left out to keep hostprof's cost below a ceiling; null where none was set.
+    pub shed: Option<Shed>,
     /// What was lost.
     pub loss: Loss,
     /// How far to trust it.
@@ -161,6 +163,8 @@ pub struct Totals {
 pub struct Wait {
     pub state: &'static str,
     pub total_ns: u64,
+    /// Episodes that were counted and not recorded: in `total_ns`, not among those whose lengths are told.
+    pub counted: u64,
     /// Episodes open when recording began or ended: they were longer.
     pub open: u64,
     #[serde(flatten)]

@@ -2,14 +2,14 @@
 
 use chrono::{DateTime, Local};
 
-use super::{Fold, ProbeOff, Report, RunHeader, host::host, requests::RequestFold};
+use super::{Fold, ProbeOff, Report, RunHeader, host::host, requests::RequestFold, shed};
 use crate::{
     check::{all, each},
     ledger::Unwritten,
     recording::{Config, Recording, RecordingError},
     table::{
-        GpuIoctlRow, HistogramRow, LossRow, OffCpuRow, PageFaultRow, RequestRow, SyscallRow, ThreadRow,
-        TokenRow,
+        GpuIoctlRow, HistogramRow, LossRow, OffCpuCountRow, OffCpuRow, PageFaultRow, RequestRow, ShedRow,
+        SyscallRow, ThreadRow, TokenRow,
     },
 };
 
@@ -24,6 +24,7 @@ pub fn report(recording: &Recording) -> Result<Report, RecordingError> {
     if recording.config().ended.is_none() {
         let mut unwritten = Unwritten::new(&threads);
         each::<OffCpuRow>(recording, |row| unwritten.off_cpu(row))?;
+        each::<OffCpuCountRow>(recording, |row| unwritten.off_cpu_count(row))?;
         let unwritten = unwritten.finish();
         threads.extend(unwritten);
     }
@@ -31,11 +32,13 @@ pub fn report(recording: &Recording) -> Result<Report, RecordingError> {
     let histogram: Vec<HistogramRow> = all(recording)?;
     let mut fold = Fold::new(&threads, &loss);
     each::<OffCpuRow>(recording, |row| fold.off_cpu(row))?;
+    each::<OffCpuCountRow>(recording, |row| fold.off_cpu_count(row))?;
     each::<PageFaultRow>(recording, |row| fold.page_fault(row))?;
     each::<SyscallRow>(recording, |row| fold.syscall(row))?;
     each::<GpuIoctlRow>(recording, |row| fold.gpu_ioctl(row))?;
     let name = recording.path().file_name().map(|name| name.to_string_lossy().into_owned());
     let mut report = fold.finish(header(recording.config(), name.unwrap_or_default()), &histogram);
+    report.shed = shed::shed(&all::<ShedRow>(recording)?, recording.config(), &report);
     report.host = host(recording)?;
     let mut requests = RequestFold::default();
     each::<RequestRow>(recording, |row| requests.request(row))?;

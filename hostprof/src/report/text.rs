@@ -12,7 +12,7 @@ use super::{
     },
     host,
     model::{ByState, Futex, HostRunqueue, Participant, Report},
-    requests,
+    requests, shed,
 };
 use crate::{
     humane::{bytes, count, duration, fitted, plural, printable, share},
@@ -52,6 +52,7 @@ pub fn render(report: &Report, detail: Detail) -> String {
 fn write_all(out: &mut String, report: &Report, detail: Detail) -> fmt::Result {
     header(out, report)?;
     loss(out, report)?;
+    shed::write(out, report)?;
     requests::write(out, &report.requests)?;
     roles(out, report)?;
     threads(out, report, detail.threads)?;
@@ -261,9 +262,10 @@ fn waits(out: &mut String, report: &Report) -> fmt::Result {
         return Ok(());
     }
     heading(out, "OFF CPU BY STATE", "shares of all threads' wall clock; open: longer than recorded")?;
-    let mut columns = Columns::new(&[
-        ("STATE", Left),
-        ("COUNT", Right),
+    let any_counted = report.waits.iter().any(|wait| wait.counted > 0);
+    let mut heads = vec![("STATE", Left), ("COUNT", Right)];
+    heads.extend(any_counted.then_some(("NOT TIMED", Right)));
+    heads.extend([
         ("OPEN", Right),
         ("TOTAL", Right),
         ("", Right),
@@ -272,14 +274,16 @@ fn waits(out: &mut String, report: &Report) -> fmt::Result {
         ("P99", Right),
         ("MAX", Right),
     ]);
+    let mut columns = Columns::new(&heads);
     for wait in &report.waits {
-        let mut cells = vec![
-            wait.state.to_owned(),
-            count(wait.latency.count),
-            if wait.open == 0 { "-".to_owned() } else { count(wait.open) },
+        let some = |number| if number == 0 { "-".to_owned() } else { count(number) };
+        let mut cells = vec![wait.state.to_owned(), count(wait.latency.count + wait.counted)];
+        cells.extend(any_counted.then(|| some(wait.counted)));
+        cells.extend([
+            some(wait.open),
             duration(wait.total_ns),
             share(wait.total_ns, report.totals.wall_ns),
-        ];
+        ]);
         cells.extend(latency_cells(&wait.latency));
         columns.row(cells);
     }

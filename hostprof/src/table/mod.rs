@@ -11,9 +11,11 @@ mod histogram;
 mod host_sample;
 mod loss;
 mod off_cpu;
+mod off_cpu_count;
 mod page_fault;
 mod process_sample;
 mod request;
+mod shed;
 mod syscall;
 mod thread;
 mod token;
@@ -36,9 +38,11 @@ pub use self::{
     host_sample::HostSampleRow,
     loss::LossRow,
     off_cpu::{FdKind, OffCpuRow, State, WakeSource},
+    off_cpu_count::OffCpuCountRow,
     page_fault::PageFaultRow,
     process_sample::ProcessSampleRow,
     request::{Endpoint, JoinTier, RequestError, RequestRow, RequestSource},
+    shed::{ShedRow, ShedStep},
     syscall::SyscallRow,
     thread::ThreadRow,
     token::TokenRow,
@@ -159,6 +163,7 @@ macro_rules! for_each_table {
         $then!(
             ThreadRow,
             OffCpuRow,
+            OffCpuCountRow,
             SyscallRow,
             GpuIoctlRow,
             PageFaultRow,
@@ -169,6 +174,7 @@ macro_rules! for_each_table {
             DiskSampleRow,
             HostSampleRow,
             HistogramRow,
+            ShedRow,
             LossRow
         );
     };

@@ -3,7 +3,9 @@
 
 use std::{cmp::Reverse, collections::BinaryHeap, collections::VecDeque};
 
-use hostprof::table::{LossRow, OffCpuRow, PageFaultRow, State, ThreadRow, WakeSource};
+use hostprof::table::{
+    LossRow, OffCpuCountRow, OffCpuRow, PageFaultRow, State, ThreadRow, WakeSource,
+};
 
 /// System calls of the states that threads block in here.
 const BLOCKING: [(State, Option<i32>); 7] = [
@@ -416,4 +418,53 @@ fn thread_row(thread: &Thread, end_ns: u64) -> ThreadRow {
 /// When a row's thread was switched in again.
 pub fn end_of(row: &OffCpuRow) -> u64 {
     row.ts_mono_ns + row.blocked_ns + row.runqueue_ns
+}
+
+/// Counts the episodes below a length as the kernel half does: not a thread's first or last, nor those open at an end.
+#[allow(dead_code, reason = "each test is a crate of its own")]
+pub fn count_short(recording: &mut Recording, below_ns: u64) -> Vec<OffCpuCountRow> {
+    const INTERVAL_NS: u64 = 10_000_000;
+    let mut counted: Vec<OffCpuCountRow> = Vec::new();
+    for thread in &recording.threads {
+        let of = |row: &OffCpuRow| row.tid == thread.tid;
+        let Some(last) = recording.off_cpu.iter().rposition(of) else { continue };
+        let mut at = 0;
+        recording.off_cpu.retain(|row| {
+            let keep = !of(row)
+                || at == last
+                || row.open_start
+                || matches!(row.state, State::Exit | State::Runqueue)
+                || thread.first_mono_ns.is_none_or(|first_ns| row.ts_mono_ns <= first_ns)
+                || row.blocked_ns + row.runqueue_ns >= below_ns;
+            at += 1;
+            if keep {
+                return true;
+            }
+            let alike = |sum: &OffCpuCountRow| {
+                (sum.tid, sum.state, sum.syscall_nr, sum.voluntary)
+                    == (row.tid, row.state, row.syscall_nr, row.voluntary)
+                    && row.ts_mono_ns < sum.ts_mono_ns + INTERVAL_NS
+            };
+            let place = counted.iter().position(alike);
+            let place = place.unwrap_or_else(|| {
+                counted.push(OffCpuCountRow {
+                    ts_mono_ns: row.ts_mono_ns,
+                    tid: row.tid,
+                    tgid: row.tgid,
+                    state: row.state,
+                    syscall_nr: row.syscall_nr,
+                    voluntary: row.voluntary,
+                    ..OffCpuCountRow::default()
+                });
+                counted.len() - 1
+            });
+            let sum = &mut counted[place];
+            sum.dur_ns = end_of(row) - sum.ts_mono_ns;
+            sum.episodes += 1;
+            sum.blocked_ns += row.blocked_ns;
+            sum.runqueue_ns += row.runqueue_ns;
+            false
+        });
+    }
+    counted
 }

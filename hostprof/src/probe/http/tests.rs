@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     probe::Life,
-    table::{Endpoint, GpuIoctlRow, OffCpuRow, PageFaultRow, RequestError, RequestRow, SyscallRow, TokenRow},
+    table::{Endpoint, GpuIoctlRow, OffCpuCountRow, OffCpuRow, PageFaultRow, RequestError, RequestRow, SyscallRow, TokenRow},
 };
 
 #[derive(Default)]
@@ -14,6 +14,7 @@ struct Kept {
 
 impl Rows for Kept {
     fn off_cpu(&mut self, _: OffCpuRow) {}
+    fn off_cpu_count(&mut self, _: OffCpuCountRow) {}
     fn page_fault(&mut self, _: PageFaultRow) {}
     fn syscall(&mut self, _: SyscallRow) {}
     fn gpu_ioctl(&mut self, _: GpuIoctlRow) {}

@@ -1,0 +1,155 @@
+//! Holds hostprof's cost below its ceiling: looks what it cost and what the target used, tells the kernel half, and
+//! hands on each step as a row.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, mpsc::SyncSender},
+};
+
+use anyhow::{Context as _, Result};
+
+use super::{
+    ceiling::{ByKernel, Ceiling, Rung, Used},
+    pipeline::{Gauges, Message},
+};
+use crate::{
+    bpf::Kernel,
+    clock,
+    recording::CeilingConfig,
+    units::{MonoNs, Tgid},
+    usage,
+};
+
+/// The ceiling of a recording.
+pub struct Shedding {
+    ceiling: Ceiling,
+    most: f64,
+    start: Used,
+    used: Used,
+    target: TargetCpu,
+    gauges: Arc<Gauges>,
+    sender: SyncSender<Message>,
+    ended: bool,
+}
+
+impl Shedding {
+    /// Sets a ceiling from now on.
+    ///
+    /// # Errors
+    ///
+    /// The kernel half was loaded without one, or does not take it.
+    pub fn begin(
+        most: f64,
+        kernel: &mut Kernel,
+        gauges: &Arc<Gauges>,
+        sender: SyncSender<Message>,
+    ) -> Result<Self> {
+        let mut target = TargetCpu::new(&gauges.processes());
+        let spans = kernel.spans().hook().is_some();
+        let start = used(kernel, &mut target, gauges)?;
+        let ceiling = Ceiling::new(most, spans, start);
+        let _ = sender.send(Message::Shed(ceiling.first_row()));
+        let cost = kernel.cost().context("set a ceiling: the programs have none")?;
+        cost.set_budget(ceiling.budget())?;
+        let gauges = Arc::clone(gauges);
+        Ok(Self { ceiling, most, start, used: start, target, gauges, sender, ended: false })
+    }
+
+    /// Looks, and takes the step that follows. Answers when recording ended, once that is the step.
+    ///
+    /// # Errors
+    ///
+    /// The kernel half cannot be asked or told.
+    pub fn look(&mut self, kernel: &mut Kernel) -> Result<Option<MonoNs>> {
+        self.used = used(kernel, &mut self.target, &self.gauges)?;
+        if self.ended {
+            let _ = self.ceiling.look(self.used, ByKernel::default());
+            return Ok(None);
+        }
+        let cost = kernel.cost().context("keep the ceiling: the programs have none")?;
+        let left = cost.budget()?;
+        let at = |ns: u64| (ns != 0).then_some(MonoNs(ns));
+        let by_kernel = ByKernel { counting: at(left.counting_ns), ended: at(cost.ended()?) };
+        let step = self.ceiling.look(self.used, by_kernel);
+        cost.set_budget(self.ceiling.budget())?;
+        let Some(step) = step else { return Ok(None) };
+        let mut ended = None;
+        if step.rung == Rung::Ended {
+            self.ended = true;
+            let at = by_kernel.ended.unwrap_or_else(clock::mono);
+            cost.end(at.0)?;
+            ended = Some(at);
+        }
+        eprintln!("hostprof: to stay below {} % of the target's CPU time: {}", self.most * 100.0, step.row.what);
+        let _ = self.sender.send(Message::Shed(step.row));
+        if step.rung != Rung::Everything {
+            kernel.detach_spans()?;
+        }
+        Ok(ended)
+    }
+
+    /// Whether recording has ended and nothing of the target is left.
+    pub fn target_is_gone(&self) -> bool {
+        self.ended && self.gauges.processes().iter().all(|tgid| usage::process_cpu(tgid.0).is_none())
+    }
+
+    /// What came of it, up to now.
+    ///
+    /// # Errors
+    ///
+    /// The cost cannot be read.
+    pub fn finish(&mut self, kernel: &mut Kernel) -> Result<CeilingConfig> {
+        self.used = used(kernel, &mut self.target, &self.gauges)?;
+        // No step any more: recording is over.
+        let _ = self.ceiling.look(self.used, ByKernel::default());
+        Ok(CeilingConfig {
+            max_overhead_ratio: self.most,
+            greatest_overhead_ratio: self.ceiling.greatest_ratio(),
+            bpf_ns: self.used.bpf_ns - self.start.bpf_ns,
+            bpf_runs: self.used.runs - self.start.runs,
+            own_ns: self.used.own_ns - self.start.own_ns,
+            target_ns: self.used.target_ns - self.start.target_ns,
+        })
+    }
+}
+
+fn used(kernel: &mut Kernel, target: &mut TargetCpu, gauges: &Gauges) -> Result<Used> {
+    let ran = kernel.cost().context("read the cost: the programs have none")?.ran()?;
+    Ok(Used {
+        at: clock::mono(),
+        bpf_ns: ran.ns,
+        runs: ran.runs,
+        records: gauges.records(),
+        own_ns: usage::own_cpu().as_nanos() as u64,
+        target_ns: target.read(&gauges.processes()),
+    })
+}
+
+/// CPU time of the target's processes since the start. Of one that ends, what it used since the last look is left out,
+/// as is one that lives for less than that.
+struct TargetCpu {
+    known: HashMap<Tgid, u64>,
+    sum_ns: u64,
+}
+
+impl TargetCpu {
+    fn new(processes: &[Tgid]) -> Self {
+        let known = processes.iter().filter_map(|&tgid| Some((tgid, cpu_ns(tgid)?))).collect();
+        Self { known, sum_ns: 0 }
+    }
+
+    fn read(&mut self, processes: &[Tgid]) -> u64 {
+        self.known.retain(|tgid, _| processes.binary_search(tgid).is_ok());
+        for &tgid in processes {
+            let Some(now_ns) = cpu_ns(tgid) else { continue };
+            // One that is new was made since the start: all it used counts.
+            let before_ns = self.known.insert(tgid, now_ns).unwrap_or(0);
+            self.sum_ns += now_ns.saturating_sub(before_ns);
+        }
+        self.sum_ns
+    }
+}
+
+fn cpu_ns(tgid: Tgid) -> Option<u64> {
+    Some(usage::process_cpu(tgid.0)?.as_nanos() as u64)
+}
