@@ -33,6 +33,7 @@ use self::{
     watch::Watch,
 };
 use crate::{
+    also::{Also, Tool},
     bpf::{self, DrainPriority, Drains, Kernel, LoadError, Rings},
     clock,
     privilege::{self, Invoker},
@@ -96,6 +97,8 @@ pub struct Options {
     pub drain_priority: DrainPriority,
     /// Time between two samples; `None` for no samples.
     pub sample_interval: Option<Duration>,
+    /// Other tools to run beside.
+    pub also: Vec<Tool>,
 }
 
 /// What came of it.
@@ -143,6 +146,7 @@ pub fn record(options: &Options) -> Result<Outcome> {
     let counters = Counters::new(started, Reading::of(&kernel)?);
     let attached = attach::attach(&mut kernel, &proc, &selector, options.tree)?;
     http::tell_ports(&mut kernel, &proc, &options.probes, &attached.found.processes)?;
+    let mut also = Also::hold(&options.also, &attached.found.processes, invoker.uid);
 
     // From here on hostprof is the invoking user, and so is all it makes.
     bpf::allow_priority();
@@ -178,9 +182,12 @@ pub fn record(options: &Options) -> Result<Outcome> {
         .map(|interval| Sampling::start(interval, sockets, Arc::clone(&gauges), sender.clone()))
         .transpose()
         .context("start a thread")?;
-    let begun = first.and_then(|()| match &mut command {
-        Some(command) => Ok(command.start(folder.path())?),
-        None => Ok(()),
+    let begun = first.and_then(|()| {
+        config.also = also.begin(&folder);
+        if !config.also.is_empty() {
+            config.write(&folder)?;
+        }
+        command.as_mut().map_or(Ok(()), |command| Ok(command.start(folder.path())?))
     });
     if let Err(error) = begun {
         sampling.map(Sampling::finish);
@@ -196,6 +203,7 @@ pub fn record(options: &Options) -> Result<Outcome> {
         .block_on(watch.until_end(signals, &mut kernel, command.as_ref(), || folding.is_finished()))?;
 
     let stop = clock::mono();
+    also.stop();
     if let Some(sampling) = sampling {
         config.samples.notes = sampling.finish();
     }
@@ -227,6 +235,9 @@ pub fn record(options: &Options) -> Result<Outcome> {
     config.clock_anchors = anchors;
     http::note(&mut config, &kernel, &folded)?;
     let mut notes = attached.found.notes;
+    let (tools, of_tools) = also.finish(&folder);
+    config.also = tools;
+    notes.extend(of_tools);
     notes.extend(untold_note(kernel.stats()?.iter().map(|cpu| cpu.sockets_untold).sum()));
     conclude(config, &folder, stop, notes, &folded, &ended, command.as_ref())
 }
