@@ -26,8 +26,8 @@ impl Stacks {
     pub fn line(&mut self, line: &str) {
         if line.is_empty() {
             self.end_sample();
-        } else if line.starts_with(char::is_whitespace) && self.comm.is_some() {
-            self.frames.extend(frame(line));
+        } else if line.starts_with('\t') {
+            self.frames.extend(frame(line).filter(|_| self.comm.is_some()));
         } else {
             self.end_sample();
             // The thread's id is last; the name may hold spaces.
