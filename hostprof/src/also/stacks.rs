@@ -2,6 +2,10 @@
 
 use std::collections::BTreeMap;
 
+/// The lowest address of the kernel. What lies between it and the program's is no address: a register that held
+/// something else where a frame pointer was looked for.
+const KERNEL: u64 = 0xffff_8000_0000_0000;
+
 /// A function as called from those above it.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Frame {
@@ -56,7 +60,7 @@ impl Stacks {
 /// `ffffffff81b6cacb xas_load ([kernel.kallsyms])`: its name, and whether it is of the kernel.
 fn frame(line: &str) -> Option<(String, bool)> {
     let (address, rest) = line.trim().split_once(' ')?;
-    let kernel = u64::from_str_radix(address, 16).ok()? >> 63 == 1;
+    let kernel = u64::from_str_radix(address, 16).ok()? >= KERNEL;
     let (symbol, object) = rest.rsplit_once(" (").unwrap_or((rest, ""));
     let object = object.trim_end_matches(')').rsplit('/').next().unwrap_or_default();
     let name = match (symbol.trim(), kernel) {
@@ -98,6 +102,7 @@ other 7
         assert!(read.children["xas_load"].kernel);
         assert_eq!(main.children["[libfast.so]"].samples, 1);
         assert!(root.children["other"].children["[kernel]"].kernel);
+        assert_eq!(frame("\tbff0000000000000 [unknown] ([unknown])"), Some(("[unknown]".to_owned(), false)));
     }
 
     #[test]
