@@ -106,7 +106,8 @@ fn the_tools_see_the_sleeps_of_a_command_when_hostprof_sees_them() {
         let text = read(&recorded, "sched.txt");
         let of = format!("[{tid}/");
         let lines = text.lines().filter(|line| line.contains(&of));
-        let mut outs: Vec<u64> = lines.filter_map(|line| nanoseconds(line.split_whitespace().next()?)).collect();
+        let mut outs: Vec<u64> =
+            lines.filter_map(|line| nanoseconds(line.split_whitespace().next()?)).collect();
         let share = share_with_one_near(&times, &mut outs, 20_000);
         assert!(share >= 0.95, "{share} of the sleeps are in sched.txt");
         for part in ["-time summary", &format!("sleeper[{tid}/"), &format!("sleeper:{tid} ")] {
@@ -149,8 +150,7 @@ fn without_the_tools_each_is_a_line_and_the_recording_goes_on() {
     let scratch = tempfile::tempdir().unwrap();
     let out = scratch.path().join("runs");
     let workload = workload_path();
-    let arguments =
-        ["--also".as_ref(), ALL.as_ref(), "--".as_ref(), workload.as_os_str(), "sleeps".as_ref()];
+    let arguments = ["--also".as_ref(), ALL.as_ref(), "--".as_ref(), workload.as_os_str(), "sleeps".as_ref()];
     let recorded = Recorder::spawn_command(command, scratch, &out, &arguments).finish().checked();
     assert!(recorded.status.success(), "{}", recorded.stderr);
     ran(&recorded, "strace", false, &["strace.txt"]);
@@ -195,7 +195,11 @@ fn a_target_that_is_traced_already_is_recorded_without_strace() {
     let pid = workload.pid().to_string();
     let other = strace_is_here().then(|| {
         let mut strace = Command::new("strace");
-        strace.args(["-o", "/dev/null", "-e", "trace=none", "-p", &pid]).stderr(Stdio::null()).spawn().unwrap()
+        strace
+            .args(["-o", "/dev/null", "-e", "trace=none", "-p", &pid])
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap()
     });
     if let Some(other) = &other {
         poll("a tracer", || (tracer(workload.pid()) == other.id()).then_some(()));
@@ -251,13 +255,13 @@ fn through_sudo_the_files_of_the_tools_are_the_users() {
     let mut command = hostprof();
     command.env("SUDO_UID", USER.to_string()).env("SUDO_GID", USER.to_string());
     let workload = workload_path();
-    let arguments =
-        ["--also".as_ref(), ALL.as_ref(), "--".as_ref(), workload.as_os_str(), "sleeps".as_ref()];
+    let arguments = ["--also".as_ref(), ALL.as_ref(), "--".as_ref(), workload.as_os_str(), "sleeps".as_ref()];
     let recorder = Recorder::spawn_command(command, tempfile::tempdir().unwrap(), &out, &arguments);
     let recorded = recorder.finish();
     assert!(recorded.status.success(), "{}", recorded.stderr);
     let strace = ran(&recorded, "strace", strace_is_here(), &["strace.txt"]);
-    let owned = |path: &Path| fs::metadata(path).is_ok_and(|found| found.uid() == USER && found.gid() == USER);
+    let owned =
+        |path: &Path| fs::metadata(path).is_ok_and(|found| found.uid() == USER && found.gid() == USER);
     assert!(!strace || owned(&recorded.run.join("strace.txt")));
     if perf_is_here() {
         // What is left out of a picture for want of rights is a note: not whether there is one.

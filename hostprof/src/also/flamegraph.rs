@@ -34,6 +34,7 @@ fn kernel_names_hidden() -> bool {
     let first = |text: String| text.lines().next().map(|line| line.starts_with("0000000000000000"));
     // A line is enough; the file is large.
     let mut start = vec![0; 64];
-    let read = fs::File::open("/proc/kallsyms").and_then(|mut file| std::io::Read::read(&mut file, &mut start));
+    let read =
+        fs::File::open("/proc/kallsyms").and_then(|mut file| std::io::Read::read(&mut file, &mut start));
     read.is_ok_and(|bytes| first(String::from_utf8_lossy(&start[..bytes]).into_owned()).unwrap_or(true))
 }

@@ -153,7 +153,8 @@ fn serve(socket: UnixStream, plans: &[Plan], owner: Uid) -> io::Result<()> {
         if Instant::now() >= end {
             for running in running.iter_mut().filter(|running| running.report.end_mono_ns.is_none()) {
                 running.kill();
-                running.report.message = format!("did not end within {} s and was killed", END_LIMIT.as_secs());
+                running.report.message =
+                    format!("did not end within {} s and was killed", END_LIMIT.as_secs());
             }
             break;
         }

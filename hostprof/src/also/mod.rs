@@ -174,11 +174,11 @@ impl Also {
                         eprintln!("hostprof: {}", strace::PRICE);
                     }
                 }
-                (Some(report), _) => {
-                    leave_out(entry, report.message.clone());
+                (report, failure) => {
+                    let reason = report.map(|report| report.message.clone()).or_else(|| failure.clone());
+                    leave_out(entry, reason.unwrap_or_else(|| "start it: no answer".to_owned()));
                     folder.remove_file(tool.output());
                 }
-                (None, failure) => leave_out(entry, failure.clone().unwrap_or_default()),
             }
         }
         self.entries()

@@ -121,7 +121,9 @@ mod tests {
             let line = arguments.join(" ");
             assert!(line.contains("-k CLOCK_MONOTONIC -D -1 --control fd:5,5"), "{line}");
         }
-        assert!(record_arguments("f", 5, &[Tgid(1), Tgid(2)]).ends_with(&["-p".to_owned(), "1,2".to_owned()]));
+        assert!(
+            record_arguments("f", 5, &[Tgid(1), Tgid(2)]).ends_with(&["-p".to_owned(), "1,2".to_owned()])
+        );
     }
 
     #[test]

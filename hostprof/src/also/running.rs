@@ -77,7 +77,8 @@ impl Running {
             ours.set_read_timeout(Some(BEGIN_STEP)).map_err(failed)?;
             (&ours).write_all(b"enable\n").map_err(failed)?;
             let mut answer = [0; 16];
-            let acknowledged = |_| (&ours).read(&mut answer).is_ok_and(|bytes| answer[..bytes].starts_with(b"ack"));
+            let acknowledged =
+                |_| (&ours).read(&mut answer).is_ok_and(|bytes| answer[..bytes].starts_with(b"ack"));
             self.until(plan.tool, acknowledged)?;
             self._control = Some(ours);
         }

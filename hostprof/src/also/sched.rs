@@ -21,7 +21,10 @@ pub fn make(folder: &RunFolder, raw: &str) -> Result<(), String> {
     let failed = |error: String| format!("make {FILE}: {error}");
     let mut file = folder.create_output(FILE).map_err(|error| error.to_string())?;
     let written = |result: std::io::Result<()>| result.map_err(|error| failed(error.to_string()));
-    written(writeln!(file, "# perf sched timehist: a line for each switch-out; time is CLOCK_MONOTONIC, as in the tables"))?;
+    written(writeln!(
+        file,
+        "# perf sched timehist: a line for each switch-out; time is CLOCK_MONOTONIC, as in the tables"
+    ))?;
     let of = perf::list(processes.into_iter().map(Tgid));
     let mut timehist = perf::reader(&["sched", "timehist", "-S", "--state", "-i", &raw, "--pid", &of]);
     timehist.stdout(Stdio::from(file.try_clone().map_err(|error| failed(error.to_string()))?));

@@ -7,8 +7,7 @@
 use crate::units::Tgid;
 
 /// What is told when it begins.
-pub const PRICE: &str =
-    "strace stops the target at each system call, twice: it may take several times as long (leave it out to time anything)";
+pub const PRICE: &str = "strace stops the target at each system call, twice: it may take several times as long (leave it out to time anything)";
 
 /// Calls whose arguments hold no text, or text that `-s 0` keeps out.
 const DECODED: &str = "futex,?futex_waitv,poll,ppoll,select,pselect6,epoll_wait,epoll_pwait,?epoll_pwait2,epoll_ctl,\
@@ -49,8 +48,25 @@ mod tests {
     #[test]
     fn no_call_that_takes_a_path_or_a_name_is_decoded() {
         let named = [
-            "open", "openat", "execve", "execveat", "prctl", "memfd_create", "bind", "connect", "unlink", "rename",
-            "readlink", "setxattr", "mount", "getdents64", "add_key", "newfstatat", "statx", "chdir", "getcwd",
+            "open",
+            "openat",
+            "execve",
+            "execveat",
+            "prctl",
+            "memfd_create",
+            "bind",
+            "connect",
+            "unlink",
+            "rename",
+            "readlink",
+            "setxattr",
+            "mount",
+            "getdents64",
+            "add_key",
+            "newfstatat",
+            "statx",
+            "chdir",
+            "getcwd",
         ];
         let decoded: Vec<&str> = DECODED.split(',').map(|call| call.trim_start_matches('?')).collect();
         for call in named {

@@ -33,7 +33,10 @@ pub fn draw(title: &str, root: &Frame) -> String {
         let scale = (WIDTH - 2.0 * MARGIN) / root.samples as f64;
         draw_frame(&mut svg, "all", root, root.samples, MARGIN, height - FOOT - ROW, scale);
     } else {
-        let _ = writeln!(svg, "<text x=\"{MARGIN}\" y=\"{HEAD}\">no sample: the target was never on a CPU</text>");
+        let _ = writeln!(
+            svg,
+            "<text x=\"{MARGIN}\" y=\"{HEAD}\">no sample: the target was never on a CPU</text>"
+        );
     }
     let _ = write!(svg, "<script><![CDATA[{}]]></script>\n</svg>\n", include_str!("svg.js"));
     svg
@@ -79,7 +82,8 @@ fn shortened(name: &str, letters: usize) -> String {
 
 /// The same for a name in every graph: yellow to red for the program, orange to brown for the kernel.
 fn colour(name: &str, kernel: bool) -> String {
-    let hash = name.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    let hash =
+        name.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
     let hue = if kernel { 22 + hash % 8 } else { 38 + hash % 18 };
     format!("hsl({hue} {}% {}%)", if kernel { 85 } else { 90 }, 62 + (hash >> 8) % 14)
 }
@@ -112,8 +116,14 @@ mod tests {
         let svg = draw("t", &tree(4, vec![("b<T>", tree(3, vec![])), ("c", tree(1, vec![]))]));
         let all = "<rect x=\"10.0\" y=\"56\" width=\"1180.0\"";
         assert!(svg.contains(all), "{svg}");
-        assert!(svg.contains("b&lt;T&gt; · 3 samples, 75.00 %</title><rect x=\"10.0\" y=\"40\" width=\"885.0\""), "{svg}");
-        assert!(svg.contains("c · 1 samples, 25.00 %</title><rect x=\"895.0\" y=\"40\" width=\"295.0\""), "{svg}");
+        assert!(
+            svg.contains("b&lt;T&gt; · 3 samples, 75.00 %</title><rect x=\"10.0\" y=\"40\" width=\"885.0\""),
+            "{svg}"
+        );
+        assert!(
+            svg.contains("c · 1 samples, 25.00 %</title><rect x=\"895.0\" y=\"40\" width=\"295.0\""),
+            "{svg}"
+        );
     }
 
     #[test]
