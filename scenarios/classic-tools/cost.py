@@ -57,7 +57,7 @@ def load_ns(hostprof, url, folder):
     """From the first request's arrival to the last one's end, as `hostprof load` logged them."""
     log = Path(folder, "load.jsonl")
     log.unlink(missing_ok=True)
-    words = [hostprof, "load", "--url", url, "--concurrency", "4", "--requests", "16", "--input-tokens", "64"]
+    words = [hostprof, "load", "--url", url, "--concurrency", "4", "--requests", "32", "--input-tokens", "64"]
     words += ["--output-tokens", "32", "--json", "-o", str(log)]
     done = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=True)
     return json.loads(done.stdout)["length_ns"]

@@ -36,7 +36,7 @@ const LOOK: Duration = Duration::from_millis(100);
 /// How long a tool may take to end, perf to write out what it holds.
 const END_LIMIT: Duration = Duration::from_secs(30);
 /// How long the keeper may take to answer: each tool's beginning or end, and some.
-const ANSWER_LIMIT: Duration = Duration::from_secs(60);
+const ANSWER_LIMIT: Duration = Duration::from_mins(1);
 /// As many as there are tools.
 const MOST_FILES: usize = 3;
 
@@ -70,7 +70,7 @@ pub struct Keeper {
 
 impl Keeper {
     /// Forks it. Must be called while there is one thread.
-    pub fn fork(plans: Vec<Plan>, owner: Uid) -> io::Result<Self> {
+    pub fn fork(plans: &[Plan], owner: Uid) -> io::Result<Self> {
         let (ours, theirs) = UnixStream::pair()?;
         // SAFETY: hostprof has one thread here, so the child may do what a program may.
         match unsafe { fork() }? {
@@ -83,7 +83,7 @@ impl Keeper {
                 close_all_but(theirs.as_raw_fd());
                 let _ = setpgid(Pid::from_raw(0), Pid::from_raw(0));
                 outlive_signals();
-                let served = catch_unwind(AssertUnwindSafe(|| serve(theirs, &plans, owner)));
+                let served = catch_unwind(AssertUnwindSafe(|| serve(&theirs, plans, owner)));
                 std::process::exit(i32::from(!matches!(served, Ok(Ok(())))));
             }
         }
@@ -132,8 +132,8 @@ fn write_reports(mut socket: &UnixStream, running: &[Running]) -> io::Result<()>
 }
 
 /// The keeper's life.
-fn serve(socket: UnixStream, plans: &[Plan], owner: Uid) -> io::Result<()> {
-    let outputs = receive(&socket)?;
+fn serve(socket: &UnixStream, plans: &[Plan], owner: Uid) -> io::Result<()> {
+    let outputs = receive(socket)?;
     if outputs.len() != plans.len() {
         // hostprof is gone, or failed before it recorded.
         return Ok(());
@@ -143,13 +143,13 @@ fn serve(socket: UnixStream, plans: &[Plan], owner: Uid) -> io::Result<()> {
         running.push(Running::start(plan, output, owner));
     }
     // A hostprof that is gone reads nothing: its tools are ended below all the same.
-    let _ = write_reports(&socket, &running);
-    until_told(&socket, &mut running);
+    let _ = write_reports(socket, &running);
+    until_told(socket, &mut running);
     for running in &running {
         running.interrupt();
     }
     let end = Instant::now() + END_LIMIT;
-    while !running.iter_mut().fold(true, |all, running| running.has_ended(false) && all) {
+    while running.iter_mut().map(|running| running.has_ended(false)).filter(|ended| !ended).count() > 0 {
         if Instant::now() >= end {
             for running in running.iter_mut().filter(|running| running.report.end_mono_ns.is_none()) {
                 running.kill();
@@ -160,7 +160,7 @@ fn serve(socket: UnixStream, plans: &[Plan], owner: Uid) -> io::Result<()> {
         }
         thread::sleep(LOOK / 20);
     }
-    write_reports(&socket, &running)
+    write_reports(socket, &running)
 }
 
 /// Waits for the other end to close, looking after the tools meanwhile.

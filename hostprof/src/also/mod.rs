@@ -143,7 +143,7 @@ impl Also {
             also.tools.push((tool, entry));
         }
         if !plans.is_empty() {
-            match Keeper::fork(plans, owner) {
+            match Keeper::fork(&plans, owner) {
                 Ok(keeper) => also.keeper = Some(keeper),
                 Err(error) => {
                     for (_, entry) in also.usable() {
@@ -202,11 +202,11 @@ impl Also {
         }
     }
 
-    /// Waits for their end and makes what is made from their files. What `config.json` says, and what the user
-    /// should know. The table `thread` of the folder must be complete.
-    pub fn finish(mut self, folder: &RunFolder) -> (Vec<AlsoTool>, Vec<String>) {
+    /// Waits for their end and makes what is made from their files. What the user should know; `entries` is what
+    /// `config.json` says. The table `thread` of the folder must be complete.
+    pub fn finish(mut self, folder: &RunFolder, entries: &mut Vec<AlsoTool>) -> Vec<String> {
         let mut notes = Vec::new();
-        let Some(keeper) = self.keeper.take() else { return (self.entries(), notes) };
+        let Some(keeper) = self.keeper.take() else { return notes };
         let reports = keeper.finish();
         let mut reports = reports.iter();
         // The keeper reports on all it was given, those that did not begin too.
@@ -244,7 +244,8 @@ impl Also {
             entry.notes.extend(made.err());
             notes.extend(entry.notes.iter().map(|note| format!("{}: {note}", tool.name())));
         }
-        (self.entries(), notes)
+        *entries = self.entries();
+        notes
     }
 
     fn entries(&self) -> Vec<AlsoTool> {

@@ -21,7 +21,7 @@ use crate::units::Tgid;
 pub const FREQUENCY_HZ: u32 = 499;
 
 /// How long perf may take to read what it recorded.
-const LIMIT: Duration = Duration::from_secs(120);
+const LIMIT: Duration = Duration::from_mins(2);
 
 /// Begins when told over `control`, and then acknowledges; on the clock of the tables.
 fn common(output: &str, control: i32) -> Vec<String> {

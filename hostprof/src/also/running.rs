@@ -36,14 +36,14 @@ pub struct Running {
     child: Option<Child>,
     said: Option<JoinHandle<String>>,
     /// Keeps perf's channel open: perf ends when it closes.
-    _control: Option<UnixStream>,
+    control: Option<UnixStream>,
     pub report: Report,
 }
 
 impl Running {
     /// Starts a tool and waits until it has begun or failed.
     pub fn start(plan: &Plan, output: &File, owner: Uid) -> Self {
-        let mut running = Self { child: None, said: None, _control: None, report: Report::default() };
+        let mut running = Self { child: None, said: None, control: None, report: Report::default() };
         if let Err(message) = running.try_start(plan, output, owner) {
             running.kill();
             running.report = Report { message, ..Report::default() };
@@ -80,7 +80,7 @@ impl Running {
             let acknowledged =
                 |_| (&ours).read(&mut answer).is_ok_and(|bytes| answer[..bytes].starts_with(b"ack"));
             self.until(plan.tool, acknowledged)?;
-            self._control = Some(ours);
+            self.control = Some(ours);
         }
         self.report.start_mono_ns = Some(clock::mono().0);
         Ok(())
@@ -129,6 +129,7 @@ impl Running {
 
     /// Ends it.
     pub fn kill(&mut self) {
+        drop(self.control.take());
         if let Some(child) = &mut self.child {
             let _ = child.kill();
             let _ = child.wait();

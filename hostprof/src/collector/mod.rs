@@ -182,13 +182,7 @@ pub fn record(options: &Options) -> Result<Outcome> {
         .map(|interval| Sampling::start(interval, sockets, Arc::clone(&gauges), sender.clone()))
         .transpose()
         .context("start a thread")?;
-    let begun = first.and_then(|()| {
-        config.also = also.begin(&folder);
-        if !config.also.is_empty() {
-            config.write(&folder)?;
-        }
-        command.as_mut().map_or(Ok(()), |command| Ok(command.start(folder.path())?))
-    });
+    let begun = first.and_then(|()| go(&mut config, &folder, &mut also, command.as_mut()));
     if let Err(error) = begun {
         sampling.map(Sampling::finish);
         drains.finish();
@@ -235,9 +229,7 @@ pub fn record(options: &Options) -> Result<Outcome> {
     config.clock_anchors = anchors;
     http::note(&mut config, &kernel, &folded)?;
     let mut notes = attached.found.notes;
-    let (tools, of_tools) = also.finish(&folder);
-    config.also = tools;
-    notes.extend(of_tools);
+    notes.extend(also.finish(&folder, &mut config.also));
     notes.extend(untold_note(kernel.stats()?.iter().map(|cpu| cpu.sockets_untold).sum()));
     conclude(config, &folder, stop, notes, &folded, &ended, command.as_ref())
 }
@@ -264,6 +256,20 @@ fn first_files(config: &Config, folder: &RunFolder) -> Result<()> {
     config.write(folder)?;
     folder.write_file(RESERVE_FILE, &vec![0; RESERVE_BYTES])?;
     Ok(())
+}
+
+/// Has the other tools begin, then the command.
+fn go(
+    config: &mut Config,
+    folder: &RunFolder,
+    also: &mut Also,
+    command: Option<&mut HeldCommand>,
+) -> Result<()> {
+    config.also = also.begin(folder);
+    if !config.also.is_empty() {
+        config.write(folder)?;
+    }
+    command.map_or(Ok(()), |command| Ok(command.start(folder.path())?))
 }
 
 /// Writes how a recording ended, and waits for a command that outlives it.
