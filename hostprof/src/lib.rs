@@ -3,6 +3,7 @@
 //! The layers, each using only those to its left: `units, hash, clock, humane ← table ← probe, sampler, ledger, sink ←
 //! bpf ← collector ← cli`; `sink, request ← load ← cli`. `docs/architecture.md` draws them.
 
+pub mod also;
 pub mod bpf;
 pub mod check;
 pub mod cli;

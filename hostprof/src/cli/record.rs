@@ -5,6 +5,7 @@ use std::{ffi::OsString, fmt::Write as _, path::PathBuf, process::ExitCode, time
 use anyhow::{Result, bail};
 
 use crate::{
+    also::Tool,
     bpf::DrainPriority,
     collector::{self, Options, Outcome, Wanted},
     humane::{bytes, count},
@@ -151,6 +152,17 @@ pub struct Args {
     )]
     max_overhead: Option<f64>,
 
+    /// Run these tools on the same target meanwhile, their files kept in the run folder
+    #[arg(
+        long,
+        env = "HOSTPROF_ALSO",
+        hide_env_values = true,
+        value_enum,
+        value_delimiter = ',',
+        value_name = "TOOLS"
+    )]
+    also: Vec<Tool>,
+
     /// Take no samples
     #[arg(long, overrides_with = "sample_interval")]
     no_samples: bool,
@@ -284,6 +296,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
         drain_priority: args.drain_priority,
         sample_interval: Some(args.sample_interval).filter(|time| !args.no_samples && !time.is_zero()),
         max_overhead: args.max_overhead,
+        also: args.also,
     };
     let outcome = collector::record(&options)?;
     summary(&outcome);

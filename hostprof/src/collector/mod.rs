@@ -35,6 +35,7 @@ use self::{
     watch::Watch,
 };
 use crate::{
+    also::{Also, Tool},
     bpf::{self, DrainPriority, Drains, Kernel, LoadError, Rings},
     clock,
     privilege::{self, Invoker},
@@ -105,6 +106,8 @@ pub struct Options {
     pub sample_interval: Option<Duration>,
     /// The most that recording may cost, as a share of the target's CPU time; `None` for no ceiling.
     pub max_overhead: Option<f64>,
+    /// Other tools to run beside.
+    pub also: Vec<Tool>,
 }
 
 /// What came of it.
@@ -152,6 +155,7 @@ pub fn record(options: &Options) -> Result<Outcome> {
     let counters = Counters::new(started, Reading::of(&kernel)?);
     let attached = attach::attach(&mut kernel, &proc, &selector, options.tree)?;
     http::tell_ports(&mut kernel, &proc, &options.probes, &attached.found.processes)?;
+    let mut also = Also::hold(&options.also, &attached.found.processes, invoker.uid);
 
     // From here on hostprof is the invoking user, and so is all it makes.
     bpf::allow_priority();
@@ -188,10 +192,7 @@ pub fn record(options: &Options) -> Result<Outcome> {
         .map(|interval| Sampling::start(interval, sockets, Arc::clone(&gauges), sender.clone()))
         .transpose()
         .context("start a thread")?;
-    let begun = first.and_then(|()| match &mut command {
-        Some(command) => Ok(command.start(folder.path())?),
-        None => Ok(()),
-    });
+    let begun = first.and_then(|()| go(&mut config, &folder, &mut also, command.as_mut()));
     if let Err(error) = begun {
         sampling.map(Sampling::finish);
         drains.map(Drains::finish);
@@ -206,6 +207,7 @@ pub fn record(options: &Options) -> Result<Outcome> {
         .block_on(watch.until_end(signals, &mut kernel, &mut drains, command.as_ref(), || folding.is_finished()))?;
 
     let stop = clock::mono();
+    also.stop();
     if let Some(sampling) = sampling {
         config.samples.notes = sampling.finish();
     }
@@ -240,6 +242,7 @@ pub fn record(options: &Options) -> Result<Outcome> {
     config.clock_anchors = anchors;
     http::note(&mut config, &kernel, &folded)?;
     let mut notes = attached.found.notes;
+    notes.extend(also.finish(&folder, &mut config.also));
     notes.extend(untold_note(kernel.stats()?.iter().map(|cpu| cpu.sockets_untold).sum()));
     conclude(config, &folder, stop, notes, &folded, &ended, command.as_ref())
 }
@@ -271,6 +274,20 @@ fn first_files(config: &Config, folder: &RunFolder) -> Result<()> {
     config.write(folder)?;
     folder.write_file(RESERVE_FILE, &vec![0; RESERVE_BYTES])?;
     Ok(())
+}
+
+/// Has the other tools begin, then the command.
+fn go(
+    config: &mut Config,
+    folder: &RunFolder,
+    also: &mut Also,
+    command: Option<&mut HeldCommand>,
+) -> Result<()> {
+    config.also = also.begin(folder);
+    if !config.also.is_empty() {
+        config.write(folder)?;
+    }
+    command.map_or(Ok(()), |command| Ok(command.start(folder.path())?))
 }
 
 /// Writes how a recording ended, and waits for a command that outlives it.

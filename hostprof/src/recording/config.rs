@@ -179,6 +179,30 @@ pub struct Samples {
     pub notes: Vec<String>,
 }
 
+/// Another tool that `--also` named, and what became of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AlsoTool {
+    /// As `--also` takes it.
+    pub name: String,
+    /// Its version; null where it is not there.
+    pub version: Option<String>,
+    /// Its command line; empty where it did not begin.
+    pub command: Vec<String>,
+    /// The files it left in the folder, known at the end.
+    pub files: Vec<String>,
+    /// When it had begun, CLOCK_MONOTONIC; null where it did not.
+    pub start_mono_ns: Option<u64>,
+    /// When it had ended, CLOCK_MONOTONIC.
+    pub end_mono_ns: Option<u64>,
+    /// What it ended with, as a shell tells it: 130 where it was asked to end, 0 where the target was gone.
+    pub exit_status: Option<i32>,
+    /// Why it did not run; empty where it did.
+    pub reason: String,
+    /// What went wrong later, and what its files do not show.
+    pub notes: Vec<String>,
+}
+
 /// Three clocks read at one instant.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -290,6 +314,9 @@ pub struct Config {
     /// The samples.
     #[serde(default)]
     pub samples: Samples,
+    /// Other tools that ran beside.
+    #[serde(default)]
+    pub also: Vec<AlsoTool>,
     /// From the start, at most one a minute, to the end.
     #[serde(default)]
     pub clock_anchors: Vec<ClockAnchor>,

@@ -162,13 +162,24 @@ impl RunFolder {
         Ok(TableFolder { path, folder })
     }
 
+    /// Makes a file for another program to write, open for reading and writing.
+    pub fn create_output(&self, name: &str) -> Result<File, FolderError> {
+        create_file(&self.folder, name, OFlag::O_RDWR)
+            .map_err(|errno| FolderError::new("create", &self.path.join(name), errno))
+    }
+
+    /// Removes a file, if it is there.
+    pub fn remove_file(&self, name: &str) {
+        let _ = unlinkat(&self.folder, name, UnlinkatFlags::NoRemoveDir);
+    }
+
     /// Writes a file of the run whole or not at all, replacing one of that name.
     pub fn write_file(&self, name: &str, content: &[u8]) -> Result<(), FolderError> {
         let temporary = format!(".{name}.tmp");
         let path = self.path.join(name);
         let io = |verb, path: &Path, source| FolderError::Io { verb, path: path.to_owned(), source };
         let _ = unlinkat(&self.folder, temporary.as_str(), UnlinkatFlags::NoRemoveDir);
-        let mut file = create_file(&self.folder, &temporary)
+        let mut file = create_file(&self.folder, &temporary, OFlag::O_WRONLY)
             .map_err(|errno| FolderError::new("create", &path, errno))?;
         let written = file
             .write_all(content)
@@ -210,7 +221,7 @@ impl TableFolder {
     pub fn begin_part(&self, mut number: u32) -> Result<(u32, File), FolderError> {
         loop {
             let name = temporary_part_name(number);
-            match create_file(&self.folder, &name) {
+            match create_file(&self.folder, &name, OFlag::O_WRONLY) {
                 Ok(file) => return Ok((number, file)),
                 // Another writer's, or one that was killed.
                 Err(Errno::EEXIST) => number += 1,
@@ -347,8 +358,8 @@ pub fn run_number(name: &str) -> Option<u64> {
     digits.parse().ok().filter(|&number| number < u64::MAX / 2)
 }
 
-fn create_file(folder: &OwnedFd, name: &str) -> Result<File, Errno> {
-    let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+fn create_file(folder: &OwnedFd, name: &str, access: OFlag) -> Result<File, Errno> {
+    let flags = access | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     let file = openat(folder, name, flags, FILE_MODE)?;
     fchmod(&file, FILE_MODE)?;
     Ok(file.into())

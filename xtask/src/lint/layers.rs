@@ -36,6 +36,7 @@ const LAYERS: &[Layer] = &[
     layer("ledger", &["units", "clock", "table"]),
     layer("recording", &["units", "clock", "table"]),
     layer("sink", &["units", "hash", "clock", "table", "recording"]),
+    layer("also", &["units", "clock", "table", "recording"]),
     layer("load", &["units", "humane", "usage", "clock", "table", "request", "recording", "sink"]),
     layer("export", &["units", "clock", "table", "recording"]),
     layer("lengths", &[]),
