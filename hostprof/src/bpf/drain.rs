@@ -1,4 +1,4 @@
-//! Taking records out of the rings: one consumer for each ring, of a priority that a saturated machine
+//! Taking records out of the rings: one consumer for each ring, sixteen threads at most, of a priority that a saturated machine
 //! cannot starve, which does nothing but copy.
 //!
 //! A full ring loses records, and what fills it is not too little throughput but a consumer that does not
@@ -19,6 +19,7 @@ use std::{
 use super::{
     load::{Ring, Rings},
     priority::{self, DrainPriority},
+    ring::{CellRing, Read},
 };
 use crate::{clock, units::MonoNs};
 
@@ -29,6 +30,9 @@ pub const ROUND: Duration = Duration::from_millis(20);
 /// Bytes handed on at a time.
 const BATCH_BYTES: usize = 256 << 10;
 
+/// The most threads that drain.
+const DRAINS: usize = 16;
+
 /// The most of a second that a drain may spend at its priority.
 const DUTY: f64 = 0.25;
 
@@ -37,7 +41,8 @@ const DUTY: f64 = 0.25;
 pub enum Drained {
     /// Records of a stream, end to end.
     Records {
-        /// Which stream: a ring of episodes by its number, then the ring of thread records.
+        /// Which stream: a CPU's ring of episodes and spans by its number, then the ring of thread records, then that of
+        /// connections.
         stream: usize,
         /// The records.
         bytes: Vec<u8>,
@@ -58,7 +63,7 @@ pub struct Drains {
 }
 
 impl Drains {
-    /// Starts a drain for each ring of episodes; the first also reads the thread records.
+    /// Starts the drains; the first also reads the records of threads and connections.
     ///
     /// # Errors
     ///
@@ -69,14 +74,18 @@ impl Drains {
         out: &SyncSender<M>,
     ) -> std::io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
-        let thread_stream = rings.episodes.len();
-        let mut threads_ring = Some(rings.threads);
+        let cpus = rings.cells.len();
+        let mut streams: Vec<Vec<(usize, Source)>> = (0..Self::count(cpus)).map(|_| Vec::new()).collect();
+        // Thread records first: an episode's thread is then known by the time it is read.
+        if let Some(first) = streams.first_mut() {
+            first.push((Self::thread_stream(cpus), Source::Kernel(rings.threads)));
+            first.push((Self::thread_stream(cpus) + 1, Source::Kernel(rings.http)));
+        }
+        for (cpu, ring) in rings.cells.into_iter().enumerate() {
+            streams[cpu % Self::count(cpus)].push((cpu, Source::Cells(ring)));
+        }
         let mut threads = Vec::new();
-        for (drain, ring) in rings.episodes.into_iter().enumerate() {
-            // Thread records first: an episode's thread is then known by the time it is read.
-            let mut streams = Vec::new();
-            streams.extend(threads_ring.take().map(|ring| (thread_stream, ring)));
-            streams.push((drain, ring));
+        for (drain, streams) in streams.into_iter().enumerate() {
             let (stop, out) = (Arc::clone(&stop), out.clone());
             let body = move || run(drain, streams, priority, &stop, &out);
             threads.push(thread::Builder::new().name(format!("hostprof-drain{drain}")).spawn(body)?);
@@ -84,9 +93,19 @@ impl Drains {
         Ok(Self { stop, threads })
     }
 
-    /// How many streams the drains of that many rings hand on.
-    pub fn streams(rings: usize) -> usize {
-        rings + 1
+    /// How many drains the rings of that many CPUs have.
+    pub fn count(cpus: usize) -> usize {
+        cpus.min(DRAINS)
+    }
+
+    /// The stream of thread records.
+    pub fn thread_stream(cpus: usize) -> usize {
+        cpus
+    }
+
+    /// How many streams they hand on.
+    pub fn streams(cpus: usize) -> usize {
+        cpus + 2
     }
 
     /// Reads what is left and ends. The receiver must go on receiving meanwhile.
@@ -100,7 +119,7 @@ impl Drains {
 
 fn run<M: From<Drained>>(
     drain: usize,
-    mut streams: Vec<(usize, Ring)>,
+    mut streams: Vec<(usize, Source)>,
     priority: DrainPriority,
     stop: &AtomicBool,
     out: &SyncSender<M>,
@@ -109,8 +128,8 @@ fn run<M: From<Drained>>(
     loop {
         let last = stop.load(Ordering::Acquire);
         let at = clock::mono();
-        for (stream, ring) in &mut streams {
-            if !copy(*stream, ring, out) {
+        for (stream, source) in &mut streams {
+            if !copy(*stream, source, out) {
                 return;
             }
         }
@@ -122,23 +141,43 @@ fn run<M: From<Drained>>(
     }
 }
 
-/// Hands on all that the ring holds; false when nobody listens any more.
-fn copy<M: From<Drained>>(stream: usize, ring: &mut Ring, out: &SyncSender<M>) -> bool {
-    let mut bytes = Vec::new();
-    while let Some(record) = ring.next() {
-        if bytes.is_empty() {
-            bytes.reserve(BATCH_BYTES);
-        }
-        bytes.extend_from_slice(&record);
-        drop(record);
-        if bytes.len() + 4096 > BATCH_BYTES {
-            let bytes = std::mem::take(&mut bytes);
-            if out.send(Drained::Records { stream, bytes }.into()).is_err() {
-                return false;
+/// Where records are read.
+enum Source {
+    Cells(CellRing),
+    Kernel(Ring),
+}
+
+impl Source {
+    /// Appends records until there is none or `bytes` has about as many as are handed on at a time.
+    fn read(&mut self, bytes: &mut Vec<u8>) -> Read {
+        match self {
+            Self::Cells(ring) => ring.read(bytes, BATCH_BYTES),
+            Self::Kernel(ring) => {
+                while bytes.len() + 4096 <= BATCH_BYTES {
+                    let Some(record) = ring.next() else { return Read::All };
+                    if bytes.is_empty() {
+                        bytes.reserve(BATCH_BYTES);
+                    }
+                    bytes.extend_from_slice(&record);
+                }
+                Read::Some
             }
         }
     }
-    bytes.is_empty() || out.send(Drained::Records { stream, bytes }.into()).is_ok()
+}
+
+/// Hands on all that the source holds; false when nobody listens any more.
+fn copy<M: From<Drained>>(stream: usize, source: &mut Source, out: &SyncSender<M>) -> bool {
+    loop {
+        let mut bytes = Vec::new();
+        let read = source.read(&mut bytes);
+        if !bytes.is_empty() && out.send(Drained::Records { stream, bytes }.into()).is_err() {
+            return false;
+        }
+        if read == Read::All {
+            return true;
+        }
+    }
 }
 
 /// Keeps a drain of real-time priority from taking a CPU for itself.

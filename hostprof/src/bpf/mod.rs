@@ -7,6 +7,7 @@ mod layout;
 mod load;
 mod log;
 mod priority;
+mod ring;
 mod sockets;
 mod span;
 mod support;

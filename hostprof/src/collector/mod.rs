@@ -47,6 +47,11 @@ use crate::{
 /// Messages that may wait for the pipeline: at most 64 batches of 256 KiB.
 const WAITING_MESSAGES: usize = 64;
 
+/// What the rings of all CPUs have in all where nothing else is asked for, and what one has at most and at least.
+const ALL_RINGS_BYTES: u32 = 256 << 20;
+const RING_BYTES: u32 = 8 << 20;
+const LEAST_RING_BYTES: u32 = 1 << 20;
+
 /// Holds space for the last `config.json`, whose `ended` a full disk must not swallow.
 const RESERVE_FILE: &str = ".reserve";
 const RESERVE_BYTES: usize = 256 << 10;
@@ -88,10 +93,8 @@ pub struct Options {
     pub futex_threshold: Duration,
     /// The most threads recorded at a time.
     pub max_threads: u32,
-    /// Bytes of each ring; a power of two.
-    pub ring_bytes: u32,
-    /// Rings; a power of two. `None`: by the number of CPUs.
-    pub rings: Option<u32>,
+    /// The most bytes of each CPU's ring. `None`: by the number of CPUs.
+    pub ring_bytes: Option<u32>,
     /// The drains' priority.
     pub drain_priority: DrainPriority,
     /// Time between two samples; `None` for no samples.
@@ -154,8 +157,8 @@ pub fn record(options: &Options) -> Result<Outcome> {
     describe::left_out(&mut config, kernel.left_out());
     config.started = Moment::new(clock::wall(), started);
     config.capabilities = capabilities;
-    let rings_count = rings.episodes.len();
-    let (sink, gauges, pipeline) = begin(options, &folder, rings_count, devices, &attached.found, proc)
+    let cpus = rings.cells.len();
+    let (sink, gauges, pipeline) = begin(options, &folder, cpus, devices, &attached.found, proc)
         .inspect_err(|_| {
             let _ = std::fs::remove_dir_all(folder.path());
         })?;
@@ -235,7 +238,7 @@ pub fn record(options: &Options) -> Result<Outcome> {
 fn begin(
     options: &Options,
     folder: &Arc<RunFolder>,
-    rings: usize,
+    cpus: usize,
     devices: Devices,
     found: &Found,
     proc: Proc,
@@ -243,8 +246,7 @@ fn begin(
     let sink = ParquetSink::new(Arc::clone(folder), SinkSettings::default());
     let gauges = Arc::new(Gauges::new(&found.processes));
     let page_faults = options.probes.has(PAGE_FAULT);
-    let pipeline =
-        Pipeline::new(&sink, rings, devices, page_faults, found.engine, proc, Arc::clone(&gauges))?;
+    let pipeline = Pipeline::new(&sink, cpus, devices, page_faults, found.engine, proc, Arc::clone(&gauges))?;
     Ok((sink, gauges, pipeline))
 }
 
@@ -357,10 +359,11 @@ fn skipped(recursion: Option<(u64, u64)>, options: &Options) -> Vec<(&'static st
 fn settings(options: &Options, devices: &Devices) -> Result<bpf::Settings, LoadError> {
     let samples = options.sample_interval.is_some();
     let cpus = bpf::possible_cpus()?;
-    let rings = options.rings.unwrap_or_else(|| cpus.next_power_of_two().min(16));
+    let ring_bytes = options
+        .ring_bytes
+        .unwrap_or_else(|| (ALL_RINGS_BYTES / cpus.next_power_of_two()).clamp(LEAST_RING_BYTES, RING_BYTES));
     Ok(bpf::Settings {
-        rings,
-        ring_bytes: options.ring_bytes,
+        ring_bytes,
         slots: options.max_threads,
         wakers: options.probes.has(WAKER),
         host_runqueue: options.probes.has(HOST_RUNQUEUE),

@@ -195,14 +195,14 @@ pub struct Pipeline {
 }
 
 impl Pipeline {
-    /// A pipeline for that many rings of episodes.
+    /// A pipeline for the rings of that many CPUs.
     ///
     /// # Errors
     ///
     /// A table cannot be begun.
     pub fn new(
         sink: &ParquetSink,
-        rings: usize,
+        cpus: usize,
         devices: Devices,
         page_faults: bool,
         engine: Option<&str>,
@@ -226,12 +226,12 @@ impl Pipeline {
             error: None,
         };
         Ok(Self {
-            order: Order::new(bpf::Drains::streams(rings)),
+            order: Order::new(bpf::Drains::streams(cpus)),
             fold: Fold::new(devices),
             tables,
             rounds: HashMap::new(),
-            drains: rings,
-            thread_stream: rings,
+            drains: bpf::Drains::count(cpus),
+            thread_stream: bpf::Drains::thread_stream(cpus),
             undecodable: 0,
             gauges,
             gauged: (0, 0),
