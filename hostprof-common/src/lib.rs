@@ -1,7 +1,7 @@
 //! The wire format between hostprof's kernel half and its user half.
 //!
 //! Everything here is `#[repr(C)]`, made of integers, with padding spelled out, and guarded by
-//! compile-time assertions: a record is a span of bytes in a ring buffer, written by the kernel half
+//! compile-time assertions: a record is a span of bytes in a ring, written by the kernel half
 //! and decoded by `hostprof::probe` as a pure function. All times are `CLOCK_MONOTONIC` nanoseconds.
 
 #![no_std]
@@ -9,6 +9,7 @@
 pub mod episode;
 pub mod http;
 pub mod layout;
+pub mod ring;
 pub mod shed;
 pub mod slot;
 pub mod socket;

@@ -11,7 +11,7 @@ pub struct CpuStats {
     pub episodes: u64,
     /// Episode records lost because the ring was full.
     pub episodes_full: u64,
-    /// Episode records lost because the ring was busy: its lock was held by whom this CPU interrupted.
+    /// Episode records lost because the ring was busy: other programs of this CPU took each place first.
     pub episodes_busy: u64,
     /// Thread records (begin, end, exec, rename) handed to user space.
     pub threads: u64,

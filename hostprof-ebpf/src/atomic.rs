@@ -23,6 +23,26 @@ pub unsafe fn compare_exchange(cell: *mut u32, old: u32, new: u32) -> u32 {
     held as u32
 }
 
+/// Puts `new` into `*cell` if it holds `old`; returns what it held.
+///
+/// # Safety
+///
+/// As for [`compare_exchange`].
+#[inline(always)]
+pub unsafe fn compare_exchange_64(cell: *mut u64, old: u64, new: u64) -> u64 {
+    let held: u64;
+    // SAFETY: by the caller. `r0` holds the expected value and receives the held one.
+    unsafe {
+        asm!(
+            "r0 = cmpxchg_64({cell} + 0, r0, {new})",
+            cell = in(reg) cell,
+            new = in(reg) new,
+            inlateout("r0") old => held,
+        );
+    }
+    held
+}
+
 /// Adds one to `*cell`; returns what it held.
 ///
 /// # Safety

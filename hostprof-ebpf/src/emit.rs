@@ -6,7 +6,10 @@ use aya_ebpf::{
 };
 use hostprof_common::{shed::Counted, stats::CpuStats};
 
-use crate::maps::{EPISODES, Ring, STATS, THREADS, layout};
+use crate::{
+    maps::{Ring, STATS, THREADS, layout},
+    ring::{self, Pushed},
+};
 
 /// The running CPU and its counters. Tracepoints of one CPU do not nest here but in NMIs, which wake
 /// no task, so plain increments are exact.
@@ -39,35 +42,23 @@ impl Cpu {
 
     /// Writes an episode record into the CPU's ring. User space polls: no wakeup is sent.
     #[inline(always)]
-    pub fn episode<T: 'static>(self, record: T) {
-        let Some(ring) = EPISODES.get(self.id & layout!(ring_mask)) else { return };
-        match ring.reserve_untyped::<T>(0) {
-            Some(mut entry) => {
-                entry.write(record);
-                entry.submit(u64::from(BPF_RB_NO_WAKEUP));
-                count!(self, episodes);
-            }
-            None if is_full(ring, size_of::<T>() as u64, layout!(ring_bytes)) => count!(self, episodes_full),
-            None => count!(self, episodes_busy),
+    pub fn episode<T: Copy>(self, record: T) {
+        match ring::push(self.id, record) {
+            Pushed::Written => count!(self, episodes),
+            Pushed::Full => count!(self, episodes_full),
+            Pushed::Busy => count!(self, episodes_busy),
         }
     }
 
     /// Writes a sum of episodes into the CPU's ring. Where it is lost, all of them are.
     #[inline(always)]
     pub fn counted(self, record: Counted) {
-        let Some(ring) = EPISODES.get(self.id & layout!(ring_mask)) else { return };
         let episodes = u64::from(record.tally.episodes);
-        match ring.reserve_untyped::<Counted>(0) {
-            Some(mut entry) => {
-                entry.write(record);
-                entry.submit(u64::from(BPF_RB_NO_WAKEUP));
-                count!(self, episodes);
-            }
+        match ring::push(self.id, record) {
+            Pushed::Written => count!(self, episodes),
             // SAFETY: from a successful lookup.
-            None if is_full(ring, size_of::<Counted>() as u64, layout!(ring_bytes)) => unsafe {
-                (*self.stats).episodes_full += episodes;
-            },
-            None => unsafe { (*self.stats).episodes_busy += episodes },
+            Pushed::Full => unsafe { (*self.stats).episodes_full += episodes },
+            Pushed::Busy => unsafe { (*self.stats).episodes_busy += episodes },
         }
     }
 

@@ -14,6 +14,7 @@ mod emit;
 mod http;
 mod maps;
 mod probes;
+mod ring;
 mod shed;
 mod span;
 mod target;

@@ -1,13 +1,14 @@
 //! Every map of the kernel half. Sizes given here are placeholders where user space sets them at load.
 
 use aya_ebpf::{
-    bindings::BPF_F_NO_PREALLOC,
-    btf_maps::{Array, ArrayOfMaps, HashMap, PerCpuHashMap, Queue, RingBuf},
+    bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC},
+    btf_maps::{Array, HashMap, PerCpuHashMap, Queue, RingBuf},
     macros::btf_map,
 };
 use hostprof_common::{
     http::{Connection, HttpStats, PORT_WORDS},
     layout::KernelLayout,
+    ring::{Cell, RingHead, RingTail},
     shed::{Budget, Tallies},
     slot::Slot,
     socket::SocketBytes,
@@ -15,16 +16,28 @@ use hostprof_common::{
     stats::CpuStats,
 };
 
-/// A ring of the smallest size the kernel takes: user space puts the real ones in.
+/// A ring buffer of the kernel's, for records that are rare or have no one length.
 pub type Ring = RingBuf<u64, 4096>;
 
-/// Episode records, CPUs sharing rings by `cpu & ring_mask`; each ring has one consumer.
+/// Episodes and spans: the cells of CPU 0, then those of CPU 1 and so on. User space maps and reads them.
 #[btf_map]
-pub static EPISODES: ArrayOfMaps<Ring, 1> = ArrayOfMaps::new();
+pub static CELLS: Array<Cell, 1, { BPF_F_MMAPABLE as usize }> = Array::new();
+
+/// Of each CPU's cells, what is written. Mapped so that each head has a cache line: such arrays begin a page.
+#[btf_map]
+pub static RING_HEADS: Array<RingHead, 1, { BPF_F_MMAPABLE as usize }> = Array::new();
+
+/// Of each CPU's cells, what user space has read, which it writes here.
+#[btf_map]
+pub static RING_TAILS: Array<RingTail, 1, { BPF_F_MMAPABLE as usize }> = Array::new();
 
 /// Thread records: rare and critical, so no episode can crowd them out.
 #[btf_map]
 pub static THREADS: Ring = Ring::new();
+
+/// Records of connections, with their text.
+#[btf_map]
+pub static HTTP_RECORDS: Ring = Ring::new();
 
 /// The slot of each recorded tid; 0 where the tid is not recorded. Sized to the kernel's `pid_max`.
 #[btf_map]

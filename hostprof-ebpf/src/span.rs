@@ -4,7 +4,7 @@
 //! same code. A task that is not recorded costs what [`target::slot_of`] does.
 
 use aya_ebpf::{
-    bindings::{BPF_NOEXIST, BPF_RB_NO_WAKEUP},
+    bindings::BPF_NOEXIST,
     helpers::{bpf_get_smp_processor_id, bpf_ktime_get_ns},
 };
 use hostprof_common::{
@@ -15,8 +15,9 @@ use hostprof_common::{
 };
 
 use crate::{
-    emit::{Cpu, is_full},
-    maps::{CALL_COUNTS, EPISODES, NO_CALLS, OPEN, filter, layout},
+    emit::Cpu,
+    maps::{CALL_COUNTS, NO_CALLS, OPEN, filter},
+    ring::{self, Pushed},
     shed::{self, Price},
     target,
     task::{Call, Task},
@@ -232,15 +233,10 @@ fn emit(span: Span) {
     let probe = span.probe;
     // SAFETY: the helper takes nothing.
     let cpu = unsafe { bpf_get_smp_processor_id() };
-    let Some(ring) = EPISODES.get(cpu & layout!(ring_mask)) else { return };
-    match ring.reserve_untyped::<Span>(0) {
-        Some(mut entry) => {
-            entry.write(span);
-            entry.submit(u64::from(BPF_RB_NO_WAKEUP));
-            count!(probe, records);
-        }
-        None if is_full(ring, size_of::<Span>() as u64, layout!(ring_bytes)) => count!(probe, full),
-        None => count!(probe, busy),
+    match ring::push(cpu, span) {
+        Pushed::Written => count!(probe, records),
+        Pushed::Full => count!(probe, full),
+        Pushed::Busy => count!(probe, busy),
     }
 }
 

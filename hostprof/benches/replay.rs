@@ -14,13 +14,16 @@ use std::{
 };
 
 use hostprof::{
-    bpf::Drained,
+    bpf::{Drained, Streams},
     collector::{Gauges, Message, Pipeline},
     order::{Order, SLACK_NS},
     probe::{Devices, Event, Fold, Life, Rows},
     recording::{Config, Recording, RunFolder},
     sink::{ParquetSink, Settings},
-    table::{GpuIoctlRow, OffCpuCountRow, OffCpuRow, PageFaultRow, RequestRow, SCHEMA_VERSION, SyscallRow, TokenRow},
+    table::{
+        GpuIoctlRow, OffCpuCountRow, OffCpuRow, PageFaultRow, RequestRow, SCHEMA_VERSION, SyscallRow,
+        TokenRow,
+    },
     target::Proc,
     units::MonoNs,
     usage::{own_cpu, own_max_rss},
@@ -92,7 +95,7 @@ fn fold(replay: &Replay) -> f64 {
 }
 
 fn ordered(replay: &Replay, mut each: impl FnMut(&Event)) {
-    let mut order = Order::new(replay.rings + 1);
+    let mut order = Order::new(replay.of.count());
     for drained in &replay.drained {
         match drained {
             Drained::Records { stream, bytes } => events(bytes, |event| order.push(*stream, event)),
@@ -105,17 +108,17 @@ fn ordered(replay: &Replay, mut each: impl FnMut(&Event)) {
 fn parquet(replay: &Replay) -> f64 {
     let out = tempfile::tempdir().expect("make a folder");
     let messages = replay.drained.clone();
-    cost(replay, || write(out.path(), messages, replay.rings))
+    cost(replay, || write(out.path(), messages, replay.of))
 }
 
 /// Runs the pipeline over the records, into a run folder below `out`.
-fn write(out: &Path, drained: Vec<Drained>, rings: usize) {
+fn write(out: &Path, drained: Vec<Drained>, of: Streams) {
     let folder = Arc::new(RunFolder::create(out).expect("make a run folder"));
     let config = Config { schema_version: SCHEMA_VERSION, ..Config::default() };
     config.write(&folder).expect("write the configuration");
     let sink = ParquetSink::new(folder, Settings::default());
     let gauges = Arc::new(Gauges::new(&[]));
-    let pipeline = Pipeline::new(&sink, rings, Devices::default(), true, None, Proc::new(), gauges)
+    let pipeline = Pipeline::new(&sink, of, Devices::default(), true, None, Proc::new(), gauges)
         .expect("begin the tables");
     let (sender, receiver) = sync_channel(64);
     let folding = std::thread::spawn(move || pipeline.run(&receiver));
@@ -129,7 +132,7 @@ fn write(out: &Path, drained: Vec<Drained>, rings: usize) {
 /// Rows, a digest of them, and bytes of `off_cpu`, as the pipeline writes them.
 fn written(replay: &Replay) -> (u64, u64, u64) {
     let out = tempfile::tempdir().expect("make a folder");
-    write(out.path(), replay.drained.clone(), replay.rings);
+    write(out.path(), replay.drained.clone(), replay.of);
     let run = Recording::list(out.path()).expect("list runs").remove(0);
     let recording = Recording::open(&run).expect("open the recording");
     let mut hasher = DefaultHasher::new();

@@ -7,7 +7,7 @@ mod wire;
 use std::{collections::HashMap, path::Path};
 
 use hostprof::{
-    bpf::Drained,
+    bpf::{Drained, Streams},
     recording::Recording,
     table::{OffCpuRow, State},
     units::MonoNs,
@@ -23,8 +23,8 @@ const BATCH_BYTES: usize = 256 << 10;
 /// The drained records of a recording, in the order and the portions in which drains hand them on.
 #[derive(Clone)]
 pub struct Replay {
-    /// Rings of episodes.
-    pub rings: usize,
+    /// A drain for each CPU.
+    pub of: Streams,
     /// Records of episodes.
     pub records: u64,
     /// What the drains hand on.
@@ -33,16 +33,16 @@ pub struct Replay {
 
 impl Replay {
     /// From a run folder: times, threads and wakers are those of real threads.
-    pub fn of_run(path: &Path, rings: usize) -> Self {
+    pub fn of_run(path: &Path, cpus: usize) -> Self {
         let recording = Recording::open(path).expect("open the recording");
         let rows = recording.rows::<OffCpuRow>().expect("read off_cpu");
-        Self::of_rows(rows.flat_map(|rows| rows.expect("read rows")), rings)
+        Self::of_rows(rows.flat_map(|rows| rows.expect("read rows")), cpus)
     }
 
     /// From rows in the order of their ends.
-    pub fn of_rows(rows: impl Iterator<Item = OffCpuRow>, rings: usize) -> Self {
-        let mut replay = Self { rings, records: 0, drained: Vec::new() };
-        let mut streams = vec![Vec::new(); rings + 1];
+    pub fn of_rows(rows: impl Iterator<Item = OffCpuRow>, cpus: usize) -> Self {
+        let mut replay = Self { of: Streams { cpus, drains: cpus }, records: 0, drained: Vec::new() };
+        let mut streams = vec![Vec::new(); replay.of.count()];
         let mut threads: HashMap<u32, Thread> = HashMap::new();
         let mut begun = 0;
         let mut round_ends = 0;
@@ -58,12 +58,12 @@ impl Replay {
             let thread = threads.entry(row.tid).or_insert_with(|| {
                 begun += 1;
                 let thread = Thread::new(begun);
-                thread.begin(&row, &mut streams[rings]);
+                thread.begin(&row, &mut streams[replay.of.threads()]);
                 thread
             });
-            let stream = usize::from(row.cpu_in.or(row.cpu_out).unwrap_or_default()) % rings;
+            let stream = usize::from(row.cpu_in.or(row.cpu_out).unwrap_or_default()) % cpus;
             if row.state == State::Exit {
-                thread.end(&row, &mut streams[rings]);
+                thread.end(&row, &mut streams[replay.of.threads()]);
                 threads.remove(&row.tid);
             } else {
                 thread.episode(&row, &mut streams[stream]);
@@ -88,6 +88,6 @@ impl Replay {
         for stream in (0..streams.len()).rev() {
             self.batch(stream, &mut streams[stream]);
         }
-        self.drained.extend((0..self.rings).map(|drain| Drained::Round { drain, at: MonoNs(at_ns) }));
+        self.drained.extend((0..self.of.drains).map(|drain| Drained::Round { drain, at: MonoNs(at_ns) }));
     }
 }

@@ -19,6 +19,7 @@ use std::{
 use super::{
     load::{Ring, Rings},
     priority::{self, DrainPriority},
+    ring::{CellRing, Read},
 };
 use crate::{clock, units::MonoNs};
 
@@ -39,7 +40,8 @@ const DUTY: f64 = 0.25;
 pub enum Drained {
     /// Records of a stream, end to end.
     Records {
-        /// Which stream: a ring of episodes by its number, then the ring of thread records.
+        /// Which stream: a CPU's ring of episodes and spans by its number, then the ring of thread records, then that of
+        /// connections.
         stream: usize,
         /// The records.
         bytes: Vec<u8>,
@@ -53,6 +55,32 @@ pub enum Drained {
     },
 }
 
+/// What is drained, by how many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Streams {
+    /// CPUs, each with its ring of cells.
+    pub cpus: usize,
+    /// Threads that drain, one at least; none has less than one CPU.
+    pub drains: usize,
+}
+
+impl Streams {
+    /// How many there are.
+    pub fn count(self) -> usize {
+        self.cpus + 2
+    }
+
+    /// That of thread records.
+    pub fn threads(self) -> usize {
+        self.cpus
+    }
+
+    /// That of records of connections.
+    fn http(self) -> usize {
+        self.cpus + 1
+    }
+}
+
 /// The running drains.
 pub struct Drains {
     stop: Arc<AtomicBool>,
@@ -60,36 +88,33 @@ pub struct Drains {
 }
 
 impl Drains {
-    /// Starts a drain for each ring of episodes; the first also reads the thread records.
+    /// Starts the drains; the first also reads the records of threads and connections.
     ///
     /// # Errors
     ///
     /// A thread cannot be started.
     pub fn start<M: From<Drained> + Send + 'static>(
         rings: Rings,
+        streams: Streams,
         priority: DrainPriority,
         round: Duration,
         out: &SyncSender<M>,
     ) -> std::io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
-        let thread_stream = rings.episodes.len();
-        let mut threads_ring = Some(rings.threads);
+        let mut sources: Vec<Vec<(usize, Source)>> = (0..streams.drains).map(|_| Vec::new()).collect();
+        // Thread records first: an episode's thread is then known by the time it is read.
+        sources[0].push((streams.threads(), Source::Kernel(rings.threads)));
+        sources[0].push((streams.http(), Source::Kernel(rings.http)));
+        for (cpu, ring) in rings.cells.into_iter().enumerate() {
+            sources[cpu % streams.drains].push((cpu, Source::Cells(ring)));
+        }
         let mut threads = Vec::new();
-        for (drain, ring) in rings.episodes.into_iter().enumerate() {
-            // Thread records first: an episode's thread is then known by the time it is read.
-            let mut streams = Vec::new();
-            streams.extend(threads_ring.take().map(|ring| (thread_stream, ring)));
-            streams.push((drain, ring));
+        for (drain, sources) in sources.into_iter().enumerate() {
             let (stop, out) = (Arc::clone(&stop), out.clone());
-            let body = move || run(drain, streams, priority, round, &stop, &out);
+            let body = move || run(drain, sources, priority, round, &stop, &out);
             threads.push(thread::Builder::new().name(format!("hostprof-drain{drain}")).spawn(body)?);
         }
         Ok(Self { stop, threads })
-    }
-
-    /// How many streams the drains of that many rings hand on.
-    pub fn streams(rings: usize) -> usize {
-        rings + 1
     }
 
     /// Reads what is left and ends. The receiver must go on receiving meanwhile.
@@ -103,7 +128,7 @@ impl Drains {
 
 fn run<M: From<Drained>>(
     drain: usize,
-    mut streams: Vec<(usize, Ring)>,
+    mut sources: Vec<(usize, Source)>,
     priority: DrainPriority,
     round: Duration,
     stop: &AtomicBool,
@@ -113,8 +138,8 @@ fn run<M: From<Drained>>(
     loop {
         let last = stop.load(Ordering::Acquire);
         let at = clock::mono();
-        for (stream, ring) in &mut streams {
-            if !copy(*stream, ring, out) {
+        for (stream, source) in &mut sources {
+            if !copy(*stream, source, out) {
                 return;
             }
         }
@@ -126,23 +151,43 @@ fn run<M: From<Drained>>(
     }
 }
 
-/// Hands on all that the ring holds; false when nobody listens any more.
-fn copy<M: From<Drained>>(stream: usize, ring: &mut Ring, out: &SyncSender<M>) -> bool {
-    let mut bytes = Vec::new();
-    while let Some(record) = ring.next() {
-        if bytes.is_empty() {
-            bytes.reserve(BATCH_BYTES);
-        }
-        bytes.extend_from_slice(&record);
-        drop(record);
-        if bytes.len() + 4096 > BATCH_BYTES {
-            let bytes = std::mem::take(&mut bytes);
-            if out.send(Drained::Records { stream, bytes }.into()).is_err() {
-                return false;
+/// Where records are read.
+enum Source {
+    Cells(CellRing),
+    Kernel(Ring),
+}
+
+impl Source {
+    /// Appends records until there is none or `bytes` has about as many as are handed on at a time.
+    fn read(&mut self, bytes: &mut Vec<u8>) -> Read {
+        match self {
+            Self::Cells(ring) => ring.read(bytes, BATCH_BYTES),
+            Self::Kernel(ring) => {
+                while bytes.len() + 4096 <= BATCH_BYTES {
+                    let Some(record) = ring.next() else { return Read::All };
+                    if bytes.is_empty() {
+                        bytes.reserve(BATCH_BYTES);
+                    }
+                    bytes.extend_from_slice(&record);
+                }
+                Read::Some
             }
         }
     }
-    bytes.is_empty() || out.send(Drained::Records { stream, bytes }.into()).is_ok()
+}
+
+/// Hands on all that the source holds; false when nobody listens any more.
+fn copy<M: From<Drained>>(stream: usize, source: &mut Source, out: &SyncSender<M>) -> bool {
+    loop {
+        let mut bytes = Vec::new();
+        let read = source.read(&mut bytes);
+        if !bytes.is_empty() && out.send(Drained::Records { stream, bytes }.into()).is_err() {
+            return false;
+        }
+        if read == Read::All {
+            return true;
+        }
+    }
 }
 
 /// Keeps a drain of real-time priority from taking a CPU for itself.

@@ -7,12 +7,13 @@ use std::{
 
 use aya::{
     Btf, Ebpf, EbpfLoader, TestRun as _,
-    maps::{Array, ArrayOfMaps, Map, MapData, RingBuf},
+    maps::{Array, Map, MapData, RingBuf},
     programs::{BtfTracePoint, Program, ProgramError, RawTracePoint, RawTracePointRunOptions},
 };
 use hostprof_common::{
     http::HttpStats,
     layout::KernelLayout,
+    ring::Cell,
     shed::Tallies,
     slot::{Slot, adopt, given_out},
     span::{CallCounts, CountKey, Open, SpanStats},
@@ -26,6 +27,7 @@ use super::{
     http::{self, Http},
     layout,
     log::KernelLog,
+    ring::CellRing,
     sockets::{self, Sockets},
     span::{SpanSettings, Spans},
     support,
@@ -40,6 +42,10 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("HOSTPROF_EBPF_OBJECT"))
 
 /// The ring of thread records. A fork storm of 10 000 threads a second fills it in 1.5 s.
 pub const THREAD_RING_BYTES: u32 = 2 << 20;
+/// The ring of records of connections, which have their text, where they are followed.
+const HTTP_RING_BYTES: u32 = 16 << 20;
+/// The smallest ring there is.
+const NO_RING_BYTES: u32 = 4096;
 
 /// How often the kernel half is looked at, 5 ms apart, until it is quiet.
 const QUIET_TRIES: u32 = 2000;
@@ -55,9 +61,7 @@ const ADOPT: &str = "adopt";
 #[derive(Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a probe of its own, on or off")]
 pub struct Settings {
-    /// Rings for episode records: a power of two; CPU `c` uses ring `c % rings`.
-    pub rings: u32,
-    /// Bytes of each: a power of two of at least a page.
+    /// The most bytes of each CPU's ring of episodes and spans, a page at least.
     pub ring_bytes: u32,
     /// The most threads recorded at a time.
     pub slots: u32,
@@ -75,7 +79,19 @@ pub struct Settings {
     pub spans: SpanSettings,
 }
 
-/// A ring buffer of the kernel half.
+impl Settings {
+    /// Cells of a CPU, by their binary logarithm: as many as its ring has room for, a power of two.
+    pub fn ring_shift(&self) -> u32 {
+        (self.ring_bytes as usize / size_of::<Cell>()).ilog2()
+    }
+
+    /// Bytes of those cells.
+    pub fn cell_bytes(&self) -> u64 {
+        (size_of::<Cell>() as u64) << self.ring_shift()
+    }
+}
+
+/// A ring buffer of the kernel's.
 pub type Ring = RingBuf<MapData>;
 
 /// The loaded kernel half.
@@ -96,16 +112,16 @@ pub struct Kernel {
     cost: Option<Cost>,
     /// Runs that the kernel skipped of programs that are detached: as [`Kernel::recursion_misses`].
     skipped: (u64, u64),
-    /// The programs of system calls are loaded when they are attached, and need it open until then.
-    _episodes: ArrayOfMaps<MapData, MapData>,
 }
 
 /// The rings, each for one consumer.
 pub struct Rings {
-    /// Episode records, by ring.
-    pub episodes: Vec<Ring>,
+    /// Episodes and spans, by CPU.
+    pub cells: Vec<CellRing>,
     /// Thread records.
     pub threads: Ring,
+    /// Records of connections.
+    pub http: Ring,
 }
 
 /// What became of a thread that was to be recorded.
@@ -135,26 +151,29 @@ impl Kernel {
         let types = btf::read()?;
         let kernel_btf = KernelBtf::parse(&types)?;
         let pid_max = support::pid_max()?;
+        let cpus = support::possible_cpus()?;
+        let http_ring_bytes = if settings.http { HTTP_RING_BYTES } else { NO_RING_BYTES };
         let layout = KernelLayout {
             tids: pid_max + 1,
-            ring_bytes: u64::from(settings.ring_bytes),
+            ring_shift: settings.ring_shift(),
             thread_ring_bytes: u64::from(THREAD_RING_BYTES),
-            ring_mask: settings.rings - 1,
+            http_ring_bytes: u64::from(http_ring_bytes),
             host_runqueue: u32::from(settings.host_runqueue),
             slots: settings.slots,
             ceiling: u32::from(settings.ceiling),
             ..layout::read(&kernel_btf, version)?
         };
-        let cpus = support::possible_cpus()?;
         let filter = settings.spans.filter()?;
-        let rings = create_rings(settings)?;
         let mut loader = loader.join().map_err(|_| broken("loader"))?;
         let mut ebpf = loader
             // Rust's programs have no relocations for it.
             .btf(None)
             .override_global("LAYOUT", &layout, true)
             .override_global("FILTER", &filter, true)
-            .map_max_entries("EPISODES", settings.rings)
+            .map_max_entries("CELLS", cpus << layout.ring_shift)
+            .map_max_entries("RING_HEADS", cpus)
+            .map_max_entries("RING_TAILS", cpus)
+            .map_max_entries("HTTP_RECORDS", http_ring_bytes)
             .map_max_entries("THREADS", THREAD_RING_BYTES)
             .map_max_entries("TIDS", layout.tids)
             .map_max_entries("SLOTS", settings.slots + 1)
@@ -170,13 +189,12 @@ impl Kernel {
             .load(OBJECT)
             .map_err(|error| refused("load the maps", &error))?;
 
-        let mut episodes = Vec::new();
-        let mut by_index: ArrayOfMaps<MapData, MapData> = take(&mut ebpf, "EPISODES")?;
-        for (index, ring) in (0..).zip(rings) {
-            by_index.set(index, &ring, 0).map_err(|error| refused("set a ring", &error))?;
-            episodes.push(Ring::try_from(Map::RingBuf(ring)).map_err(|error| refused("map a ring", &error))?);
-        }
-        let threads = take(&mut ebpf, "THREADS")?;
+        let rings = Rings {
+            cells: CellRing::open(map(&ebpf, "CELLS")?, map(&ebpf, "RING_TAILS")?, cpus, layout.ring_shift)
+                .map_err(|error| refused("map the rings", &error))?,
+            threads: take(&mut ebpf, "THREADS")?,
+            http: take(&mut ebpf, "HTTP_RECORDS")?,
+        };
         let slots = take(&mut ebpf, "SLOTS")?;
         let stats = take(&mut ebpf, "STATS")?;
         let given_out = take(&mut ebpf, "GIVEN_OUT")?;
@@ -227,9 +245,8 @@ impl Kernel {
             spans,
             cost,
             skipped: (0, 0),
-            _episodes: by_index,
         };
-        Ok((kernel, Rings { episodes, threads }))
+        Ok((kernel, rings))
     }
 
     /// The probes that were asked for and that this kernel does not offer, and why.
@@ -484,14 +501,8 @@ fn load_program(name: &'static str, program: &mut Program, btf: &Btf) -> Result<
     }
 }
 
-fn create_rings(settings: &Settings) -> Result<Vec<MapData>, LoadError> {
-    (0..settings.rings).map(|_| create_ring(settings.ring_bytes)).collect()
-}
-
-fn create_ring(bytes: u32) -> Result<MapData, LoadError> {
-    const BPF_MAP_TYPE_RINGBUF: u32 = 27;
-    let definition = aya_obj::Map::new_from_params(BPF_MAP_TYPE_RINGBUF, 0, 0, bytes, 0);
-    MapData::create(definition, "EPISODES_RING", None).map_err(|error| refused("create a ring", &error))
+fn map<'a>(ebpf: &'a Ebpf, name: &'static str) -> Result<&'a Map, LoadError> {
+    ebpf.map(name).ok_or_else(|| broken(name))
 }
 
 pub(super) fn take<T: TryFrom<Map, Error = aya::maps::MapError>>(

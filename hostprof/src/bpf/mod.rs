@@ -9,6 +9,7 @@ mod layout;
 mod load;
 mod log;
 mod priority;
+mod ring;
 mod sockets;
 mod span;
 mod support;
@@ -16,7 +17,7 @@ mod support;
 pub use self::{
     btf::VMLINUX_BTF,
     cost::{Alarm, Cost, Ran},
-    drain::{CEILING_ROUND, Drained, Drains, ROUND},
+    drain::{CEILING_ROUND, Drained, Drains, ROUND, Streams},
     error::{LoadError, OLDEST_KERNEL},
     load::{Adoption, Kernel, Ring, Rings, Settings, THREAD_RING_BYTES},
     log::KernelLog,

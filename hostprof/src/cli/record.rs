@@ -2,7 +2,7 @@
 
 use std::{ffi::OsString, fmt::Write as _, path::PathBuf, process::ExitCode, time::Duration};
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 
 use crate::{
     also::Tool,
@@ -115,16 +115,15 @@ pub struct Args {
     )]
     max_threads: u32,
 
-    /// Size of each ring between the kernel and hostprof, a power of two
+    /// Size of each CPU's ring between the kernel and hostprof, 4KiB to 256MiB [default: 8MiB; less on more than 32 CPUs]
     #[arg(
         long,
         env = "HOSTPROF_RING_SIZE",
         hide_env_values = true,
         value_parser = size,
-        default_value = "8MiB",
         value_name = "SIZE"
     )]
-    ring_size: u64,
+    ring_size: Option<u64>,
 
     /// Priority of the threads that empty the rings: real-time (or nice -20), or none
     #[arg(long, env = "HOSTPROF_DRAIN_PRIORITY", hide_env_values = true, value_enum, default_value_t)]
@@ -267,6 +266,13 @@ impl Target {
     }
 }
 
+fn ring_bytes(bytes: u64) -> Result<u32> {
+    u32::try_from(bytes)
+        .ok()
+        .filter(|bytes| (4 << 10..=256 << 20).contains(bytes))
+        .with_context(|| format!("set the ring size: {bytes} bytes are not from 4KiB to 256MiB"))
+}
+
 /// Records.
 ///
 /// # Errors
@@ -275,11 +281,7 @@ impl Target {
 pub fn run(args: Args) -> Result<ExitCode> {
     let tree = args.target.tree;
     let wanted = args.target.wanted()?;
-    let ring_bytes =
-        u32::try_from(args.ring_size).ok().filter(|bytes| bytes.is_power_of_two() && *bytes >= 4096);
-    let Some(ring_bytes) = ring_bytes else {
-        bail!("set the ring size: {} is not a power of two from 4KiB to 2GiB", args.ring_size);
-    };
+    let ring_bytes = args.ring_size.map(ring_bytes).transpose()?;
     let options = Options {
         wanted,
         tree,
@@ -292,7 +294,6 @@ pub fn run(args: Args) -> Result<ExitCode> {
         futex_threshold: args.futex_threshold,
         max_threads: args.max_threads,
         ring_bytes,
-        rings: None,
         drain_priority: args.drain_priority,
         sample_interval: Some(args.sample_interval).filter(|time| !args.no_samples && !time.is_zero()),
         max_overhead: args.max_overhead,

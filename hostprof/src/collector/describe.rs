@@ -39,7 +39,7 @@ pub fn config(
                 ProbeStatus { notes, ..status(probe, options) }
             })
             .collect(),
-        rings: Rings { count: settings.rings, bytes: u64::from(settings.ring_bytes) },
+        rings: Rings { count: bpf::possible_cpus().unwrap_or_default(), bytes: settings.cell_bytes() },
         drain_priority: bpf::drain_priority(options.drain_priority).text().to_owned(),
         clock_anchors: vec![anchor()],
         samples: samples(options),

@@ -36,7 +36,7 @@ use self::{
 };
 use crate::{
     also::{Also, Tool},
-    bpf::{self, DrainPriority, Drains, Kernel, LoadError, Rings},
+    bpf::{self, DrainPriority, Drains, Kernel, LoadError, Rings, Streams},
     clock,
     privilege::{self, Invoker},
     probe::{Devices, HOST_RUNQUEUE, HTTP, NETWORK, PAGE_FAULT, SCHED, Selection, WAKER},
@@ -52,8 +52,13 @@ const WAITING_MESSAGES: usize = 64;
 
 /// What a `kill -9` costs at most, below a ceiling.
 const CEILING_PART_INTERVAL: Duration = Duration::from_secs(20);
-/// CPUs that share a ring below a ceiling: each ring has a drain, which costs its wakeups.
-const CEILING_CPUS_A_RING: u32 = 16;
+/// The most threads that drain the rings, and below a ceiling the CPUs that share one: each costs its wakeups.
+const DRAINS: usize = 16;
+const CEILING_CPUS_A_DRAIN: usize = 16;
+/// What the rings of all CPUs have in all where nothing else is asked for, and what one has at most and at least.
+const ALL_RINGS_BYTES: u32 = 256 << 20;
+const RING_BYTES: u32 = 8 << 20;
+const LEAST_RING_BYTES: u32 = 1 << 20;
 
 /// Holds space for the last `config.json`, whose `ended` a full disk must not swallow.
 const RESERVE_FILE: &str = ".reserve";
@@ -96,10 +101,8 @@ pub struct Options {
     pub futex_threshold: Duration,
     /// The most threads recorded at a time.
     pub max_threads: u32,
-    /// Bytes of each ring; a power of two.
-    pub ring_bytes: u32,
-    /// Rings; a power of two. `None`: by the number of CPUs.
-    pub rings: Option<u32>,
+    /// The most bytes of each CPU's ring. `None`: by the number of CPUs.
+    pub ring_bytes: Option<u32>,
     /// The drains' priority.
     pub drain_priority: DrainPriority,
     /// Time between two samples; `None` for no samples.
@@ -167,8 +170,8 @@ pub fn record(options: &Options) -> Result<Outcome> {
     describe::left_out(&mut config, kernel.left_out());
     config.started = Moment::new(clock::wall(), started);
     config.capabilities = capabilities;
-    let rings_count = rings.episodes.len();
-    let (sink, gauges, pipeline) = begin(options, &folder, rings_count, devices, &attached.found, proc)
+    let streams = streams(options, &rings);
+    let (sink, gauges, pipeline) = begin(options, &folder, streams, devices, &attached.found, proc)
         .inspect_err(|_| {
             let _ = std::fs::remove_dir_all(folder.path());
         })?;
@@ -183,7 +186,9 @@ pub fn record(options: &Options) -> Result<Outcome> {
         let _ = sender.send(message);
     }
     let round = if options.max_overhead.is_some() { bpf::CEILING_ROUND } else { bpf::ROUND };
-    let mut drains = Drains::start(rings, options.drain_priority, round, &sender).map(Some).context("start a thread")?;
+    let mut drains = Drains::start(rings, streams, options.drain_priority, round, &sender)
+        .map(Some)
+        .context("start a thread")?;
     // Storage may take a second for these, in which an unread ring would overflow.
     let first = first_files(&config, &folder);
     let sockets = kernel.take_sockets();
@@ -203,8 +208,10 @@ pub fn record(options: &Options) -> Result<Outcome> {
     }
 
     let mut watch = Watch::new(options, &sink, &folder, &gauges, counters, sender.clone());
-    let ended = runtime
-        .block_on(watch.until_end(signals, &mut kernel, &mut drains, command.as_ref(), || folding.is_finished()))?;
+    let ended =
+        runtime.block_on(
+            watch.until_end(signals, &mut kernel, &mut drains, command.as_ref(), || folding.is_finished()),
+        )?;
 
     let stop = clock::mono();
     also.stop();
@@ -251,7 +258,7 @@ pub fn record(options: &Options) -> Result<Outcome> {
 fn begin(
     options: &Options,
     folder: &Arc<RunFolder>,
-    rings: usize,
+    streams: Streams,
     devices: Devices,
     found: &Found,
     proc: Proc,
@@ -265,7 +272,7 @@ fn begin(
     let gauges = Arc::new(Gauges::new(&found.processes));
     let page_faults = options.probes.has(PAGE_FAULT);
     let pipeline =
-        Pipeline::new(&sink, rings, devices, page_faults, found.engine, proc, Arc::clone(&gauges))?;
+        Pipeline::new(&sink, streams, devices, page_faults, found.engine, proc, Arc::clone(&gauges))?;
     Ok((sink, gauges, pipeline))
 }
 
@@ -381,6 +388,13 @@ fn load(options: &Options, devices: &Devices) -> Result<(Kernel, Rings, bpf::Set
     Ok((kernel, rings, settings))
 }
 
+/// What is drained, by how many.
+fn streams(options: &Options, rings: &Rings) -> Streams {
+    let cpus = rings.cells.len();
+    let drains = if options.max_overhead.is_some() { cpus.div_ceil(CEILING_CPUS_A_DRAIN) } else { cpus };
+    Streams { cpus, drains: drains.clamp(1, DRAINS) }
+}
+
 /// How often the kernel skipped a program, by probe: of the programs of system calls, which run for all
 /// their probes, by the first that is on.
 fn skipped(recursion: Option<(u64, u64)>, options: &Options) -> Vec<(&'static str, u64)> {
@@ -392,11 +406,11 @@ fn skipped(recursion: Option<(u64, u64)>, options: &Options) -> Vec<(&'static st
 fn settings(options: &Options, devices: &Devices) -> Result<bpf::Settings, LoadError> {
     let samples = options.sample_interval.is_some();
     let cpus = bpf::possible_cpus()?;
-    let drained = if options.max_overhead.is_some() { cpus.div_ceil(CEILING_CPUS_A_RING) } else { cpus };
-    let rings = options.rings.unwrap_or_else(|| drained.next_power_of_two().min(16));
+    let ring_bytes = options
+        .ring_bytes
+        .unwrap_or_else(|| (ALL_RINGS_BYTES / cpus.next_power_of_two()).clamp(LEAST_RING_BYTES, RING_BYTES));
     Ok(bpf::Settings {
-        rings,
-        ring_bytes: options.ring_bytes,
+        ring_bytes,
         slots: options.max_threads,
         wakers: options.probes.has(WAKER),
         host_runqueue: options.probes.has(HOST_RUNQUEUE),

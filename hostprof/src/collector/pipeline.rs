@@ -221,14 +221,14 @@ pub struct Pipeline {
 }
 
 impl Pipeline {
-    /// A pipeline for that many rings of episodes.
+    /// A pipeline for those streams.
     ///
     /// # Errors
     ///
     /// A table cannot be begun.
     pub fn new(
         sink: &ParquetSink,
-        rings: usize,
+        streams: bpf::Streams,
         devices: Devices,
         page_faults: bool,
         engine: Option<&str>,
@@ -254,12 +254,12 @@ impl Pipeline {
             error: None,
         };
         Ok(Self {
-            order: Order::new(bpf::Drains::streams(rings)),
+            order: Order::new(streams.count()),
             fold: Fold::new(devices),
             tables,
             rounds: HashMap::new(),
-            drains: rings,
-            thread_stream: rings,
+            drains: streams.drains,
+            thread_stream: streams.threads(),
             undecodable: 0,
             threads_ended: false,
             gauges,

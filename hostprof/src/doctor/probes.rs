@@ -8,7 +8,6 @@ use crate::{
 
 /// The smallest set of maps, which no record ever reaches.
 const SMALLEST: Settings = Settings {
-    rings: 1,
     ring_bytes: 4096,
     slots: 1,
     wakers: true,

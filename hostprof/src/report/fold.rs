@@ -16,8 +16,8 @@ use crate::{
     ledger::{Ledger, OFF_STATES, Part, ThreadLedger, roll_up},
     lengths::Lengths,
     table::{
-        GpuIoctlRow, HistogramRow, LossRow, OffCpuCountRow, OffCpuRow, PageFaultRow, SCHEMA_VERSION, State, SyscallRow,
-        ThreadRow, Word,
+        GpuIoctlRow, HistogramRow, LossRow, OffCpuCountRow, OffCpuRow, PageFaultRow, SCHEMA_VERSION, State,
+        SyscallRow, ThreadRow, Word,
     },
 };
 

@@ -16,7 +16,7 @@ table! {
     cpu: Option<u16> ["" Dictionary],
     /// How many records.
     dropped: u64 ["" Plain],
-    /// Why: `full` (the ring), `busy` (the ring's lock), `slots` (a thread that found no slot), `recursion`
+    /// Why: `full` (the ring), `busy` (others of the CPU were quicker, or held the ring's lock), `slots` (a thread that found no slot), `recursion`
     /// (the kernel skipped the program), `sequence` (a gap in a thread's switch count).
     reason: String ["" Dictionary],
 }
