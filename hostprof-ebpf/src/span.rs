@@ -16,7 +16,7 @@ use hostprof_common::{
 
 use crate::{
     emit::Cpu,
-    maps::{CALL_COUNTS, NO_CALLS, OPEN, filter},
+    maps::{CALL_COUNTS, NO_CALLS, OPEN, filter, layout},
     ring::{self, Pushed},
     shed::{self, Price},
     target,

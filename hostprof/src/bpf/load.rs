@@ -276,7 +276,7 @@ impl Kernel {
         let names = self.programs.iter().copied().chain(self.spans.programs().iter().map(String::as_str));
         for name in names {
             // One of system calls that was refused is not loaded.
-            let Some(Ok(fd)) = self.ebpf.program(name).map(aya::programs::Program::fd) else { continue };
+            let Some(Ok(fd)) = self.ebpf.program(name).map(Program::fd) else { continue };
             let fd = fd.as_fd().try_clone_to_owned();
             cost.watch(fd.map_err(|source| LoadError::Io { action: "keep a program open", source })?);
         }
