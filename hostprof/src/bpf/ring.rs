@@ -224,7 +224,7 @@ mod tests {
         writer.write(0, 1, &record(RecordKind::Runnable, 2));
         let mut bytes = Vec::new();
         rings[0].read(&mut bytes, 1 << 16);
-        assert_eq!(bytes, []);
+        assert!(bytes.is_empty());
         writer.write(0, 0, &record(RecordKind::Runnable, 1));
         rings[0].read(&mut bytes, 1 << 16);
         assert_eq!(bytes.len(), 2 * size_of::<Runnable>());
