@@ -20,7 +20,10 @@ use hostprof::{
     probe::{Devices, Event, Fold, Life, Rows},
     recording::{Config, Recording, RunFolder},
     sink::{ParquetSink, Settings},
-    table::{GpuIoctlRow, OffCpuCountRow, OffCpuRow, PageFaultRow, RequestRow, SCHEMA_VERSION, SyscallRow, TokenRow},
+    table::{
+        GpuIoctlRow, OffCpuCountRow, OffCpuRow, PageFaultRow, RequestRow, SCHEMA_VERSION, SyscallRow,
+        TokenRow,
+    },
     target::Proc,
     units::MonoNs,
     usage::{own_cpu, own_max_rss},

@@ -70,8 +70,8 @@ fn counted_episodes_hold_every_switch_and_every_nanosecond() {
         let counted = counted.iter().filter(|row| row.tid == thread.tid);
         let found = of + counted.map(|row| row.episodes).sum::<u64>();
         let delta = |first: Option<u64>, last: Option<u64>| last.unwrap() - first.unwrap();
-        let kernel = delta(thread.nvcsw_first, thread.nvcsw_last)
-            + delta(thread.nivcsw_first, thread.nivcsw_last);
+        let kernel =
+            delta(thread.nvcsw_first, thread.nvcsw_last) + delta(thread.nivcsw_first, thread.nivcsw_last);
         assert_eq!(found, kernel, "{thread:?}");
         assert_eq!(thread.lost_switches, 0);
     }
@@ -90,9 +90,11 @@ fn no_call_becomes_a_span_once_spans_are_shed() {
 
 #[test]
 fn a_quiet_target_is_recorded_whole() {
-    let recorded =
-        record_with(&["--max-overhead", "10%", "--no-samples"], &["sleeps", "--count", "300", "--us", "1000"])
-            .checked();
+    let recorded = record_with(
+        &["--max-overhead", "10%", "--no-samples"],
+        &["sleeps", "--count", "300", "--us", "1000"],
+    )
+    .checked();
     assert_eq!(steps(&recorded), [ShedStep::Everything]);
     assert_eq!(recorded.rows::<OffCpuCountRow>(), []);
     let ceiling = recorded.config().ceiling.unwrap();

@@ -171,9 +171,8 @@ fn info(program: &OwnedFd) -> Result<bpf_prog_info, LoadError> {
     attributes.info.info_len = size_of_val(&info) as u32;
     attributes.info.info = (&raw mut info) as u64;
     // SAFETY: both are alive and as long as is said.
-    let done = unsafe {
-        libc::syscall(libc::SYS_bpf, GET_INFO_BY_FD, &raw mut attributes, size_of::<bpf_attr>())
-    };
+    let done =
+        unsafe { libc::syscall(libc::SYS_bpf, GET_INFO_BY_FD, &raw mut attributes, size_of::<bpf_attr>()) };
     if done < 0 {
         return Err(LoadError::Io {
             action: "read the run time of a program",

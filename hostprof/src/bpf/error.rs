@@ -40,7 +40,9 @@ pub enum LoadError {
     #[error("trace system calls: {0} (leave the probes of system calls out)")]
     NoSpanHook(String),
     /// The kernel does not count what programs cost.
-    #[error("count what the programs cost: {0} (--max-overhead needs CAP_SYS_ADMIN: run with sudo, or leave it out)")]
+    #[error(
+        "count what the programs cost: {0} (--max-overhead needs CAP_SYS_ADMIN: run with sudo, or leave it out)"
+    )]
     NoRunTimes(io::Error),
     /// More ranges of devices than the kernel half takes.
     #[error("select devices: {0} ranges of device numbers, 16 is the most (name fewer with --ioctl-device)")]

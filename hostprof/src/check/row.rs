@@ -64,11 +64,7 @@ pub(super) fn check(row: &OffCpuRow, state_of: &impl Fn(i32) -> State, breaches:
 }
 
 /// Checks a row of counted episodes.
-pub(super) fn check_count(
-    row: &OffCpuCountRow,
-    state_of: &impl Fn(i32) -> State,
-    breaches: &mut Breaches,
-) {
+pub(super) fn check_count(row: &OffCpuCountRow, state_of: &impl Fn(i32) -> State, breaches: &mut Breaches) {
     let at = Some(row.ts_mono_ns);
     let off_ns = row.blocked_ns.saturating_add(row.runqueue_ns);
     if off_ns > row.dur_ns || row.episodes == 0 {

@@ -179,7 +179,8 @@ pub fn record(options: &Options) -> Result<Outcome> {
         let _ = sender.send(message);
     }
     let round = if options.max_overhead.is_some() { bpf::CEILING_ROUND } else { bpf::ROUND };
-    let mut drains = Drains::start(rings, options.drain_priority, round, &sender).map(Some).context("start a thread")?;
+    let mut drains =
+        Drains::start(rings, options.drain_priority, round, &sender).map(Some).context("start a thread")?;
     // Storage may take a second for these, in which an unread ring would overflow.
     let first = first_files(&config, &folder);
     let sockets = kernel.take_sockets();
@@ -202,8 +203,10 @@ pub fn record(options: &Options) -> Result<Outcome> {
     }
 
     let mut watch = Watch::new(options, &sink, &folder, &gauges, counters, sender.clone());
-    let ended = runtime
-        .block_on(watch.until_end(signals, &mut kernel, &mut drains, command.as_ref(), || folding.is_finished()))?;
+    let ended =
+        runtime.block_on(
+            watch.until_end(signals, &mut kernel, &mut drains, command.as_ref(), || folding.is_finished()),
+        )?;
 
     let stop = clock::mono();
     if let Some(sampling) = sampling {

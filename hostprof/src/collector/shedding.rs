@@ -80,7 +80,11 @@ impl Shedding {
             cost.end(at.0)?;
             ended = Some(at);
         }
-        eprintln!("hostprof: to stay below {} % of the target's CPU time: {}", self.most * 100.0, step.row.what);
+        eprintln!(
+            "hostprof: to stay below {} % of the target's CPU time: {}",
+            self.most * 100.0,
+            step.row.what
+        );
         let _ = self.sender.send(Message::Shed(step.row));
         if step.rung != Rung::Everything {
             kernel.detach_spans()?;

@@ -25,7 +25,8 @@ use super::{
 use crate::{
     hash::IntMap,
     table::{
-        GpuIoctlRow, OffCpuCountRow, OffCpuRow, PageFaultRow, RequestRow, State, SyscallRow, TokenRow, WakeSource,
+        GpuIoctlRow, OffCpuCountRow, OffCpuRow, PageFaultRow, RequestRow, State, SyscallRow, TokenRow,
+        WakeSource,
     },
     units::{MonoNs, Tgid, Tid, Utid},
 };

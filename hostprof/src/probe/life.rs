@@ -205,7 +205,14 @@ impl Life {
     }
 
     #[inline]
-    fn add(&mut self, state: State, blocked_ns: u64, runqueue_ns: u64, syscall_nr: Option<i32>, episodes: u64) {
+    fn add(
+        &mut self,
+        state: State,
+        blocked_ns: u64,
+        runqueue_ns: u64,
+        syscall_nr: Option<i32>,
+        episodes: u64,
+    ) {
         self.off_ns[state.index()] += blocked_ns;
         let waited = if state.is_runnable() { state } else { State::Runqueue };
         self.off_ns[waited.index()] += runqueue_ns;

@@ -10,12 +10,8 @@ use crate::table::{OffCpuCountRow, State};
 
 /// The row of a sum. Its state is that of an episode as [`Tally`] tells it.
 pub fn row(tally: &Tally, life: &mut Life, devices: &Devices) -> OffCpuCountRow {
-    let head = Head {
-        task_state: tally.task_state,
-        syscall: tally.syscall,
-        flags: tally.flags,
-        ..Head::default()
-    };
+    let head =
+        Head { task_state: tally.task_state, syscall: tally.syscall, flags: tally.flags, ..Head::default() };
     let state = state::decide(&head, tally.rdev, devices, life.last_wait);
     if !state.is_runnable() && !matches!(state, State::Stopped | State::Traced | State::Frozen) {
         life.last_wait = Some(state);

@@ -12,8 +12,8 @@ mod open;
 pub use self::{
     batches::Batches,
     config::{
-        CeilingConfig, ClockAnchor, Config, Dropped, EndReason, Ended, Moment, Probe as ProbeStatus, Process, Rings,
-        Samples, Target, Totals, User,
+        CeilingConfig, ClockAnchor, Config, Dropped, EndReason, Ended, Moment, Probe as ProbeStatus, Process,
+        Rings, Samples, Target, Totals, User,
     },
     folder::{FolderError, RunFolder, TableFolder},
     gpu::{Gpu, GpuPath, Gpus},

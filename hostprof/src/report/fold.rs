@@ -15,8 +15,8 @@ use crate::{
     check::Loss,
     ledger::{Ledger, OFF_STATES, Part, ThreadLedger, roll_up},
     table::{
-        GpuIoctlRow, HistogramRow, LossRow, OffCpuCountRow, OffCpuRow, PageFaultRow, SCHEMA_VERSION, State, SyscallRow,
-        ThreadRow, Word,
+        GpuIoctlRow, HistogramRow, LossRow, OffCpuCountRow, OffCpuRow, PageFaultRow, SCHEMA_VERSION, State,
+        SyscallRow, ThreadRow, Word,
     },
 };
 

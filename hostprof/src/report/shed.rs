@@ -127,8 +127,13 @@ pub(super) fn write(out: &mut String, report: &Report) -> fmt::Result {
     }
     heading(out, "COST OF RECORDING", &note)?;
     let start_ns = report.run.started_mono_ns.unwrap_or(0);
-    let mut columns =
-        Columns::new(&[("AFTER", Right), ("FOR", Right), ("", Right), ("COST THEN", Right), ("RECORDED", Left)]);
+    let mut columns = Columns::new(&[
+        ("AFTER", Right),
+        ("FOR", Right),
+        ("", Right),
+        ("COST THEN", Right),
+        ("RECORDED", Left),
+    ]);
     for step in &shed.steps {
         let by = if step.by_kernel { " (at once, in the kernel)" } else { "" };
         columns.row(vec![

@@ -276,11 +276,7 @@ fn waits(out: &mut String, report: &Report) -> fmt::Result {
         let some = |number| if number == 0 { "-".to_owned() } else { count(number) };
         let mut cells = vec![wait.state.to_owned(), count(wait.latency.count + wait.counted)];
         cells.extend(any_counted.then(|| some(wait.counted)));
-        cells.extend([
-            some(wait.open),
-            duration(wait.total_ns),
-            share(wait.total_ns, report.totals.wall_ns),
-        ]);
+        cells.extend([some(wait.open), duration(wait.total_ns), share(wait.total_ns, report.totals.wall_ns)]);
         cells.extend(latency_cells(&wait.latency));
         columns.row(cells);
     }

@@ -3,9 +3,7 @@
 
 use std::{cmp::Reverse, collections::BinaryHeap, collections::VecDeque};
 
-use hostprof::table::{
-    LossRow, OffCpuCountRow, OffCpuRow, PageFaultRow, State, ThreadRow, WakeSource,
-};
+use hostprof::table::{LossRow, OffCpuCountRow, OffCpuRow, PageFaultRow, State, ThreadRow, WakeSource};
 
 /// System calls of the states that threads block in here.
 const BLOCKING: [(State, Option<i32>); 7] = [

@@ -3,7 +3,10 @@
 use super::*;
 use crate::{
     probe::Life,
-    table::{Endpoint, GpuIoctlRow, OffCpuCountRow, OffCpuRow, PageFaultRow, RequestError, RequestRow, SyscallRow, TokenRow},
+    table::{
+        Endpoint, GpuIoctlRow, OffCpuCountRow, OffCpuRow, PageFaultRow, RequestError, RequestRow, SyscallRow,
+        TokenRow,
+    },
 };
 
 #[derive(Default)]
