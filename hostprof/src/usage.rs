@@ -2,9 +2,13 @@
 
 use std::time::Duration;
 
-use nix::sys::{
-    resource::{UsageWho, getrusage},
-    time::TimeVal,
+use nix::{
+    sys::{
+        resource::{UsageWho, getrusage},
+        time::TimeVal,
+    },
+    time::{clock_getcpuclockid, clock_gettime},
+    unistd::Pid,
 };
 
 /// CPU time of all its threads.
@@ -22,12 +26,8 @@ pub fn own_max_rss() -> u64 {
 
 /// CPU time of another process: of all its threads, those that have ended among them. `None` where it is gone.
 pub fn process_cpu(tgid: u32) -> Option<Duration> {
-    // The kernel's encoding of a process's clock: the complement of its id, and CPUCLOCK_SCHED.
-    let clock = (!i32::try_from(tgid).ok()? << 3) | 2;
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: the kernel writes into `time`, which is alive.
-    let read = unsafe { libc::clock_gettime(clock, &raw mut time) };
-    (read == 0).then(|| Duration::new(time.tv_sec as u64, time.tv_nsec as u32))
+    let clock = clock_getcpuclockid(Pid::from_raw(i32::try_from(tgid).ok()?)).ok()?;
+    clock_gettime(clock).ok().map(Duration::from)
 }
 
 #[cfg(test)]

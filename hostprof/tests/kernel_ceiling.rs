@@ -13,7 +13,7 @@ use support::{
 
 /// A storm of context switches, of which the programs alone cost a tenth of the CPU.
 fn storm(most: &str, more: &[&str]) -> Recorded {
-    let options = [&["--max-overhead", most, "--no-samples"], more].concat();
+    let options = [&["--max-overhead", most, "--no-samples"][..], more].concat();
     record_with(&options, &["storm", "--threads", "4", "--seconds", "2"]).checked()
 }
 

@@ -163,8 +163,9 @@ impl Cost {
 }
 
 fn info(program: &OwnedFd) -> Result<bpf_prog_info, LoadError> {
-    // SAFETY: integers only, for which zero bytes are a value, here and below.
+    // SAFETY: integers only, for which zero bytes are a value.
     let mut info: bpf_prog_info = unsafe { std::mem::zeroed() };
+    // SAFETY: as above.
     let mut attributes: bpf_attr = unsafe { std::mem::zeroed() };
     attributes.info.bpf_fd = program.as_raw_fd().cast_unsigned();
     attributes.info.info_len = size_of_val(&info) as u32;

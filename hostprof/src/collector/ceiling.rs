@@ -250,11 +250,8 @@ impl Ceiling {
         let constant = lowered <= LOWERED && ratio(window) < CONSTANT * self.most;
         if goes_on && spent > CLIMB && !constant {
             let settled = now.0.saturating_sub(self.stepped.0) >= SETTLE_NS;
-            return match self.place < counted {
-                true if settled || spent > COUNT => Some((now, self.place + 1, false)),
-                false if spent > END => Some((now, ended, false)),
-                _ => None,
-            };
+            let due = if self.place < counted { settled || spent > COUNT } else { spent > END };
+            return due.then_some((now, self.place + 1, false));
         }
         if spent > CALM {
             self.calm_since = None;
@@ -442,7 +439,7 @@ mod tests {
         let mut machine = Machine::new(0.01, true);
         for _ in 0..100 {
             machine.used.at.0 += LOOK_NS;
-            machine.used.own_ns += 900_000;
+            machine.used.own_ns += 850_000;
             machine.used.bpf_ns += 50_000;
             let step = machine.ceiling.look(machine.used, ByKernel::default());
             assert_eq!(step, None);

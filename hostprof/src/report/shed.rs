@@ -147,3 +147,60 @@ pub(super) fn write(out: &mut String, report: &Report) -> fmt::Result {
     write!(out, "{columns}")?;
     shed.hides.iter().try_for_each(|hidden| writeln!(out, "Hidden: {hidden}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        recording::ProbeStatus,
+        report::{Fold, RunHeader},
+        table::{OffCpuCountRow, State, ThreadRow},
+    };
+
+    fn row(ts_mono_ns: u64, step: table::ShedStep, what: &str) -> ShedRow {
+        ShedRow { ts_mono_ns, step, max_overhead_ratio: 0.01, what: what.to_owned(), ..ShedRow::default() }
+    }
+
+    #[test]
+    fn each_step_is_told_with_its_length_and_what_it_hides() {
+        let threads = [ThreadRow { tid: 7, end_mono_ns: 10_000_000_000, ..ThreadRow::default() }];
+        let mut fold = Fold::new(&threads, &[]);
+        fold.off_cpu_count(&OffCpuCountRow {
+            ts_mono_ns: 10,
+            dur_ns: 1_000,
+            tid: 7,
+            state: State::Futex,
+            voluntary: true,
+            episodes: 40,
+            blocked_ns: 600,
+            ..OffCpuCountRow::default()
+        });
+        let run = RunHeader {
+            started_mono_ns: Some(0),
+            ended_mono_ns: Some(10_000_000_000),
+            ..RunHeader::default()
+        };
+        let mut report = fold.finish(run, &[]);
+        let config = Config {
+            probes: vec![ProbeStatus { name: FUTEX.to_owned(), on: true, ..ProbeStatus::default() }],
+            ..Config::default()
+        };
+        assert!(shed(&[], &config, &report).is_none(), "no ceiling, nothing to tell");
+        let rows = [
+            row(0, table::ShedStep::Everything, "all"),
+            row(2_000_000_000, table::ShedStep::AllCounted, "counted"),
+            row(3_000_000_000, table::ShedStep::Ended, "only samples"),
+        ];
+        let told = shed(&rows, &config, &report).unwrap();
+        let lengths: Vec<u64> = told.steps.iter().map(|step| step.dur_ns / 1_000_000_000).collect();
+        assert_eq!((lengths, told.counted, told.hides.len()), (vec![2, 1, 7], 40, 3));
+        assert_eq!(report.totals.states_ns["futex"], 600);
+        assert_eq!(report.switches.voluntary, 40);
+        report.shed = Some(told);
+        let mut text = String::new();
+        write(&mut text, &report).unwrap();
+        assert!(text.contains("at most 1.00 % of the target's CPU time"), "{text}");
+        assert!(text.contains("3.00 s") && text.contains("only samples"), "{text}");
+        assert!(text.contains("Hidden: when each of 40 counted episodes was"), "{text}");
+    }
+}
