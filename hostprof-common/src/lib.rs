@@ -9,6 +9,7 @@
 pub mod episode;
 pub mod http;
 pub mod layout;
+pub mod nvidia;
 pub mod slot;
 pub mod socket;
 pub mod span;
@@ -44,6 +45,8 @@ pub enum RecordKind {
     HttpShort = 9,
     /// [`http::Long`]: the same with more text.
     HttpLong = 10,
+    /// [`nvidia::Ioctl`]: a call of the NVIDIA driver returned.
+    NvidiaIoctl = 11,
 }
 
 impl RecordKind {
@@ -61,6 +64,7 @@ impl RecordKind {
             8 => Self::Span,
             9 => Self::HttpShort,
             10 => Self::HttpLong,
+            11 => Self::NvidiaIoctl,
             _ => return None,
         })
     }
@@ -79,6 +83,7 @@ impl RecordKind {
             Self::Span => size_of::<span::Span>(),
             Self::HttpShort => size_of::<http::Short>(),
             Self::HttpLong => size_of::<http::Long>(),
+            Self::NvidiaIoctl => size_of::<nvidia::Ioctl>(),
         }
     }
 }

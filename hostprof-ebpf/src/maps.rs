@@ -8,6 +8,7 @@ use aya_ebpf::{
 use hostprof_common::{
     http::{Connection, HttpStats, PORT_WORDS},
     layout::KernelLayout,
+    nvidia,
     slot::Slot,
     socket::SocketBytes,
     span::{CallCounts, CountKey, Filter, Open, SpanStats},
@@ -73,6 +74,14 @@ pub static HTTP_STATS: Array<HttpStats, 1> = Array::new();
 #[btf_map]
 pub static OPEN: Array<Open, 1> = Array::new();
 
+/// What was read of the NVIDIA call each recorded thread is in, by its slot's index. One entry where none is decoded.
+#[btf_map]
+pub static NVIDIA_OPEN: Array<nvidia::Call, 1> = Array::new();
+
+/// What to read of each structure of the NVIDIA driver.
+#[btf_map]
+pub static NVIDIA_SHAPES: HashMap<nvidia::ShapeKey, nvidia::Shape, 512> = HashMap::new();
+
 /// Counters of calls, a block for each CPU.
 #[btf_map]
 pub static SPAN_STATS: Array<SpanStats, 1> = Array::new();
@@ -116,6 +125,18 @@ macro_rules! filter {
     };
 }
 pub(crate) use filter;
+
+/// Which of the selected devices are NVIDIA's; set by user space before load.
+#[unsafe(no_mangle)]
+pub static NVIDIA: nvidia::Settings = nvidia::Settings::NONE;
+
+/// Reads one field of [`NVIDIA`].
+macro_rules! nvidia_setting {
+    ($($field:tt)+) => {
+        $crate::maps::read(&$crate::maps::NVIDIA.$($field)+)
+    };
+}
+pub(crate) use nvidia_setting;
 
 /// Volatile: the value the compiler sees is not the one that runs.
 #[inline(always)]
