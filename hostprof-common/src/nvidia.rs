@@ -33,7 +33,7 @@ pub const PARAMS_AT: usize = 16;
 pub const MEMORY_SIZE_AT: u64 = 64;
 
 /// Whether a class is one of memory, whose parameters have its size.
-#[inline(always)]
+#[inline]
 pub const fn is_memory(class: u32) -> bool {
     // NV01_MEMORY_SYSTEM, NV01_MEMORY_LOCAL_USER, NV50_MEMORY_VIRTUAL.
     matches!(class, 0x3e | 0x40 | 0x50a0)

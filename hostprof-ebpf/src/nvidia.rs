@@ -9,8 +9,8 @@ use aya_ebpf::{
 use hostprof_common::{
     RecordKind,
     nvidia::{
-        CLASS_AT, HEAD, Ioctl, MEMORY_SIZE_AT, NO_STATUS, PARAMS_AT, ShapeKey, XFER, XFER_BYTES, device, flag,
-        is_memory,
+        CLASS_AT, HEAD, Ioctl, MEMORY_SIZE_AT, NO_STATUS, PARAMS_AT, ShapeKey, XFER, XFER_BYTES, device,
+        flag, is_memory,
     },
     span::{ARGS, Span, probe},
 };
@@ -88,7 +88,10 @@ pub fn enter(slot: u32, kind: u32, args: &[u64; ARGS]) {
     // SAFETY: both lie within the head.
     let (class, params) = unsafe {
         let head = (&raw const call.head).cast::<u8>();
-        (head.add(CLASS_AT).cast::<u32>().read_unaligned(), head.add(PARAMS_AT).cast::<u64>().read_unaligned())
+        (
+            head.add(CLASS_AT).cast::<u32>().read_unaligned(),
+            head.add(PARAMS_AT).cast::<u64>().read_unaligned(),
+        )
     };
     if params != 0 && is_memory(class) {
         if read_user(&raw mut call.memory_bytes, params + MEMORY_SIZE_AT) {

@@ -129,9 +129,11 @@ impl Kernel {
         };
         let cpus = support::possible_cpus()?;
         let filter = settings.spans.filter()?;
+        let nvidia = settings.spans.nvidia.settings();
         let mut ebpf = EbpfLoader::new()
             .override_global("LAYOUT", &layout, true)
             .override_global("FILTER", &filter, true)
+            .override_global("NVIDIA", &nvidia, true)
             .map_max_entries("EPISODES", settings.rings)
             .map_max_entries("THREADS", THREAD_RING_BYTES)
             .map_max_entries("TIDS", layout.tids)
@@ -143,6 +145,7 @@ impl Kernel {
             .map_max_entries("CONNECTIONS", if settings.http { http::CONNECTIONS } else { 1 })
             .map_max_entries("HTTP_STATS", cpus)
             .map_max_entries("OPEN", if settings.spans.any() { settings.slots + 1 } else { 1 })
+            .map_max_entries("NVIDIA_OPEN", if nvidia.any != 0 { settings.slots + 1 } else { 1 })
             .map_max_entries("SPAN_STATS", cpus)
             .load(OBJECT)
             .map_err(|error| refused("load the maps", &error))?;
@@ -161,6 +164,7 @@ impl Kernel {
         let sockets = take(&mut ebpf, "SOCKET_BYTES").map(Sockets::new)?;
         let http = Http::new(&mut ebpf)?;
         let spans = Spans::new(&mut ebpf, &settings.spans)?;
+        settings.spans.nvidia.tell(&mut ebpf)?;
 
         let btf = Btf::from_sys_fs().map_err(|error| LoadError::Btf(error.to_string()))?;
         let mut programs: Vec<&'static str> = LIFECYCLE.to_vec();

@@ -6,6 +6,7 @@ mod http;
 mod layout;
 mod load;
 mod log;
+mod nvidia;
 mod priority;
 mod sockets;
 mod span;
@@ -17,6 +18,7 @@ pub use self::{
     layout::VMLINUX_BTF,
     load::{Adoption, Kernel, Ring, Rings, Settings, THREAD_RING_BYTES},
     log::KernelLog,
+    nvidia::NvidiaSettings,
     priority::{
         Achieved, DrainPriority, achievable as drain_priority, allow as allow_priority,
         prefer as prefer_thread,

@@ -5,6 +5,8 @@ mod counters;
 mod describe;
 mod fds;
 mod http;
+mod kernel_log;
+mod nvidia;
 mod pipeline;
 mod progress;
 mod role;
@@ -28,6 +30,7 @@ use nix::unistd::{Gid, Uid};
 pub use self::pipeline::{Folded, Gauges, Message, Pipeline};
 use self::{
     counters::{Counters, Reading},
+    kernel_log::EventLog,
     sampling::Sampling,
     signals::Signals,
     watch::Watch,
@@ -36,7 +39,7 @@ use crate::{
     bpf::{self, DrainPriority, Drains, Kernel, LoadError, Rings},
     clock,
     privilege::{self, Invoker},
-    probe::{Devices, HOST_RUNQUEUE, HTTP, NETWORK, PAGE_FAULT, SCHED, Selection, WAKER},
+    probe::{Devices, HOST_RUNQUEUE, HTTP, NETWORK, PAGE_FAULT, SCHED, Selection, WAKER, XID},
     recording::{Config, Dropped, EndReason, Ended, Moment, RunFolder, Totals},
     sink::{ParquetSink, Settings as SinkSettings, SinkError},
     target::{Found, HeldCommand, Proc, Selector, TreeMode},
@@ -84,6 +87,10 @@ pub struct Options {
     pub probes: Selection,
     /// The devices whose ioctls are told apart.
     pub ioctl_devices: Vec<String>,
+    /// Devices that stand in for the NVIDIA driver's.
+    pub stand_ins: Vec<String>,
+    /// Keep the bytes that were read of the NVIDIA driver's structures.
+    pub keep_ioctl_bytes: bool,
     /// Futex calls shorter than this are no rows.
     pub futex_threshold: Duration,
     /// The most threads recorded at a time.
@@ -129,7 +136,8 @@ pub fn record(options: &Options) -> Result<Outcome> {
     );
     let mut command = hold(&options.wanted, &invoker)?;
     let proc = Proc::new();
-    let devices = Devices::select(&options.ioctl_devices)?;
+    let mut devices = Devices::select(&options.ioctl_devices)?;
+    devices.stand_in(&options.stand_ins)?;
     let selector = match (&options.wanted, &command) {
         (Wanted::Running(selector), _) => selector.clone(),
         (Wanted::Command { .. }, Some(command)) => Selector::Command(command.tgid()),
@@ -144,6 +152,10 @@ pub fn record(options: &Options) -> Result<Outcome> {
     let attached = attach::attach(&mut kernel, &proc, &selector, options.tree)?;
     http::tell_ports(&mut kernel, &proc, &options.probes, &attached.found.processes)?;
 
+    let events = options.probes.has(XID).then(EventLog::open);
+    if let Some(Err(error)) = &events {
+        ensure!(!options.probes.names(XID), "run probe {XID}: {}", no_log(error));
+    }
     // From here on hostprof is the invoking user, and so is all it makes.
     bpf::allow_priority();
     let capabilities = privilege::give_up(&invoker)?;
@@ -152,6 +164,13 @@ pub fn record(options: &Options) -> Result<Outcome> {
     let mut config =
         describe::config(options, &attached.found, &selector, &proc, &invoker, &settings, kernel.spans());
     describe::left_out(&mut config, kernel.left_out());
+    let events = match events {
+        Some(Err(error)) => {
+            describe::left_out(&mut config, &[(XID, no_log(&error))]);
+            None
+        }
+        events => events.and_then(Result::ok),
+    };
     config.started = Moment::new(clock::wall(), started);
     config.capabilities = capabilities;
     let rings_count = rings.episodes.len();
@@ -192,8 +211,9 @@ pub fn record(options: &Options) -> Result<Outcome> {
     }
 
     let mut watch = Watch::new(options, &sink, &folder, &gauges, counters, sender.clone());
-    let ended = runtime
-        .block_on(watch.until_end(signals, &mut kernel, command.as_ref(), || folding.is_finished()))?;
+    let ended = runtime.block_on(
+        watch.until_end(signals, events, &mut kernel, command.as_ref(), || folding.is_finished()),
+    )?;
 
     let stop = clock::mono();
     if let Some(sampling) = sampling {
@@ -226,9 +246,17 @@ pub fn record(options: &Options) -> Result<Outcome> {
     config.totals = Some(totals);
     config.clock_anchors = anchors;
     http::note(&mut config, &kernel, &folded)?;
+    nvidia::note(&mut config, &folded);
     let mut notes = attached.found.notes;
     notes.extend(untold_note(kernel.stats()?.iter().map(|cpu| cpu.sockets_untold).sum()));
     conclude(config, &folder, stop, notes, &folded, &ended, command.as_ref())
+}
+
+/// Why the kernel's log cannot be followed.
+fn no_log(error: &std::io::Error) -> String {
+    format!(
+        "open the kernel's log: {error} (needs /dev/kmsg, and CAP_SYSLOG where kernel.dmesg_restrict is set)"
+    )
 }
 
 /// Makes what a recording needs before its first record is read.
@@ -366,7 +394,12 @@ fn settings(options: &Options, devices: &Devices) -> Result<bpf::Settings, LoadE
         host_runqueue: options.probes.has(HOST_RUNQUEUE),
         network: samples && options.probes.has(NETWORK),
         http: options.probes.has(HTTP),
-        spans: spans::settings(&options.probes, devices, options.futex_threshold.as_nanos() as u64),
+        spans: spans::settings(
+            &options.probes,
+            devices,
+            options.futex_threshold.as_nanos() as u64,
+            options.keep_ioctl_bytes,
+        ),
     })
 }
 

@@ -16,6 +16,7 @@ use super::{
     Options,
     counters::{self, Counters, Reading},
     describe,
+    kernel_log::{EventLog, Following},
     pipeline::{Gauges, Message},
     progress::{self, Progress},
     signals::Signals,
@@ -25,6 +26,7 @@ use crate::{
     clock,
     recording::{ClockAnchor, EndReason, RunFolder},
     sink::ParquetSink,
+    table::GpuEventRow,
     target::HeldCommand,
     units::MonoNs,
 };
@@ -91,6 +93,21 @@ impl<'a> Watch<'a> {
     pub async fn until_end(
         &mut self,
         mut signals: Signals,
+        events: Option<EventLog>,
+        kernel: &mut Kernel,
+        command: Option<&HeldCommand>,
+        pipeline_ended: impl Fn() -> bool,
+    ) -> Result<End> {
+        let mut events = events.map(EventLog::follow).transpose()?;
+        let end = self.until(&mut signals, &mut events, kernel, command, pipeline_ended).await;
+        self.events(events.and_then(|events| events.unread().ok()).unwrap_or_default());
+        end
+    }
+
+    async fn until(
+        &mut self,
+        signals: &mut Signals,
+        events: &mut Option<Following>,
         kernel: &mut Kernel,
         command: Option<&HeldCommand>,
         pipeline_ended: impl Fn() -> bool,
@@ -112,6 +129,7 @@ impl<'a> Watch<'a> {
                 _ = signals.terminate.recv() => return Ok(Self::terminated(command).await),
                 _ = signals.hangup.recv() => return Ok(Self::terminated(command).await),
                 _ = signals.child.recv() => {}
+                rows = next(events) => self.events(rows),
                 _ = ticks.tick() => {
                     tick += 1;
                     self.tick(kernel, tick)?;
@@ -135,6 +153,12 @@ impl<'a> Watch<'a> {
             if let Some(status) = command.and_then(HeldCommand::try_wait) {
                 return Ok(End { status: Some(status), ..end(EndReason::TargetExit) });
             }
+        }
+    }
+
+    fn events(&self, rows: Vec<GpuEventRow>) {
+        for row in rows {
+            let _ = self.sender.send(Message::GpuEvent(row));
         }
     }
 
@@ -228,4 +252,18 @@ impl<'a> Watch<'a> {
     pub fn clear_progress(&self) {
         self.progress.clear();
     }
+}
+
+/// The next events of the GPU's driver; none ever, where there is no log or it cannot be read any more.
+async fn next(events: &mut Option<Following>) -> Vec<GpuEventRow> {
+    if let Some(following) = events {
+        match following.next().await {
+            Ok(rows) => return rows,
+            Err(error) => {
+                eprintln!("hostprof: read the kernel's log: {error}");
+                *events = None;
+            }
+        }
+    }
+    std::future::pending().await
 }

@@ -4,6 +4,7 @@ use hostprof_common::{
     RecordKind,
     episode::{Blocked, Head, Runnable, flag},
     http::{Head as HttpHead, Long, Short},
+    nvidia::Ioctl,
     span::Span,
     thread::{Begin, End, Exec, First, Rename},
 };
@@ -33,6 +34,8 @@ pub enum Event {
     Span(Span),
     /// A connection to an HTTP server had an event.
     Socket(Box<SocketEvent>),
+    /// A call of the NVIDIA driver returned.
+    Nvidia(Box<Ioctl>),
 }
 
 /// Bytes that are no record of this version.
@@ -85,6 +88,7 @@ impl Event {
                 let Long { head, text } = read(bytes);
                 Self::socket(&head, &text)?
             }
+            RecordKind::NvidiaIoctl => Self::Nvidia(Box::new(read(bytes))),
         })
     }
 
@@ -105,6 +109,7 @@ impl Event {
             Self::Rename(rename) => rename.at_ns,
             Self::Span(span) => span.exit_ns,
             Self::Socket(event) => event.at.0,
+            Self::Nvidia(ioctl) => ioctl.span.exit_ns,
         })
     }
 
@@ -121,6 +126,7 @@ impl Event {
             Self::Rename(_) => size_of::<Rename>(),
             Self::Span(_) => size_of::<Span>(),
             Self::Socket(event) => event.wire_bytes,
+            Self::Nvidia(_) => size_of::<Ioctl>(),
         }
     }
 
@@ -159,6 +165,7 @@ impl Wire for Rename {}
 impl Wire for Span {}
 impl Wire for Short {}
 impl Wire for Long {}
+impl Wire for Ioctl {}
 
 #[cfg(test)]
 mod tests {

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 
 use hostprof_common::{
     episode::{Blocked, Head, Runnable, flag},
+    nvidia::Ioctl,
     slot::{Slot, presence},
     span::Span,
     thread::{Begin, End, cause},
@@ -17,6 +18,7 @@ use super::{
     devices::Devices,
     http::{Http, HttpCounts, SocketEvent},
     life::Life,
+    nvidia::NvidiaCounts,
     placement::Placement,
     seed::Seed,
     spans, state, syscalls,
@@ -67,6 +69,7 @@ pub struct Fold {
     placements: HashMap<Tgid, Placement>,
     devices: Devices,
     http: Http,
+    nvidia: NvidiaCounts,
     counts: FoldCounts,
     begun: u64,
 }
@@ -81,6 +84,7 @@ impl Fold {
             placements: HashMap::new(),
             devices,
             http: Http::default(),
+            nvidia: NvidiaCounts::default(),
             counts: FoldCounts::default(),
             begun: 0,
         }
@@ -136,6 +140,11 @@ impl Fold {
         self.http.counts()
     }
 
+    /// What was seen of the NVIDIA driver's calls.
+    pub fn nvidia_counts(&self) -> NvidiaCounts {
+        self.nvidia
+    }
+
     /// Threads that have begun.
     pub fn begun(&self) -> u64 {
         self.begun
@@ -188,6 +197,7 @@ impl Fold {
             }
             Event::Span(span) => self.span(span, rows),
             Event::Socket(event) => self.socket(event, rows),
+            Event::Nvidia(ioctl) => self.nvidia(ioctl, rows),
         }
     }
 
@@ -307,6 +317,16 @@ impl Fold {
         } else {
             rows.gpu_ioctl(spans::gpu_ioctl(span, &life.row, &self.devices));
         }
+    }
+
+    fn nvidia(&mut self, ioctl: &Ioctl, rows: &mut impl Rows) {
+        let Some(life) = self.threads.get(&Utid(ioctl.span.utid)) else {
+            self.counts.orphans += 1;
+            return;
+        };
+        let (row, counts) = spans::nvidia_ioctl(ioctl, &life.row, &self.devices);
+        self.nvidia += counts;
+        rows.gpu_ioctl(row);
     }
 
     fn socket(&mut self, event: &SocketEvent, rows: &mut impl Rows) {
