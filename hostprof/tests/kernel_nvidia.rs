@@ -142,21 +142,19 @@ fn the_report_names_calls_by_their_commands_and_lists_those_without_a_name() {
 fn the_bytes_of_a_structure_are_kept_only_where_that_was_asked_for() {
     let recorded = calls("sched,ioctl", &["--keep-ioctl-bytes"]);
     let rows = called(&recorded);
-    let word = |bytes: &Option<String>, from: usize| {
-        bytes.as_deref().map(|bytes| bytes[2 * from..2 * from + 8].to_owned())
-    };
+    let word = |bytes: Option<&str>, from: usize| bytes.map(|bytes| bytes[2 * from..2 * from + 8].to_owned());
     for row in at(&rows, 0) {
         assert_eq!(
-            word(&row.enter_bytes, 8),
+            word(row.enter_bytes.as_deref(), 8),
             Some("03138020".to_owned()),
             "the command, as it lies in memory"
         );
     }
     for row in at(&rows, 6) {
         // What the kernel wrote in between: the size of a block.
-        assert_eq!(word(&row.enter_bytes, 0), Some("00000000".to_owned()));
-        assert!(word(&row.exit_bytes, 0).is_some_and(|word| word != "00000000"), "{row:?}");
-        assert_eq!(word(&row.exit_bytes, 16), Some("56000000".to_owned()));
+        assert_eq!(word(row.enter_bytes.as_deref(), 0), Some("00000000".to_owned()));
+        assert!(word(row.exit_bytes.as_deref(), 0).is_some_and(|word| word != "00000000"), "{row:?}");
+        assert_eq!(word(row.exit_bytes.as_deref(), 16), Some("56000000".to_owned()));
     }
     assert!(at(&rows, 8).all(|row| row.enter_bytes.is_none() && row.exit_bytes.is_some()));
     let usual = calls("sched,ioctl", &[]);

@@ -138,11 +138,7 @@ pub fn record(options: &Options) -> Result<Outcome> {
     let proc = Proc::new();
     let mut devices = Devices::select(&options.ioctl_devices)?;
     devices.stand_in(&options.stand_ins)?;
-    let selector = match (&options.wanted, &command) {
-        (Wanted::Running(selector), _) => selector.clone(),
-        (Wanted::Command { .. }, Some(command)) => Selector::Command(command.tgid()),
-        (Wanted::Command { .. }, None) => return Err(anyhow!("start the command: it is not held")),
-    };
+    let selector = selector(&options.wanted, command.as_ref())?;
     let mut options = options.clone();
     let (mut kernel, rings, settings) = load_for(&mut options, &proc, &selector, &devices)?;
     let options = &options;
@@ -152,10 +148,7 @@ pub fn record(options: &Options) -> Result<Outcome> {
     let attached = attach::attach(&mut kernel, &proc, &selector, options.tree)?;
     http::tell_ports(&mut kernel, &proc, &options.probes, &attached.found.processes)?;
 
-    let events = options.probes.has(XID).then(EventLog::open);
-    if let Some(Err(error)) = &events {
-        ensure!(!options.probes.names(XID), "run probe {XID}: {}", no_log(error));
-    }
+    let (events, no_events) = kernel_log(&options.probes)?;
     // From here on hostprof is the invoking user, and so is all it makes.
     bpf::allow_priority();
     let capabilities = privilege::give_up(&invoker)?;
@@ -164,13 +157,7 @@ pub fn record(options: &Options) -> Result<Outcome> {
     let mut config =
         describe::config(options, &attached.found, &selector, &proc, &invoker, &settings, kernel.spans());
     describe::left_out(&mut config, kernel.left_out());
-    let events = match events {
-        Some(Err(error)) => {
-            describe::left_out(&mut config, &[(XID, no_log(&error))]);
-            None
-        }
-        events => events.and_then(Result::ok),
-    };
+    describe::left_out(&mut config, &no_events);
     config.started = Moment::new(clock::wall(), started);
     config.capabilities = capabilities;
     let rings_count = rings.episodes.len();
@@ -252,11 +239,18 @@ pub fn record(options: &Options) -> Result<Outcome> {
     conclude(config, &folder, stop, notes, &folded, &ended, command.as_ref())
 }
 
-/// Why the kernel's log cannot be followed.
-fn no_log(error: &std::io::Error) -> String {
-    format!(
-        "open the kernel's log: {error} (needs /dev/kmsg, and CAP_SYSLOG where kernel.dmesg_restrict is set)"
-    )
+/// The kernel's log, where probe xid is on, or why there is none.
+fn kernel_log(probes: &Selection) -> Result<(Option<EventLog>, Vec<(&'static str, String)>)> {
+    match probes.has(XID).then(EventLog::open) {
+        Some(Err(error)) => {
+            let reason = format!(
+                "open the kernel's log: {error} (needs /dev/kmsg, and CAP_SYSLOG where kernel.dmesg_restrict is set)"
+            );
+            ensure!(!probes.names(XID), "run probe {XID}: {reason}");
+            Ok((None, vec![(XID, reason)]))
+        }
+        log => Ok((log.and_then(std::io::Result::ok), Vec::new())),
+    }
 }
 
 /// Makes what a recording needs before its first record is read.
@@ -328,6 +322,14 @@ fn conclude(
 pub fn shell_status(status: ExitStatus) -> i32 {
     use std::os::unix::process::ExitStatusExt as _;
     status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0))
+}
+
+fn selector(wanted: &Wanted, command: Option<&HeldCommand>) -> Result<Selector> {
+    match (wanted, command) {
+        (Wanted::Running(selector), _) => Ok(selector.clone()),
+        (Wanted::Command { .. }, Some(command)) => Ok(Selector::Command(command.tgid())),
+        (Wanted::Command { .. }, None) => Err(anyhow!("start the command: it is not held")),
+    }
 }
 
 fn hold(wanted: &Wanted, invoker: &Invoker) -> Result<Option<HeldCommand>> {
