@@ -4,7 +4,7 @@ use hostprof_common::nvidia::{HEAD, NO_STATUS, Shape, ShapeKey, device};
 
 use super::names;
 
-#[expect(clippy::unreadable_literal, reason = "made by the build")]
+#[allow(clippy::unreadable_literal, reason = "made by the build")]
 pub(super) mod tables {
     //! Made by the build from `data/nvidia`.
     use super::{Structure, device};
