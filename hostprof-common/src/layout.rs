@@ -75,9 +75,9 @@ pub struct KernelLayout {
     pub has_preempt_count: u32,
     /// Entries of the tid table: one more than the highest tid.
     pub tids: u32,
-    /// Bytes of the ring of thread records and of that of connections, to tell a full ring from a busy one.
+    /// Bytes of the ring of thread records and of that of long ones, to tell a full ring from a busy one.
     pub thread_ring_bytes: u64,
-    pub http_ring_bytes: u64,
+    pub long_ring_bytes: u64,
     /// A CPU has `1 << ring_shift` cells.
     pub ring_shift: u32,
     /// 1 where the machine's run-queue latency is to be counted.

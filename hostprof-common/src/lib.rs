@@ -9,6 +9,7 @@
 pub mod episode;
 pub mod http;
 pub mod layout;
+pub mod nvidia;
 pub mod ring;
 pub mod shed;
 pub mod slot;
@@ -48,6 +49,8 @@ pub enum RecordKind {
     HttpLong = 10,
     /// [`shed::Counted`]: episodes of a thread that were counted, not recorded.
     Counted = 11,
+    /// [`nvidia::Ioctl`]: a call of the NVIDIA driver returned.
+    NvidiaIoctl = 12,
 }
 
 impl RecordKind {
@@ -66,6 +69,7 @@ impl RecordKind {
             9 => Self::HttpShort,
             10 => Self::HttpLong,
             11 => Self::Counted,
+            12 => Self::NvidiaIoctl,
             _ => return None,
         })
     }
@@ -85,6 +89,7 @@ impl RecordKind {
             Self::HttpShort => size_of::<http::Short>(),
             Self::HttpLong => size_of::<http::Long>(),
             Self::Counted => size_of::<shed::Counted>(),
+            Self::NvidiaIoctl => size_of::<nvidia::Ioctl>(),
         }
     }
 }

@@ -61,6 +61,9 @@ pub struct Open {
     pub probe: u16,
     /// One of [`state`].
     pub state: u16,
+    /// What its device speaks: one of [`crate::nvidia::device`].
+    pub device: u32,
+    pub _pad: u32,
 }
 
 /// What becomes of an open call: [`Open::state`].
@@ -182,7 +185,7 @@ impl CallCounts {
 
 const _: () = {
     assert!(size_of::<Span>() == 80);
-    assert!(size_of::<Open>() == 88);
+    assert!(size_of::<Open>() == 96);
     assert!(size_of::<Filter>() == 40 + 8 * DEVICE_RANGES && size_of::<Filter>().is_multiple_of(8));
     assert!(size_of::<SpanStats>() == 48 * probe::ROOM);
 };

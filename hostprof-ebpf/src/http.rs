@@ -20,7 +20,7 @@ use hostprof_common::{
 use crate::{
     atomic::{fetch_increment, set_bits},
     emit::is_full,
-    maps::{CONNECTIONS, HTTP_RECORDS, HTTP_STATS, PORTS, layout},
+    maps::{CONNECTIONS, LONG_RECORDS, HTTP_STATS, PORTS, layout},
     span, target,
     task::{Call, Task, is_inet, socket_port, socket_state},
 };
@@ -67,7 +67,7 @@ macro_rules! count {
 /// Reserves a record, fills it where it lies, and submits it.
 macro_rules! submit {
     ($type:ident, $room:ident, $kind:ident, $event:ident, $base:ident, $length:ident) => {{
-        match HTTP_RECORDS.reserve_untyped::<$type>(0) {
+        match LONG_RECORDS.reserve_untyped::<$type>(0) {
             Some(mut entry) => {
                 let record = entry.as_mut_ptr();
                 let room = $room as u32;
@@ -101,7 +101,7 @@ macro_rules! submit {
                 entry.submit(u64::from(BPF_RB_NO_WAKEUP));
                 span::count!(probe::HTTP, records);
             }
-            None if is_full(&HTTP_RECORDS, size_of::<$type>() as u64, layout!(http_ring_bytes)) => {
+            None if is_full(&LONG_RECORDS, size_of::<$type>() as u64, layout!(long_ring_bytes)) => {
                 span::count!(probe::HTTP, full);
             }
             None => span::count!(probe::HTTP, busy),

@@ -8,6 +8,7 @@ use aya_ebpf::{
 use hostprof_common::{
     http::{Connection, HttpStats, PORT_WORDS},
     layout::KernelLayout,
+    nvidia,
     ring::{Cell, RingHead, RingTail},
     shed::{Budget, Tallies},
     slot::Slot,
@@ -35,9 +36,9 @@ pub static RING_TAILS: Array<RingTail, 1, { BPF_F_MMAPABLE as usize }> = Array::
 #[btf_map]
 pub static THREADS: Ring = Ring::new();
 
-/// Records of connections, with their text.
+/// Records that have no room in a cell: of connections, with their text, and of the NVIDIA driver's calls.
 #[btf_map]
-pub static HTTP_RECORDS: Ring = Ring::new();
+pub static LONG_RECORDS: Ring = Ring::new();
 
 /// The slot of each recorded tid; 0 where the tid is not recorded. Sized to the kernel's `pid_max`.
 #[btf_map]
@@ -104,6 +105,14 @@ pub static HTTP_STATS: Array<HttpStats, 1> = Array::new();
 #[btf_map]
 pub static OPEN: Array<Open, 1> = Array::new();
 
+/// What was read of the NVIDIA call each recorded thread is in, by its slot's index. One entry where none is decoded.
+#[btf_map]
+pub static NVIDIA_OPEN: Array<nvidia::Call, 1> = Array::new();
+
+/// What to read of each structure of the NVIDIA driver.
+#[btf_map]
+pub static NVIDIA_SHAPES: HashMap<nvidia::ShapeKey, nvidia::Shape, 512> = HashMap::new();
+
 /// Counters of calls, a block for each CPU.
 #[btf_map]
 pub static SPAN_STATS: Array<SpanStats, 1> = Array::new();
@@ -147,6 +156,18 @@ macro_rules! filter {
     };
 }
 pub(crate) use filter;
+
+/// Which of the selected devices are NVIDIA's; set by user space before load.
+#[unsafe(no_mangle)]
+pub static NVIDIA: nvidia::Settings = nvidia::Settings::NONE;
+
+/// Reads one field of [`NVIDIA`].
+macro_rules! nvidia_setting {
+    ($($field:tt)+) => {
+        $crate::maps::read(&$crate::maps::NVIDIA.$($field)+)
+    };
+}
+pub(crate) use nvidia_setting;
 
 /// Volatile: the value the compiler sees is not the one that runs.
 #[inline(always)]

@@ -8,7 +8,7 @@ use aya_ebpf::{
     helpers::{bpf_get_smp_processor_id, bpf_ktime_get_ns},
 };
 use hostprof_common::{
-    RecordKind,
+    RecordKind, nvidia as wire,
     slot::{Slot, presence},
     span::{CountKey, DEVICE_RANGES, OFF_CPU_UNKNOWN, Open, Span, probe, state},
     stats::HISTOGRAM_BUCKETS,
@@ -16,7 +16,8 @@ use hostprof_common::{
 
 use crate::{
     emit::Cpu,
-    maps::{CALL_COUNTS, NO_CALLS, OPEN, filter, layout},
+    maps::{CALL_COUNTS, NO_CALLS, OPEN, filter, layout, nvidia_setting},
+    nvidia,
     ring::{self, Pushed},
     shed::{self, Price},
     target,
@@ -118,12 +119,17 @@ pub fn enter() {
     open.nr = call.nr;
     open.args = call.args;
     open.rdev = 0;
+    open.device = wire::device::OTHER;
     open.probe = probe;
     let mut next = if probe == probe::SYSCALL_COUNT { state::COUNT } else { state::RECORD };
     if probe == probe::IOCTL {
         let rdev = task.device(call.args[0] as u32);
-        if is_selected(rdev) {
+        if let Some(kind) = selected(rdev) {
             open.rdev = rdev;
+            open.device = kind;
+            if kind != wire::device::OTHER {
+                nvidia::enter(index, kind, &call.args);
+            }
         } else if filter!(rows) != 0 {
             open.probe = probe::SYSCALL;
         } else {
@@ -138,21 +144,22 @@ pub fn enter() {
     open.state = next;
 }
 
+/// What a selected device speaks, one of [`wire::device`]; `None` for a device that is not selected.
 #[inline(always)]
-fn is_selected(rdev: u32) -> bool {
+fn selected(rdev: u32) -> Option<u32> {
     let mut at = 0;
     while at < DEVICE_RANGES {
         if at >= filter!(ranges) as usize {
-            return false;
+            return None;
         }
         let first = filter!(devices[at][0]);
         let last = filter!(devices[at][1]);
         if first <= rdev && rdev <= last {
-            return true;
+            return Some(nvidia_setting!(kinds[at]));
         }
         at += 1;
     }
-    false
+    None
 }
 
 /// The current task returns from a call.
@@ -198,7 +205,7 @@ pub fn exit(result: Option<i64>) {
     }
     // Told at both ends, or one untold stay from end to end.
     let known = exit.untold_out_ns == open.untold_out_ns;
-    emit(Span {
+    let span = Span {
         kind: RecordKind::Span as u16,
         probe: open.probe,
         utid,
@@ -209,7 +216,12 @@ pub fn exit(result: Option<i64>) {
         nr: open.nr,
         rdev: open.rdev,
         args: open.args,
-    });
+    };
+    if nvidia_setting!(any) != 0 && open.device != wire::device::OTHER {
+        nvidia::exit(index, span);
+    } else {
+        emit(span);
+    }
 }
 
 /// Whether this is how a new thread comes to life: from its maker's clone, fork, vfork or clone3.

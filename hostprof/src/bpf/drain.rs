@@ -41,7 +41,7 @@ pub enum Drained {
     /// Records of a stream, end to end.
     Records {
         /// Which stream: a CPU's ring of episodes and spans by its number, then the ring of thread records, then that of
-        /// connections.
+        /// long ones.
         stream: usize,
         /// The records.
         bytes: Vec<u8>,
@@ -75,8 +75,8 @@ impl Streams {
         self.cpus
     }
 
-    /// That of records of connections.
-    fn http(self) -> usize {
+    /// That of long records.
+    fn long(self) -> usize {
         self.cpus + 1
     }
 }
@@ -104,7 +104,7 @@ impl Drains {
         let mut sources: Vec<Vec<(usize, Source)>> = (0..streams.drains).map(|_| Vec::new()).collect();
         // Thread records first: an episode's thread is then known by the time it is read.
         sources[0].push((streams.threads(), Source::Kernel(rings.threads)));
-        sources[0].push((streams.http(), Source::Kernel(rings.http)));
+        sources[0].push((streams.long(), Source::Kernel(rings.long)));
         for (cpu, ring) in rings.cells.into_iter().enumerate() {
             sources[cpu % streams.drains].push((cpu, Source::Cells(ring)));
         }

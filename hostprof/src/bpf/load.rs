@@ -42,8 +42,8 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("HOSTPROF_EBPF_OBJECT"))
 
 /// The ring of thread records. A fork storm of 10 000 threads a second fills it in 1.5 s.
 pub const THREAD_RING_BYTES: u32 = 2 << 20;
-/// The ring of records of connections, which have their text, where they are followed.
-const HTTP_RING_BYTES: u32 = 16 << 20;
+/// The ring of records that have no room in a cell, where there can be any: of connections and of the NVIDIA driver's calls.
+const LONG_RING_BYTES: u32 = 16 << 20;
 /// The smallest ring there is.
 const NO_RING_BYTES: u32 = 4096;
 
@@ -120,8 +120,8 @@ pub struct Rings {
     pub cells: Vec<CellRing>,
     /// Thread records.
     pub threads: Ring,
-    /// Records of connections.
-    pub http: Ring,
+    /// Records that have no room in a cell.
+    pub long: Ring,
 }
 
 /// What became of a thread that was to be recorded.
@@ -152,12 +152,14 @@ impl Kernel {
         let kernel_btf = KernelBtf::parse(&types)?;
         let pid_max = support::pid_max()?;
         let cpus = support::possible_cpus()?;
-        let http_ring_bytes = if settings.http { HTTP_RING_BYTES } else { NO_RING_BYTES };
+        let nvidia = settings.spans.nvidia.settings();
+        let any_long = settings.http || nvidia.any != 0;
+        let long_ring_bytes = if any_long { LONG_RING_BYTES } else { NO_RING_BYTES };
         let layout = KernelLayout {
             tids: pid_max + 1,
             ring_shift: settings.ring_shift(),
             thread_ring_bytes: u64::from(THREAD_RING_BYTES),
-            http_ring_bytes: u64::from(http_ring_bytes),
+            long_ring_bytes: u64::from(long_ring_bytes),
             host_runqueue: u32::from(settings.host_runqueue),
             slots: settings.slots,
             ceiling: u32::from(settings.ceiling),
@@ -170,10 +172,11 @@ impl Kernel {
             .btf(None)
             .override_global("LAYOUT", &layout, true)
             .override_global("FILTER", &filter, true)
+            .override_global("NVIDIA", &nvidia, true)
             .map_max_entries("CELLS", cpus << layout.ring_shift)
             .map_max_entries("RING_HEADS", cpus)
             .map_max_entries("RING_TAILS", cpus)
-            .map_max_entries("HTTP_RECORDS", http_ring_bytes)
+            .map_max_entries("LONG_RECORDS", long_ring_bytes)
             .map_max_entries("THREADS", THREAD_RING_BYTES)
             .map_max_entries("TIDS", layout.tids)
             .map_max_entries("SLOTS", settings.slots + 1)
@@ -184,6 +187,7 @@ impl Kernel {
             .map_max_entries("CONNECTIONS", if settings.http { http::CONNECTIONS } else { 1 })
             .map_max_entries("HTTP_STATS", cpus)
             .map_max_entries("OPEN", if settings.spans.any() { settings.slots + 1 } else { 1 })
+            .map_max_entries("NVIDIA_OPEN", if nvidia.any != 0 { settings.slots + 1 } else { 1 })
             .map_max_entries("SPAN_STATS", cpus)
             .map_max_entries("COUNTED", if settings.ceiling { settings.slots + 1 } else { 1 })
             .load(OBJECT)
@@ -193,7 +197,7 @@ impl Kernel {
             cells: CellRing::open(map(&ebpf, "CELLS")?, map(&ebpf, "RING_TAILS")?, cpus, layout.ring_shift)
                 .map_err(|error| refused("map the rings", &error))?,
             threads: take(&mut ebpf, "THREADS")?,
-            http: take(&mut ebpf, "HTTP_RECORDS")?,
+            long: take(&mut ebpf, "LONG_RECORDS")?,
         };
         let slots = take(&mut ebpf, "SLOTS")?;
         let stats = take(&mut ebpf, "STATS")?;
@@ -201,6 +205,7 @@ impl Kernel {
         let sockets = take(&mut ebpf, "SOCKET_BYTES").map(Sockets::new)?;
         let http = Http::new(&mut ebpf)?;
         let spans = Spans::new(&mut ebpf, &settings.spans)?;
+        settings.spans.nvidia.tell(&mut ebpf)?;
 
         let cost = settings.ceiling.then(|| Cost::new(&mut ebpf)).transpose()?;
         let mut programs: Vec<&'static str> = LIFECYCLE.to_vec();

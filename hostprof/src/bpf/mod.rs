@@ -8,6 +8,7 @@ mod http;
 mod layout;
 mod load;
 mod log;
+mod nvidia;
 mod priority;
 mod ring;
 mod sockets;
@@ -21,6 +22,7 @@ pub use self::{
     error::{LoadError, OLDEST_KERNEL},
     load::{Adoption, Kernel, Ring, Rings, Settings, THREAD_RING_BYTES},
     log::KernelLog,
+    nvidia::NvidiaSettings,
     priority::{
         Achieved, DrainPriority, achievable as drain_priority, allow as allow_priority,
         prefer as prefer_thread,

@@ -16,6 +16,7 @@ use hostprof_common::span::{CallCounts, CountKey, DEVICE_RANGES, Filter, Open, S
 use super::{
     error::LoadError,
     load::{broken, program, refused, take},
+    nvidia::NvidiaSettings,
 };
 
 /// Where the kernel's tracing files are, or may be.
@@ -47,6 +48,8 @@ pub struct SpanSettings {
     pub devices: Vec<(u32, u32)>,
     /// Futex calls shorter than this become no record.
     pub futex_threshold_ns: u64,
+    /// Of the ioctls, those of the NVIDIA driver.
+    pub nvidia: NvidiaSettings,
 }
 
 impl SpanSettings {

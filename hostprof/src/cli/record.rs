@@ -93,6 +93,14 @@ pub struct Args {
     )]
     ioctl_device: Vec<String>,
 
+    /// Takes selected devices for the NVIDIA driver's, of that version: tty=nvidia@580.65.06, kvm=nvidia-uvm
+    #[arg(long, hide = true, value_delimiter = ',', value_name = "NAME=KIND")]
+    stand_in: Vec<String>,
+
+    /// Keeps the bytes read of the NVIDIA driver's structures in table gpu_ioctl
+    #[arg(long, hide = true)]
+    keep_ioctl_bytes: bool,
+
     /// Probe futex leaves out shorter calls: 100us, 1ms, 0 for all
     #[arg(
         long,
@@ -291,6 +299,8 @@ pub fn run(args: Args) -> Result<ExitCode> {
         min_free: args.min_free,
         probes: Selection::parse(&args.probe)?,
         ioctl_devices: args.ioctl_device,
+        stand_ins: args.stand_in,
+        keep_ioctl_bytes: args.keep_ioctl_bytes,
         futex_threshold: args.futex_threshold,
         max_threads: args.max_threads,
         ring_bytes,

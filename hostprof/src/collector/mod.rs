@@ -6,6 +6,8 @@ mod counters;
 mod describe;
 mod fds;
 mod http;
+mod kernel_log;
+mod nvidia;
 mod pipeline;
 mod progress;
 mod role;
@@ -30,6 +32,7 @@ use nix::unistd::{Gid, Uid};
 pub use self::pipeline::{Folded, Gauges, Message, Pipeline};
 use self::{
     counters::{Counters, Reading},
+    kernel_log::EventLog,
     sampling::Sampling,
     signals::Signals,
     watch::Watch,
@@ -39,7 +42,7 @@ use crate::{
     bpf::{self, DrainPriority, Drains, Kernel, LoadError, Rings, Streams},
     clock,
     privilege::{self, Invoker},
-    probe::{Devices, HOST_RUNQUEUE, HTTP, NETWORK, PAGE_FAULT, SCHED, Selection, WAKER},
+    probe::{Devices, HOST_RUNQUEUE, HTTP, NETWORK, PAGE_FAULT, SCHED, Selection, WAKER, XID},
     recording::{Config, Dropped, EndReason, Ended, Moment, RunFolder, Totals},
     sink::{ParquetSink, Settings as SinkSettings, SinkError},
     target::{Found, HeldCommand, Proc, Selector, TreeMode},
@@ -97,6 +100,10 @@ pub struct Options {
     pub probes: Selection,
     /// The devices whose ioctls are told apart.
     pub ioctl_devices: Vec<String>,
+    /// Devices that stand in for the NVIDIA driver's.
+    pub stand_ins: Vec<String>,
+    /// Keep the bytes that were read of the NVIDIA driver's structures.
+    pub keep_ioctl_bytes: bool,
     /// Futex calls shorter than this are no rows.
     pub futex_threshold: Duration,
     /// The most threads recorded at a time.
@@ -144,12 +151,9 @@ pub fn record(options: &Options) -> Result<Outcome> {
     );
     let mut command = hold(&options.wanted, &invoker)?;
     let proc = Proc::new();
-    let devices = Devices::select(&options.ioctl_devices)?;
-    let selector = match (&options.wanted, &command) {
-        (Wanted::Running(selector), _) => selector.clone(),
-        (Wanted::Command { .. }, Some(command)) => Selector::Command(command.tgid()),
-        (Wanted::Command { .. }, None) => return Err(anyhow!("start the command: it is not held")),
-    };
+    let mut devices = Devices::select(&options.ioctl_devices)?;
+    devices.stand_in(&options.stand_ins)?;
+    let selector = selector(&options.wanted, command.as_ref())?;
     let mut options = options.clone();
     let (mut kernel, rings, settings) = load_for(&mut options, &proc, &selector, &devices)?;
     let options = &options;
@@ -160,6 +164,7 @@ pub fn record(options: &Options) -> Result<Outcome> {
     http::tell_ports(&mut kernel, &proc, &options.probes, &attached.found.processes)?;
     let mut also = Also::hold(&options.also, &attached.found.processes, invoker.uid);
 
+    let (events, no_events) = kernel_log(&options.probes)?;
     // From here on hostprof is the invoking user, and so is all it makes.
     bpf::allow_priority();
     let capabilities = privilege::give_up(&invoker)?;
@@ -168,6 +173,7 @@ pub fn record(options: &Options) -> Result<Outcome> {
     let mut config =
         describe::config(options, &attached.found, &selector, &proc, &invoker, &settings, kernel.spans());
     describe::left_out(&mut config, kernel.left_out());
+    describe::left_out(&mut config, &no_events);
     config.started = Moment::new(clock::wall(), started);
     config.capabilities = capabilities;
     let streams = streams(options, &rings);
@@ -208,10 +214,14 @@ pub fn record(options: &Options) -> Result<Outcome> {
     }
 
     let mut watch = Watch::new(options, &sink, &folder, &gauges, counters, sender.clone());
-    let ended =
-        runtime.block_on(
-            watch.until_end(signals, &mut kernel, &mut drains, command.as_ref(), || folding.is_finished()),
-        )?;
+    let ended = runtime.block_on(watch.until_end(
+        signals,
+        events,
+        &mut kernel,
+        &mut drains,
+        command.as_ref(),
+        || folding.is_finished(),
+    ))?;
 
     let stop = clock::mono();
     also.stop();
@@ -248,10 +258,25 @@ pub fn record(options: &Options) -> Result<Outcome> {
     config.totals = Some(totals);
     config.clock_anchors = anchors;
     http::note(&mut config, &kernel, &folded)?;
+    nvidia::note(&mut config, &folded);
     let mut notes = attached.found.notes;
     notes.extend(also.finish(&folder, &mut config.also));
     notes.extend(untold_note(kernel.stats()?.iter().map(|cpu| cpu.sockets_untold).sum()));
     conclude(config, &folder, stop, notes, &folded, &ended, command.as_ref())
+}
+
+/// The kernel's log, where probe xid is on, or why there is none.
+fn kernel_log(probes: &Selection) -> Result<(Option<EventLog>, Vec<(&'static str, String)>)> {
+    match probes.has(XID).then(EventLog::open) {
+        Some(Err(error)) => {
+            let reason = format!(
+                "open the kernel's log: {error} (needs /dev/kmsg, and CAP_SYSLOG where kernel.dmesg_restrict is set)"
+            );
+            ensure!(!probes.names(XID), "run probe {XID}: {reason}");
+            Ok((None, vec![(XID, reason)]))
+        }
+        log => Ok((log.and_then(std::io::Result::ok), Vec::new())),
+    }
 }
 
 /// Makes what a recording needs before its first record is read.
@@ -344,6 +369,14 @@ pub fn shell_status(status: ExitStatus) -> i32 {
     status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0))
 }
 
+fn selector(wanted: &Wanted, command: Option<&HeldCommand>) -> Result<Selector> {
+    match (wanted, command) {
+        (Wanted::Running(selector), _) => Ok(selector.clone()),
+        (Wanted::Command { .. }, Some(command)) => Ok(Selector::Command(command.tgid())),
+        (Wanted::Command { .. }, None) => Err(anyhow!("start the command: it is not held")),
+    }
+}
+
 fn hold(wanted: &Wanted, invoker: &Invoker) -> Result<Option<HeldCommand>> {
     let Wanted::Command { command, as_user } = wanted else { return Ok(None) };
     let user: Option<(Uid, Gid)> = (*as_user && invoker.through_sudo).then_some((invoker.uid, invoker.gid));
@@ -417,7 +450,12 @@ fn settings(options: &Options, devices: &Devices) -> Result<bpf::Settings, LoadE
         network: samples && options.probes.has(NETWORK),
         http: options.probes.has(HTTP),
         ceiling: options.max_overhead.is_some(),
-        spans: spans::settings(&options.probes, devices, options.futex_threshold.as_nanos() as u64),
+        spans: spans::settings(
+            &options.probes,
+            devices,
+            options.futex_threshold.as_nanos() as u64,
+            options.keep_ioctl_bytes,
+        ),
     })
 }
 

@@ -17,12 +17,14 @@ use crate::{
     bpf::{self, Drained},
     clock,
     order::{Order, SLACK_NS},
-    probe::{Devices, Event, Fold, FoldCounts, HttpCounts, Life, Placement, Rows, Seed},
+    probe::{
+        Devices, Event, Fold, FoldCounts, HttpCounts, Life, Placement, Rows, Seed, nvidia::NvidiaCounts,
+    },
     sampler::Samples,
     sink::{ParquetSink, ParquetWriter, Sink as _, SinkError, Writer as _},
     table::{
-        GpuIoctlRow, HistogramRow, LossRow, OffCpuCountRow, OffCpuRow, PageFaultRow, RequestRow, ShedRow,
-        SyscallRow, ThreadRow, TokenRow,
+        GpuEventRow, GpuIoctlRow, HistogramRow, LossRow, OffCpuCountRow, OffCpuRow, PageFaultRow, RequestRow,
+        ShedRow, SyscallRow, ThreadRow, TokenRow,
     },
     target::Proc,
     units::{MonoNs, Tgid, Tid},
@@ -43,6 +45,8 @@ pub enum Message {
     Histogram(HistogramRow),
     /// Lost by the kernel half.
     Loss(LossRow),
+    /// Told by the GPU's driver.
+    GpuEvent(GpuEventRow),
     /// Polled.
     Samples(Box<Samples>),
     /// A step below the ceiling.
@@ -123,6 +127,8 @@ pub struct Folded {
     pub counts: FoldCounts,
     /// What was seen of requests.
     pub http: HttpCounts,
+    /// What was seen of the NVIDIA driver's calls.
+    pub nvidia: NvidiaCounts,
     /// Events that came after later ones had been released.
     pub late: u64,
     /// Bytes that were no record.
@@ -136,6 +142,7 @@ struct Tables {
     off_cpu_count: ParquetWriter<OffCpuCountRow>,
     syscall: ParquetWriter<SyscallRow>,
     gpu_ioctl: ParquetWriter<GpuIoctlRow>,
+    gpu_event: ParquetWriter<GpuEventRow>,
     page_fault: ParquetWriter<PageFaultRow>,
     /// Whether faults were asked for; the table is there in any case.
     page_faults: bool,
@@ -241,6 +248,7 @@ impl Pipeline {
             off_cpu_count: sink.writer()?,
             syscall: sink.writer()?,
             gpu_ioctl: sink.writer()?,
+            gpu_event: sink.writer()?,
             page_fault: sink.writer()?,
             page_faults,
             request: sink.writer()?,
@@ -315,6 +323,7 @@ impl Pipeline {
             Message::Placement(tgid, placement) => self.fold.placement(tgid, placement),
             Message::Histogram(row) => self.tables.histogram.push(row)?,
             Message::Loss(row) => self.tables.loss.push(row)?,
+            Message::GpuEvent(row) => self.tables.gpu_event.push(row)?,
             Message::Samples(samples) => self.tables.samples.push(*samples)?,
             Message::Shed(row) => self.tables.shed.push(row)?,
             // The gauges stay: the target's processes live on.
@@ -351,6 +360,7 @@ impl Pipeline {
         self.tables.off_cpu_count.tick()?;
         self.tables.syscall.tick()?;
         self.tables.gpu_ioctl.tick()?;
+        self.tables.gpu_event.tick()?;
         self.tables.page_fault.tick()?;
         self.tables.request.tick()?;
         self.tables.token.tick()?;
@@ -375,6 +385,7 @@ impl Pipeline {
         let folded = Folded {
             counts: self.fold.counts(),
             http: self.fold.http_counts(),
+            nvidia: self.fold.nvidia_counts(),
             late: self.order.late(),
             undecodable: self.undecodable,
         };
@@ -384,6 +395,7 @@ impl Pipeline {
             off_cpu_count,
             syscall,
             gpu_ioctl,
+            gpu_event,
             page_fault,
             request,
             token,
@@ -399,6 +411,7 @@ impl Pipeline {
         off_cpu_count.finish()?;
         syscall.finish()?;
         gpu_ioctl.finish()?;
+        gpu_event.finish()?;
         page_fault.finish()?;
         request.finish()?;
         token.finish()?;

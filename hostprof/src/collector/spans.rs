@@ -3,6 +3,7 @@
 
 use hostprof_common::span::{Open, ProbeStats, SpanStats, probe};
 
+use super::nvidia;
 use crate::{
     bpf::{SpanSettings, Spans},
     humane::{count, duration, plural},
@@ -29,7 +30,12 @@ pub fn has_device(proc: &Proc, selector: &Selector, mode: TreeMode, devices: &De
 }
 
 /// What the kernel half is told.
-pub fn settings(probes: &Selection, devices: &Devices, futex_threshold_ns: u64) -> SpanSettings {
+pub fn settings(
+    probes: &Selection,
+    devices: &Devices,
+    futex_threshold_ns: u64,
+    keep_bytes: bool,
+) -> SpanSettings {
     SpanSettings {
         ioctl: probes.has(IOCTL),
         memory: probes.has(MEMORY),
@@ -38,6 +44,7 @@ pub fn settings(probes: &Selection, devices: &Devices, futex_threshold_ns: u64) 
         counts: probes.has(SYSCALL_COUNT),
         devices: devices.ranges().to_vec(),
         futex_threshold_ns,
+        nvidia: nvidia::settings(probes, devices, keep_bytes),
     }
 }
 

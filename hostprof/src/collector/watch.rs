@@ -16,6 +16,7 @@ use super::{
     Options,
     counters::{self, Counters, Reading},
     describe,
+    kernel_log::{EventLog, Following},
     pipeline::{Gauges, Message},
     progress::{self, Progress},
     shedding::Shedding,
@@ -26,6 +27,7 @@ use crate::{
     clock,
     recording::{CeilingConfig, ClockAnchor, EndReason, RunFolder},
     sink::ParquetSink,
+    table::GpuEventRow,
     target::HeldCommand,
     units::MonoNs,
 };
@@ -102,6 +104,22 @@ impl<'a> Watch<'a> {
     pub async fn until_end(
         &mut self,
         mut signals: Signals,
+        events: Option<EventLog>,
+        kernel: &mut Kernel,
+        drains: &mut Option<Drains>,
+        command: Option<&HeldCommand>,
+        pipeline_ended: impl Fn() -> bool,
+    ) -> Result<End> {
+        let mut events = events.map(EventLog::follow).transpose()?;
+        let end = self.until(&mut signals, &mut events, kernel, drains, command, pipeline_ended).await;
+        self.events(events.and_then(|events| events.unread().ok()).unwrap_or_default());
+        end
+    }
+
+    async fn until(
+        &mut self,
+        signals: &mut Signals,
+        events: &mut Option<Following>,
         kernel: &mut Kernel,
         drains: &mut Option<Drains>,
         command: Option<&HeldCommand>,
@@ -130,6 +148,7 @@ impl<'a> Watch<'a> {
                 _ = signals.hangup.recv() => return Ok(Self::terminated(command).await),
                 _ = signals.child.recv() => {}
                 () = sounded(alarm.as_mut()) => self.look(kernel, drains)?,
+                rows = next(events) => self.events(rows),
                 _ = ticks.tick() => {
                     tick += 1;
                     self.look(kernel, drains)?;
@@ -155,6 +174,12 @@ impl<'a> Watch<'a> {
             if let Some(status) = command.and_then(HeldCommand::try_wait) {
                 return Ok(End { status: Some(status), ..end(EndReason::TargetExit) });
             }
+        }
+    }
+
+    fn events(&self, rows: Vec<GpuEventRow>) {
+        for row in rows {
+            let _ = self.sender.send(Message::GpuEvent(row));
         }
     }
 
@@ -273,4 +298,18 @@ impl<'a> Watch<'a> {
     pub fn clear_progress(&self) {
         self.progress.clear();
     }
+}
+
+/// The next events of the GPU's driver; none ever, where there is no log or it cannot be read any more.
+async fn next(events: &mut Option<Following>) -> Vec<GpuEventRow> {
+    if let Some(following) = events {
+        match following.next().await {
+            Ok(rows) => return rows,
+            Err(error) => {
+                eprintln!("hostprof: read the kernel's log: {error}");
+                *events = None;
+            }
+        }
+    }
+    std::future::pending().await
 }

@@ -2,8 +2,8 @@
 
 use super::{Finding, Machine, Verdict};
 use crate::{
-    bpf::{Kernel, LoadError, Settings, SpanHook, SpanSettings},
-    probe::{FUTEX, HTTP, IOCTL, MEMORY, NETWORK, PROBES, Probe, SYSCALL, SYSCALL_COUNT, WAKER},
+    bpf::{Kernel, LoadError, NvidiaSettings, Settings, SpanHook, SpanSettings},
+    probe::{FUTEX, HTTP, IOCTL, MEMORY, NETWORK, PROBES, Probe, SYSCALL, SYSCALL_COUNT, WAKER, XID},
 };
 
 /// The smallest set of maps, which no record ever reaches.
@@ -23,6 +23,7 @@ const SMALLEST: Settings = Settings {
         counts: false,
         devices: Vec::new(),
         futex_threshold_ns: 0,
+        nvidia: NvidiaSettings { kinds: Vec::new(), shapes: Vec::new(), keep_bytes: false },
     },
 };
 
@@ -51,7 +52,8 @@ pub fn examine(machine: &Machine) -> Vec<Finding> {
                 WAKER | NETWORK | HTTP => &sched,
                 _ => &least,
             };
-            finding(probe, trial.as_ref(), machine)
+            let finding = finding(probe, trial.as_ref(), machine);
+            if probe.name == XID { with_kernel_log(finding) } else { finding }
         })
         .collect()
 }
@@ -91,6 +93,16 @@ fn finding(probe: &Probe, trial: Result<&Trial, &LoadError>, machine: &Machine) 
             finding.seen = error.to_string();
             finding.remedy = remedy(error, machine);
         }
+    }
+    finding
+}
+
+/// Probe `xid` follows the kernel's log.
+fn with_kernel_log(mut finding: Finding) -> Finding {
+    if let Err(error) = std::fs::File::open("/dev/kmsg") {
+        finding.verdict = Verdict::Missing;
+        finding.seen = format!("open /dev/kmsg: {error}");
+        "run as root where the log is, or do without: the other probes run".clone_into(&mut finding.remedy);
     }
     finding
 }

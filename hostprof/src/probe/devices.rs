@@ -7,7 +7,9 @@ use std::{
     path::Path,
 };
 
-use super::nvidia;
+use hostprof_common::nvidia::device;
+
+use super::nvidia::DriverVersion;
 
 /// A device number in the kernel's own encoding: `major << 20 | minor`.
 pub type Rdev = u32;
@@ -31,12 +33,22 @@ const FIXED: &[(&str, &[Majors])] = &[
     ("kvm", &[(MISC_MAJOR, MISC_MAJOR, Some(232))]),
 ];
 
+/// The name in `/proc/devices` of unified memory's devices, and how those below `/dev` begin.
+const UVM: &str = "nvidia-uvm";
+/// `/dev/nvidia-modeset`, for displays: its calls are no escapes.
+const MODESET_MINOR: u32 = 254;
+
 /// Selected devices.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Devices {
     /// First and last number of each range.
     ranges: Vec<(Rdev, Rdev)>,
     names: HashMap<Rdev, String>,
+    /// The majors of unified memory.
+    uvm_majors: Vec<u32>,
+    /// Ranges that are to be taken for what they are not: stand-ins for the driver's devices.
+    stand_ins: Vec<(Rdev, Rdev, u32)>,
+    driver: Option<DriverVersion>,
 }
 
 /// A word of `--ioctl-device` that names nothing.
@@ -55,7 +67,32 @@ impl Devices {
     /// See [`DeviceError`].
     pub fn select(names: &[String]) -> Result<Self, DeviceError> {
         let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
-        Self::from_lists(names, &read("/proc/devices"), &read("/proc/misc"), &nodes())
+        let mut devices = Self::from_lists(names, &read("/proc/devices"), &read("/proc/misc"), &nodes())?;
+        devices.driver = DriverVersion::parse(&read("/sys/module/nvidia/version"));
+        Ok(devices)
+    }
+
+    /// Takes selected devices for the NVIDIA driver's, whose version then is the given one: `tty=nvidia@580.65.06`,
+    /// `kvm=nvidia-uvm`. What the kernel half does can be seen so on a machine that has none.
+    ///
+    /// # Errors
+    ///
+    /// A word is none of these, or names no device.
+    pub fn stand_in(&mut self, words: &[String]) -> Result<(), DeviceError> {
+        for word in words {
+            let bad = || DeviceError(word.clone());
+            let (name, kind) = word.split_once('=').ok_or_else(bad)?;
+            let (kind, driver) = kind.split_once('@').unwrap_or((kind, ""));
+            let kind = match kind {
+                "nvidia" => device::FRONTEND,
+                UVM => device::UVM,
+                _ => return Err(bad()),
+            };
+            self.driver = DriverVersion::parse(driver).or(self.driver.take());
+            let others = Self::select(&[name.to_owned()])?.ranges;
+            self.stand_ins.extend(others.into_iter().map(|(first, last)| (first, last, kind)));
+        }
+        Ok(())
     }
 
     fn from_lists(
@@ -64,7 +101,15 @@ impl Devices {
         proc_misc: &str,
         nodes: &[(Rdev, String)],
     ) -> Result<Self, DeviceError> {
-        let mut devices = Self { ranges: Vec::new(), names: nodes.iter().cloned().collect() };
+        let uvm_nodes =
+            nodes.iter().filter(|(_, name)| name.starts_with(UVM)).map(|(rdev, _)| rdev >> MINOR_BITS);
+        let uvm_numbers =
+            numbered(characters(proc_devices)).filter(|(_, name)| *name == UVM).map(|(major, _)| major);
+        let mut devices = Self {
+            names: nodes.iter().cloned().collect(),
+            uvm_majors: uvm_numbers.chain(uvm_nodes).collect(),
+            ..Self::default()
+        };
         for pattern in names {
             if let Some((_, ranges)) = FIXED.iter().find(|(name, _)| name == pattern) {
                 for &(first, last, minor) in *ranges {
@@ -73,18 +118,21 @@ impl Devices {
                 }
                 continue;
             }
-            let before = devices.ranges.len();
+            let mut ranges = Vec::new();
             for (major, _) in numbered(characters(proc_devices)).filter(|(_, name)| fits(pattern, name)) {
-                devices.add(major << MINOR_BITS, major << MINOR_BITS | MINOR_MASK);
+                ranges.push((major << MINOR_BITS, major << MINOR_BITS | MINOR_MASK));
             }
             for (minor, _) in numbered(proc_misc).filter(|(_, name)| fits(pattern, name)) {
-                devices.add(MISC_MAJOR << MINOR_BITS | minor, MISC_MAJOR << MINOR_BITS | minor);
+                ranges.push((MISC_MAJOR << MINOR_BITS | minor, MISC_MAJOR << MINOR_BITS | minor));
             }
             for (rdev, _) in nodes.iter().filter(|(_, name)| fits(pattern, name)) {
-                devices.add(*rdev, *rdev);
+                ranges.push((*rdev, *rdev));
             }
-            if devices.ranges.len() == before && !pattern.ends_with('*') {
+            if ranges.is_empty() && !pattern.ends_with('*') {
                 return Err(DeviceError(pattern.clone()));
+            }
+            for (first, last) in ranges {
+                devices.add(first, last);
             }
         }
         Ok(devices)
@@ -118,20 +166,26 @@ impl Devices {
         }
     }
 
-    /// The name of a request, for the devices whose requests are known.
-    pub fn request_name(&self, rdev: Rdev, request: u32) -> Option<&'static str> {
-        if self.has_plain_requests(rdev) {
-            nvidia::uvm(request)
-        } else if rdev >> MINOR_BITS == NVIDIA_MAJOR {
-            nvidia::escape(request)
-        } else {
-            None
+    /// What a device speaks: one of [`device`].
+    pub fn kind(&self, rdev: Rdev) -> u32 {
+        // A later word overrides an earlier one.
+        let stand_in = self.stand_ins.iter().rfind(|(first, last, _)| (first..=last).contains(&&rdev));
+        match (stand_in, rdev >> MINOR_BITS) {
+            (Some((_, _, kind)), _) => *kind,
+            (None, NVIDIA_MAJOR) if rdev & MINOR_MASK != MODESET_MINOR => device::FRONTEND,
+            (None, major) if self.uvm_majors.contains(&major) => device::UVM,
+            _ => device::OTHER,
         }
     }
 
-    /// Whether the device's requests are plain numbers, with no size in them.
-    pub fn has_plain_requests(&self, rdev: Rdev) -> bool {
-        self.names.get(&rdev).is_some_and(|name| name.starts_with("nvidia-uvm"))
+    /// The same of each range, by its first device.
+    pub fn kinds(&self) -> Vec<u32> {
+        self.ranges.iter().map(|&(first, _)| self.kind(first)).collect()
+    }
+
+    /// The NVIDIA driver's version; `None` where none is loaded.
+    pub fn driver(&self) -> Option<&DriverVersion> {
+        self.driver.as_ref()
     }
 
     /// Selected devices with their names.
@@ -142,6 +196,7 @@ impl Devices {
         Self {
             ranges: devices.iter().map(|&(rdev, _)| (rdev, rdev)).collect(),
             names: nodes.into_iter().collect(),
+            ..Self::default()
         }
     }
 }
@@ -193,6 +248,8 @@ fn nodes() -> Vec<(Rdev, String)> {
 
 #[cfg(test)]
 mod tests {
+    use hostprof_common::nvidia::device::{FRONTEND, OTHER, UVM as UVM_DEVICE};
+
     use super::*;
 
     const fn device(major: Rdev, minor: Rdev) -> Rdev {
@@ -225,6 +282,23 @@ mod tests {
     }
 
     #[test]
+    fn what_a_device_speaks_is_told_by_its_number_and_not_by_a_node_that_may_come_later() {
+        let devices = select(&["nvidia*"]).unwrap();
+        assert_eq!((devices.kind(device(195, 0)), devices.kind(device(195, 255))), (FRONTEND, FRONTEND));
+        assert_eq!((devices.kind(238 << 20), devices.kind(device(238, 1))), (UVM_DEVICE, UVM_DEVICE));
+        assert_eq!((devices.kind(device(195, 254)), devices.kind(device(240, 1))), (OTHER, OTHER));
+        assert_eq!(devices.kinds(), [FRONTEND, UVM_DEVICE, OTHER]);
+        let mut stand_in = select(&["tty"]).unwrap();
+        assert_eq!(stand_in.kind(device(136, 3)), OTHER);
+        stand_in.stand_in(&["tty=nvidia@580.65.06".to_owned()]).unwrap();
+        assert_eq!((stand_in.kind(device(136, 3)), stand_in.kind(238 << 20)), (FRONTEND, UVM_DEVICE));
+        assert_eq!(stand_in.driver(), DriverVersion::parse("580.65.06").as_ref());
+        for word in ["tty", "tty=abacus", "abacus=nvidia"] {
+            assert!(stand_in.stand_in(&[word.to_owned()]).is_err(), "{word}");
+        }
+    }
+
+    #[test]
     fn devices_that_share_a_major_are_told_apart() {
         let kvm = select(&["kvm"]).unwrap();
         assert!(kvm.selected(device(10, 232)) && !kvm.selected(device(10, 200)));
@@ -246,6 +320,7 @@ mod tests {
     #[test]
     fn a_name_of_nothing_is_refused_and_a_star_may_stand_for_nothing() {
         assert!(select(&["abacus"]).is_err());
+        assert!(select(&["nvidia*", "nvidiactl"]).is_ok(), "what another word covers is something");
         assert!(select(&["abacus*"]).unwrap().ranges().is_empty());
     }
 }

@@ -4,6 +4,7 @@ use hostprof_common::{
     RecordKind,
     episode::{Blocked, Head, Runnable, flag},
     http::{Head as HttpHead, Long, Short},
+    nvidia::Ioctl,
     shed::Counted,
     span::Span,
     thread::{Begin, End, Exec, First, Rename},
@@ -36,6 +37,8 @@ pub enum Event {
     Socket(Box<SocketEvent>),
     /// Episodes of a thread that were counted.
     Counted(Counted),
+    /// A call of the NVIDIA driver returned.
+    Nvidia(Box<Ioctl>),
 }
 
 /// Bytes that are no record of this version.
@@ -89,6 +92,7 @@ impl Event {
                 Self::socket(&head, &text)?
             }
             RecordKind::Counted => Self::Counted(read(bytes)),
+            RecordKind::NvidiaIoctl => Self::Nvidia(Box::new(read(bytes))),
         })
     }
 
@@ -110,6 +114,7 @@ impl Event {
             Self::Span(span) => span.exit_ns,
             Self::Socket(event) => event.at.0,
             Self::Counted(counted) => counted.at_ns,
+            Self::Nvidia(ioctl) => ioctl.span.exit_ns,
         })
     }
 
@@ -127,6 +132,7 @@ impl Event {
             Self::Span(_) => size_of::<Span>(),
             Self::Socket(event) => event.wire_bytes,
             Self::Counted(_) => size_of::<Counted>(),
+            Self::Nvidia(_) => size_of::<Ioctl>(),
         }
     }
 
@@ -175,6 +181,7 @@ impl Wire for Span {}
 impl Wire for Short {}
 impl Wire for Long {}
 impl Wire for Counted {}
+impl Wire for Ioctl {}
 
 #[cfg(test)]
 mod tests {

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 
 use hostprof_common::{
     episode::{Blocked, Head, Runnable, flag},
+    nvidia::Ioctl,
     shed::{Counted, Tallies},
     slot::{Slot, presence},
     span::Span,
@@ -18,6 +19,7 @@ use super::{
     devices::Devices,
     http::{Http, HttpCounts, SocketEvent},
     life::Life,
+    nvidia::NvidiaCounts,
     placement::Placement,
     seed::Seed,
     spans, state, tally,
@@ -75,6 +77,7 @@ pub struct Fold {
     placements: HashMap<Tgid, Placement>,
     devices: Devices,
     http: Http,
+    nvidia: NvidiaCounts,
     counts: FoldCounts,
     begun: u64,
 }
@@ -89,6 +92,7 @@ impl Fold {
             placements: HashMap::new(),
             devices,
             http: Http::default(),
+            nvidia: NvidiaCounts::default(),
             counts: FoldCounts::default(),
             begun: 0,
         }
@@ -144,6 +148,11 @@ impl Fold {
         self.http.counts()
     }
 
+    /// What was seen of the NVIDIA driver's calls.
+    pub fn nvidia_counts(&self) -> NvidiaCounts {
+        self.nvidia
+    }
+
     /// Threads that have begun.
     pub fn begun(&self) -> u64 {
         self.begun
@@ -197,6 +206,7 @@ impl Fold {
             Event::Span(span) => self.span(span, rows),
             Event::Socket(event) => self.socket(event, rows),
             Event::Counted(counted) => self.counted(counted, rows),
+            Event::Nvidia(ioctl) => self.nvidia(ioctl, rows),
         }
     }
 
@@ -322,6 +332,16 @@ impl Fold {
         } else {
             rows.gpu_ioctl(spans::gpu_ioctl(span, &life.row, &self.devices));
         }
+    }
+
+    fn nvidia(&mut self, ioctl: &Ioctl, rows: &mut impl Rows) {
+        let Some(life) = self.threads.get(&Utid(ioctl.span.utid)) else {
+            self.counts.orphans += 1;
+            return;
+        };
+        let (row, counts) = spans::nvidia_ioctl(ioctl, &life.row, &self.devices);
+        self.nvidia += counts;
+        rows.gpu_ioctl(row);
     }
 
     fn socket(&mut self, event: &SocketEvent, rows: &mut impl Rows) {

@@ -7,7 +7,7 @@ mod event;
 mod fold;
 mod http;
 mod life;
-mod nvidia;
+pub mod nvidia;
 mod placement;
 mod registry;
 mod seed;
@@ -26,7 +26,7 @@ pub use self::{
     placement::Placement,
     registry::{
         Auto, FUTEX, HOST_RUNQUEUE, HTTP, IOCTL, MEMORY, NETWORK, PAGE_FAULT, PROBES, Probe, SCHED, SYSCALL,
-        SYSCALL_COUNT, Selection, SelectionError, WAKER,
+        SYSCALL_COUNT, Selection, SelectionError, WAKER, XID,
     },
     seed::Seed,
 };

@@ -43,6 +43,8 @@ pub const NETWORK: &str = "network";
 /// The requests they serve.
 pub const HTTP: &str = "http";
 
+/// What the GPU's driver reports as wrong.
+pub const XID: &str = "xid";
 /// Their ioctls on selected devices.
 pub const IOCTL: &str = "ioctl";
 /// Their calls that change the address space.
@@ -108,7 +110,7 @@ pub const PROBES: &[Probe] = &[
     },
     Probe {
         name: IOCTL,
-        question: "Which ioctls does each thread make on the selected devices, and how long do they take?",
+        question: "Which ioctls does each thread make on the selected devices, how long do they take, and what do the NVIDIA driver's ask for and answer?",
         programs: &["sys_enter_named", "sys_exit_named", "fentry_ioctl", "fexit_ioctl"],
         tables: &["gpu_ioctl"],
         bystander_cost: NAMED_COST,
@@ -170,6 +172,15 @@ pub const PROBES: &[Probe] = &[
         programs: &["sock_send_length", "sock_recv_length"],
         tables: &["process_sample"],
         bystander_cost: "a filtered hook a send or receive on any socket; none on other system calls",
+        auto: Auto::Always,
+        required: false,
+    },
+    Probe {
+        name: XID,
+        question: "Which errors (XID) did the NVIDIA driver write to the kernel's log?",
+        programs: &[],
+        tables: &["gpu_event"],
+        bystander_cost: "none: the log is followed",
         auto: Auto::Always,
         required: false,
     },

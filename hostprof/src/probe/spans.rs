@@ -1,10 +1,17 @@
 //! A call that returned, as a row.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt::Write as _};
 
-use hostprof_common::span::{OFF_CPU_UNKNOWN, Span};
+use hostprof_common::{
+    nvidia::{Ioctl, flag},
+    span::{OFF_CPU_UNKNOWN, Span},
+};
 
-use super::{Devices, syscalls};
+use super::{
+    Devices,
+    nvidia::{self, NvidiaCounts},
+    syscalls,
+};
 use crate::table::{GpuIoctlRow, SyscallRow, ThreadRow};
 
 /// `_IOC_DIRSHIFT`, `_IOC_SIZESHIFT` and `_IOC_SIZEMASK` of `uapi/asm-generic/ioctl.h`.
@@ -22,15 +29,41 @@ pub fn gpu_ioctl(span: &Span, thread: &ThreadRow, devices: &Devices) -> GpuIoctl
         device: devices.name(span.rdev),
         fd: span.args[0] as i32,
         request,
-        name: devices.request_name(span.rdev, request).map(Cow::Borrowed),
-        size_bytes: (!devices.has_plain_requests(span.rdev) && request >> DIRECTION_SHIFT != 0)
-            .then_some(request >> SIZE_SHIFT & SIZE_MASK),
+        size_bytes: (request >> DIRECTION_SHIFT != 0).then_some(request >> SIZE_SHIFT & SIZE_MASK),
         arg: span.args[2],
         dur_ns: span.exit_ns.saturating_sub(span.enter_ns),
         off_cpu_ns: off_cpu_ns(span),
         ret: span.ret,
         ..GpuIoctlRow::default()
     }
+}
+
+/// A row of `gpu_ioctl` for a call of the NVIDIA driver, and what of it could not be told.
+pub fn nvidia_ioctl(ioctl: &Ioctl, thread: &ThreadRow, devices: &Devices) -> (GpuIoctlRow, NvidiaCounts) {
+    let told = nvidia::decode(ioctl, devices.driver());
+    let call = &ioctl.call;
+    let kept = call.flags & flag::EXIT != 0;
+    let bytes = |bytes: &[u8]| {
+        bytes.iter().take(call.head_bytes as usize).fold(String::new(), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
+    };
+    let row = GpuIoctlRow {
+        name: told.name.map(Cow::Borrowed),
+        rm_cmd: told.rm_cmd,
+        rm_cmd_name: told.rm_cmd.and_then(nvidia::command).map(Cow::Borrowed),
+        rm_class: told.rm_class,
+        rm_class_name: told.rm_class.and_then(nvidia::class).map(Cow::Borrowed),
+        size_bytes: told.size_bytes,
+        length_bytes: told.length_bytes,
+        nv_status: told.nv_status,
+        nv_status_name: told.nv_status.and_then(nvidia::status).map(Cow::Borrowed),
+        enter_bytes: (kept && call.flags & flag::HEAD != 0).then(|| bytes(&call.head)),
+        exit_bytes: kept.then(|| bytes(&ioctl.exit)),
+        ..gpu_ioctl(&ioctl.span, thread, devices)
+    };
+    (row, told.counts)
 }
 
 /// A row of `syscall`.
@@ -59,6 +92,8 @@ fn off_cpu_ns(span: &Span) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use hostprof_common::nvidia::{Call, HEAD, device};
+
     use super::*;
 
     fn span(nr: i32, args: [u64; 4]) -> Span {
@@ -76,17 +111,48 @@ mod tests {
     }
 
     #[test]
-    fn a_request_tells_its_size_unless_the_device_takes_plain_numbers() {
-        let devices = Devices::for_tests(&[(195 << 20 | 255, "nvidiactl"), (238 << 20, "nvidia-uvm")]);
-        let control = Span { rdev: 195 << 20 | 255, ..span(16, [7, 0xc020_462a, 0xbeef, 0]) };
-        let row = gpu_ioctl(&control, &ThreadRow::default(), &devices);
-        assert_eq!((row.device.as_str(), row.fd, row.arg), ("nvidiactl", 7, 0xbeef));
-        assert_eq!((row.name.as_deref(), row.size_bytes), (Some("NV_ESC_RM_CONTROL"), Some(32)));
-        let unified = Span { rdev: 238 << 20, ..span(16, [8, 39, 0, 0]) };
-        let row = gpu_ioctl(&unified, &ThreadRow::default(), &devices);
-        assert_eq!((row.name.as_deref(), row.size_bytes), (Some("UVM_PAGEABLE_MEM_ACCESS"), None));
+    fn a_request_tells_its_size_and_a_plain_number_none() {
+        let devices = Devices::for_tests(&[(10 << 20 | 232, "kvm")]);
+        let row = gpu_ioctl(
+            &Span { rdev: 10 << 20 | 232, ..span(16, [7, 0x8004_54cf, 0xbeef, 0]) },
+            &ThreadRow::default(),
+            &devices,
+        );
+        assert_eq!((row.device.as_str(), row.fd, row.arg, row.size_bytes), ("kvm", 7, 0xbeef, Some(4)));
         let other = Span { rdev: 136 << 20 | 3, ..span(16, [0, 0x5401, 0, 0]) };
         let row = gpu_ioctl(&other, &ThreadRow::default(), &devices);
         assert_eq!((row.device.as_str(), row.name, row.size_bytes), ("pts/3", None, None));
+    }
+
+    #[test]
+    fn a_call_of_the_driver_has_what_its_structure_says_beside_what_every_ioctl_has() {
+        let mut head = [0; HEAD];
+        head[8..12].copy_from_slice(&0x2080_1303_u32.to_le_bytes());
+        let ioctl = Ioctl {
+            span: Span { rdev: 195 << 20 | 255, ret: 0, ..span(16, [7, 0xc010_46d3, 0xbeef, 0]) },
+            call: Call {
+                address: 0xf00,
+                memory_bytes: 0,
+                nr: 42,
+                size: 32,
+                device: device::FRONTEND,
+                flags: flag::XFER | flag::SHAPE | flag::HEAD | flag::STATUS | flag::EXIT,
+                status: 0x51,
+                status_at: 28,
+                head_bytes: 32,
+                _pad: 0,
+                head,
+            },
+            exit: [0xab; HEAD],
+        };
+        let devices = Devices::for_tests(&[(195 << 20 | 255, "nvidiactl")]);
+        let (row, counts) = nvidia_ioctl(&ioctl, &ThreadRow::default(), &devices);
+        assert_eq!((row.device.as_str(), row.request, row.size_bytes), ("nvidiactl", 0xc010_46d3, Some(32)));
+        assert_eq!(row.name.as_deref(), Some("NV_ESC_RM_CONTROL"));
+        assert_eq!(row.rm_cmd_name.as_deref(), Some("NV2080_CTRL_CMD_FB_GET_INFO_V2"));
+        assert_eq!((row.nv_status, row.nv_status_name.as_deref()), (Some(0x51), Some("NV_ERR_NO_MEMORY")));
+        assert_eq!((row.dur_ns, row.off_cpu_ns, counts.calls), (250, Some(40), 1));
+        assert_eq!(row.exit_bytes, Some("ab".repeat(32)));
+        assert!(row.enter_bytes.is_some_and(|bytes| bytes.len() == 64 && bytes[16..24] == *"03138020"));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, cmp::Reverse, collections::HashMap};
 
-use super::model::SystemCall;
+use super::{model::SystemCall, nvidia::call_name};
 use crate::{
     lengths::{Bucket, Latency, Lengths},
     probe::SYSCALL,
@@ -34,8 +34,10 @@ impl Calls {
 
     /// Adds a row.
     pub fn gpu_ioctl(&mut self, row: &GpuIoctlRow) {
-        let name = row.name.clone().unwrap_or_else(|| format!("{:#x}", row.request).into());
-        self.add(Some(row.device.clone()), name, row.dur_ns, row.off_cpu_ns, row.ret);
+        let refused = row.ret >= 0 && row.nv_status.is_some_and(|status| status != 0);
+        // The driver answers in its structure what others return.
+        let ret = if refused { -1 } else { row.ret };
+        self.add(Some(row.device.clone()), call_name(row), row.dur_ns, row.off_cpu_ns, ret);
     }
 
     fn add(

@@ -9,6 +9,7 @@ use super::{
         ByState, GroupShare, NeverRan, PageFaults, ProcessShare, Quality, Report, RunHeader, Switches,
         ThreadFaults, ThreadShare, Totals, Wait,
     },
+    nvidia::Nvidia,
     wakers::{Futexes, Pairs},
 };
 use crate::{
@@ -16,7 +17,7 @@ use crate::{
     ledger::{Ledger, OFF_STATES, Part, ThreadLedger, roll_up},
     lengths::Lengths,
     table::{
-        GpuIoctlRow, HistogramRow, LossRow, OffCpuCountRow, OffCpuRow, PageFaultRow, SCHEMA_VERSION, State,
+        GpuEventRow, GpuIoctlRow, HistogramRow, LossRow, OffCpuCountRow, OffCpuRow, PageFaultRow, SCHEMA_VERSION, State,
         SyscallRow, ThreadRow, Word,
     },
 };
@@ -39,6 +40,7 @@ pub struct Fold<'a> {
     futexes: Futexes,
     pairs: Pairs,
     calls: Calls,
+    nvidia: Nvidia,
     /// Minor and major, by thread.
     faults: Vec<(u64, u64)>,
     rows_without_thread: u64,
@@ -62,6 +64,7 @@ impl<'a> Fold<'a> {
             futexes: Futexes::default(),
             pairs: Pairs::default(),
             calls: Calls::default(),
+            nvidia: Nvidia::default(),
             faults: vec![(0, 0); threads.len()],
             rows_without_thread: 0,
         }
@@ -137,6 +140,12 @@ impl<'a> Fold<'a> {
     /// Adds a row.
     pub fn gpu_ioctl(&mut self, row: &GpuIoctlRow) {
         self.calls.gpu_ioctl(row);
+        self.nvidia.gpu_ioctl(row);
+    }
+
+    /// Adds an error of the GPU's driver.
+    pub fn gpu_event(&mut self, row: GpuEventRow) {
+        self.nvidia.event(row);
     }
 
     /// Closes the report. `histogram` holds the in-kernel histograms.
@@ -170,6 +179,7 @@ impl<'a> Fold<'a> {
             wakers,
             wakers_other,
             system_calls: self.calls.finish(histogram),
+            nvidia: self.nvidia.finish(run.driver.as_deref()),
             page_faults: page_faults(threads, &self.faults),
             host_runqueue: host_runqueue(histogram),
             requests: Vec::new(),

@@ -9,6 +9,7 @@ mod fold;
 mod host;
 mod host_runqueue;
 mod model;
+mod nvidia;
 mod recording;
 mod requests;
 mod shed;
@@ -23,6 +24,7 @@ pub use self::{
         ProcessShare, Quality, Report, RunHeader, Switches, SystemCall, ThreadFaults, ThreadShare, Totals,
         Wait, WakerPair,
     },
+    nvidia::{NvidiaCalls, NvidiaFailure, OtherLayout, UnknownCommand},
     recording::report,
     requests::Requests,
     shed::{Shed, ShedStep},

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{host::Host, requests::Requests, shed::Shed};
+use super::{host::Host, nvidia::NvidiaCalls, requests::Requests, shed::Shed};
 use crate::{
     check::Loss,
     lengths::{Bucket, Latency},
@@ -49,6 +49,8 @@ pub struct Report {
     pub wakers_other: u64,
     /// System calls by name, most time first; those that were only counted last. Empty without their probes.
     pub system_calls: Vec<SystemCall>,
+    /// The NVIDIA driver's calls and errors; null where there are none.
+    pub nvidia: Option<NvidiaCalls>,
     /// Page faults.
     pub page_faults: PageFaults,
     /// Requests, by who saw them. Empty where there are none.
@@ -78,6 +80,8 @@ pub struct RunHeader {
     pub host: String,
     /// The kernel's release.
     pub kernel: String,
+    /// The NVIDIA driver's version; null where none is loaded.
+    pub driver: Option<String>,
     /// CPUs online; null where not known.
     pub cpus: Option<u32>,
     /// When it began, for people: local time with its offset.
@@ -241,7 +245,8 @@ pub struct WakerPair {
 /// System calls of one name.
 #[derive(Clone, Debug, Serialize)]
 pub struct SystemCall {
-    /// The call's; for an ioctl on a selected device the request's, or its number in hexadecimal.
+    /// The call's; for an ioctl on a selected device the request's, or its number in hexadecimal; for an RM control the
+    /// command's.
     pub name: String,
     /// The device; null for other calls.
     pub device: Option<String>,
@@ -251,7 +256,7 @@ pub struct SystemCall {
     pub total_ns: u64,
     /// Of that, time off the CPU; null where only counted.
     pub off_cpu_ns: Option<u64>,
-    /// Calls that returned an error; null where only counted.
+    /// Calls that returned an error, or that the NVIDIA driver answered with one; null where only counted.
     pub errors: Option<u64>,
     #[serde(flatten)]
     pub latency: Latency,

@@ -8,8 +8,8 @@ use crate::{
     ledger::Unwritten,
     recording::{Config, Recording, RecordingError},
     table::{
-        GpuIoctlRow, HistogramRow, LossRow, OffCpuCountRow, OffCpuRow, PageFaultRow, RequestRow, ShedRow,
-        SyscallRow, ThreadRow, TokenRow,
+        GpuEventRow, GpuIoctlRow, HistogramRow, LossRow, OffCpuCountRow, OffCpuRow, PageFaultRow, RequestRow,
+        ShedRow, SyscallRow, ThreadRow, TokenRow,
     },
 };
 
@@ -36,6 +36,7 @@ pub fn report(recording: &Recording) -> Result<Report, RecordingError> {
     each::<PageFaultRow>(recording, |row| fold.page_fault(row))?;
     each::<SyscallRow>(recording, |row| fold.syscall(row))?;
     each::<GpuIoctlRow>(recording, |row| fold.gpu_ioctl(row))?;
+    all::<GpuEventRow>(recording)?.into_iter().for_each(|row| fold.gpu_event(row));
     let name = recording.path().file_name().map(|name| name.to_string_lossy().into_owned());
     let mut report = fold.finish(header(recording.config(), name.unwrap_or_default()), &histogram);
     report.shed = shed::shed(&all::<ShedRow>(recording)?, recording.config(), &report);
@@ -62,6 +63,7 @@ fn header(config: &Config, name: String) -> RunHeader {
         engine: target.engine.clone(),
         host: config.host.hostname.clone(),
         kernel: config.host.kernel_release.clone(),
+        driver: config.host.gpus.driver.clone(),
         cpus: Some(config.host.online_cpus.len() as u32).filter(|cpus| *cpus > 0),
         started,
         started_mono_ns: Some(config.started.mono_ns.0),

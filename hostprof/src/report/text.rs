@@ -12,7 +12,7 @@ use super::{
     },
     host,
     model::{ByState, Futex, HostRunqueue, Participant, Report},
-    requests, shed,
+    nvidia, requests, shed,
 };
 use crate::{
     humane::{bytes, count, duration, fitted, plural, printable, share},
@@ -62,6 +62,7 @@ fn write_all(out: &mut String, report: &Report, detail: Detail) -> fmt::Result {
     runqueue(out, report)?;
     wakers(out, report, detail.others)?;
     system_calls(out, report, detail.others)?;
+    nvidia::write(out, report.nvidia.as_ref(), detail.others)?;
     page_faults(out, report, detail.others)?;
     processes(out, report, detail.others)?;
     host_runqueue(out, report.host_runqueue.as_ref())?;

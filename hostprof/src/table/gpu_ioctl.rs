@@ -21,17 +21,24 @@ table! {
     fd: i32 ["" Dictionary],
     /// The request, as passed.
     request: u32 ["" Dictionary],
-    /// The request's name: the RM escape, the unified-memory call. Null where this version knows none.
+    /// The request's name: the RM escape, the unified-memory call. Of a call through `NV_ESC_IOCTL_XFER_CMD` the real
+    /// one's, here and below. Null where this version knows none.
     name: Option<Cow<'static, str>> ["" Dictionary],
-    /// The command of an RM control. Null: not decoded yet.
+    /// The command of an RM control. Null for other calls, and where the structure could not be read at the enter or
+    /// has another layout; the notes of probe `ioctl` in `config.json` count those, here and below.
     rm_cmd: Option<u32> ["" Dictionary],
-    /// Its name. Null as for `rm_cmd`.
+    /// Its name. Null where no public header has one: `report` lists those.
     rm_cmd_name: Option<Cow<'static, str>> ["" Dictionary],
-    /// The class an RM allocation is of. Null: not decoded yet.
+    /// The class an RM allocation is of. Null as for `rm_cmd`.
     rm_class: Option<u32> ["" Dictionary],
+    /// Its name. Null as for `rm_cmd_name`.
+    rm_class_name: Option<Cow<'static, str>> ["" Dictionary],
     /// The size of the request's structure, from the request itself. Null where it tells none: unified-memory
     /// calls and old requests are plain numbers.
     size_bytes: Option<u32> ["bytes" Dictionary],
+    /// The bytes of memory that the call is about, as asked for: allocated (in the parameters of a memory class, in a
+    /// heap call), mapped, unmapped, made a range of. Null for other calls, and as for `rm_cmd`.
+    length_bytes: Option<u64> ["bytes" Dictionary],
     /// The call's third argument: as a rule the structure's address.
     arg: u64 ["" Dictionary],
     /// From its enter to its exit.
@@ -41,6 +48,14 @@ table! {
     off_cpu_ns: Option<u64> ["ns" Dictionary],
     /// What it returned: a negative errno for an error. The driver's own status is in `nv_status`.
     ret: i64 ["" Dictionary],
-    /// The driver's status. Null: not decoded yet.
+    /// The driver's status, as its structure had it at the exit: an error is told here, while `ret` is 0. Null for calls
+    /// that have none, as for `rm_cmd`, and where the call failed and left what stood there as it was.
     nv_status: Option<u32> ["" Dictionary],
+    /// Its name. Null where there is no status, or one that this version does not know.
+    nv_status_name: Option<Cow<'static, str>> ["" Dictionary],
+    /// The structure's first bytes at the enter, at most 96, hexadecimal. Null unless they were to be kept, which is for
+    /// checking this table.
+    enter_bytes: Option<String> ["" Plain],
+    /// The same at the exit.
+    exit_bytes: Option<String> ["" Plain],
 }

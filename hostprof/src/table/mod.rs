@@ -6,6 +6,7 @@
 mod cell;
 mod cgroup_sample;
 mod disk_sample;
+mod gpu_event;
 mod gpu_ioctl;
 mod histogram;
 mod host_sample;
@@ -33,6 +34,7 @@ pub use self::{
     cell::Cell,
     cgroup_sample::CgroupSampleRow,
     disk_sample::DiskSampleRow,
+    gpu_event::GpuEventRow,
     gpu_ioctl::GpuIoctlRow,
     histogram::HistogramRow,
     host_sample::HostSampleRow,
@@ -51,7 +53,7 @@ pub use self::{
 
 /// The version of the tables and of `config.json`. A change of either raises it and is told in
 /// `CHANGELOG.md`.
-pub const SCHEMA_VERSION: u32 = 1;
+pub const SCHEMA_VERSION: u32 = 2;
 
 /// How a column is laid out in Parquet; chosen by measurement, see `docs/journal/`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -166,6 +168,7 @@ macro_rules! for_each_table {
             OffCpuCountRow,
             SyscallRow,
             GpuIoctlRow,
+            GpuEventRow,
             PageFaultRow,
             RequestRow,
             TokenRow,

@@ -80,7 +80,7 @@ fn address(word: &AtomicU32) -> u64 {
 }
 
 /// Both ends of a new pseudo-terminal.
-fn terminal() -> io::Result<(OwnedFd, OwnedFd)> {
+pub(crate) fn terminal() -> io::Result<(OwnedFd, OwnedFd)> {
     let (mut master, mut slave) = (0, 0);
     // SAFETY: both numbers are alive; null means the defaults.
     let result = unsafe {

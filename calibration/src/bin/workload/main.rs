@@ -6,6 +6,7 @@ mod calls;
 mod cpu_time;
 mod faults;
 mod int80;
+mod nvidia;
 mod processes;
 mod report;
 mod stop;
@@ -97,6 +98,17 @@ enum Workload {
         /// Ioctls on each of the other devices
         #[arg(long, default_value_t = 1000)]
         others: u64,
+    },
+    /// A thread `caller` calls a pseudo-terminal as if it were the NVIDIA driver's devices; it refuses each call
+    ///
+    /// Each of N rounds has nine calls. On the terminal's slave, as on /dev/nvidiactl: a control (0x20801303), an
+    /// allocation (class 0x40, 64 MiB), a control by way of NV_ESC_IOCTL_XFER_CMD (0x2080a026) and one of another size. On
+    /// its master, as on /dev/nvidia-uvm: 73 and 42, and 2, which the kernel takes, of 2 MiB each, with status 0x56 after
+    /// the last. Then a control and 2 again whose structures are not in memory at the enter; 0x51 is the status of the
+    /// second at the exit. `done` holds "rounds" and "caller_tid".
+    NvidiaCalls {
+        #[arg(long, default_value_t = 100)]
+        count: u64,
     },
     /// Two threads send a byte to and fro through two pipes; `done` holds "round_trips"
     PipePing {
@@ -268,6 +280,7 @@ fn run(report: &Report, workload: Workload) -> anyhow::Result<()> {
         Workload::Calls { ioctls, maps, futexes, others } => {
             calls::run(report, calls::Numbers { ioctls, maps, futexes, others })
         }
+        Workload::NvidiaCalls { count } => nvidia::run(report, count),
         Workload::PipePing { count } => waits::pipe_ping(report, count),
         Workload::FutexWaits { count } => waits(Kind::Futex, count),
         Workload::Polls { count } => waits(Kind::Poll, count),
