@@ -20,7 +20,7 @@ use hostprof_common::{
 use crate::{
     atomic::{fetch_increment, set_bits},
     emit::is_full,
-    maps::{CONNECTIONS, LONG_RECORDS, HTTP_STATS, PORTS, layout},
+    maps::{CONNECTIONS, HTTP_STATS, LONG_RECORDS, PORTS, layout},
     span, target,
     task::{Call, Task, is_inet, socket_port, socket_state},
 };

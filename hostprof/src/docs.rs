@@ -8,8 +8,8 @@ use crate::{
     sampler::SAMPLES,
     table::{
         CgroupSampleRow, DiskSampleRow, GpuEventRow, GpuIoctlRow, HistogramRow, HostSampleRow, LossRow,
-        OffCpuCountRow, OffCpuRow, PageFaultRow, ProcessSampleRow, RequestRow, SCHEMA_VERSION, ShedRow, State,
-        SyscallRow, Table, ThreadRow, TokenRow, Word as _,
+        OffCpuCountRow, OffCpuRow, PageFaultRow, ProcessSampleRow, RequestRow, SCHEMA_VERSION, ShedRow,
+        State, SyscallRow, Table, ThreadRow, TokenRow, Word as _,
     },
 };
 

@@ -17,8 +17,8 @@ use crate::{
     ledger::{Ledger, OFF_STATES, Part, ThreadLedger, roll_up},
     lengths::Lengths,
     table::{
-        GpuEventRow, GpuIoctlRow, HistogramRow, LossRow, OffCpuCountRow, OffCpuRow, PageFaultRow, SCHEMA_VERSION, State,
-        SyscallRow, ThreadRow, Word,
+        GpuEventRow, GpuIoctlRow, HistogramRow, LossRow, OffCpuCountRow, OffCpuRow, PageFaultRow,
+        SCHEMA_VERSION, State, SyscallRow, ThreadRow, Word,
     },
 };
 
