@@ -32,8 +32,8 @@ fn rows() -> Vec<OffCpuRow> {
             state: State::ALL[random.below(State::ALL.len() as u64) as usize],
             // Two of three are null for a while, then none.
             syscall_nr: (row > ROWS / 2 || row % 3 == 0).then(|| random.below(9) as i32 - 4),
-            // A dictionary that fills up in the end.
-            arg0: (row % 7 != 0).then_some((row / 3) << 12),
+            // A dictionary that fills up in the end, of values that zstd makes nothing of.
+            arg0: (row % 7 != 0).then_some((row / 3).wrapping_mul(0x9e37_79b9_7f4a_7c15)),
             // One that is given up, with nulls in runs.
             arg1: (row / 100 % 2 == 0).then(|| random.next()),
             fd_kind: (row % 2 == 0).then_some(FdKind::Pipe),

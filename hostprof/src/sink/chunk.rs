@@ -213,6 +213,10 @@ impl Chunk {
 
     /// Ends the page under way.
     fn page(&mut self, zstd: &mut Compressor<'_>) -> Result<(), ParquetError> {
+        if let Some(dictionary) = self.dictionary.as_mut().filter(|_| self.pages.bytes() == 0) {
+            // The first page's entries by how often they came: keys of which most are small compress best.
+            dictionary.order(&mut self.values.keys);
+        }
         let Self { body, values, levels, .. } = self;
         body.clear();
         if self.nullable {

@@ -1,4 +1,6 @@
-//! The distinct values of a column chunk, numbered in the order they came.
+//! The distinct values of a column chunk, numbered in the order they came, or by how often.
+
+use std::cmp::Reverse;
 
 use crate::hash::IntMap;
 
@@ -42,6 +44,25 @@ impl Dictionary {
         key
     }
 
+    /// Numbers the values anew, the most frequent of these keys first, and changes the keys accordingly.
+    pub fn order(&mut self, keys: &mut [u32]) {
+        let mut counts = vec![0_u32; self.values.len()];
+        for key in &*keys {
+            counts[*key as usize] += 1;
+        }
+        let mut order: Vec<u32> = (0..self.values.len() as u32).collect();
+        order.sort_unstable_by_key(|key| (Reverse(counts[*key as usize]), *key));
+        let mut place = vec![0; order.len()];
+        for (new, old) in (0..).zip(&order) {
+            place[*old as usize] = new;
+        }
+        self.values = order.iter().map(|old| self.values[*old as usize]).collect();
+        for key in self.keys.values_mut().chain(keys) {
+            *key = place[*key as usize];
+        }
+        self.recent = [(0, u32::MAX); RECENT];
+    }
+
     /// The values, by key.
     pub fn values(&self) -> &[u64] {
         &self.values
@@ -63,5 +84,16 @@ mod tests {
             }
         }
         assert_eq!(dictionary.values(), values);
+    }
+
+    #[test]
+    fn the_most_frequent_value_has_the_least_key_and_keys_stay_those_of_their_values() {
+        let mut dictionary = Dictionary::new();
+        let values = [7, 9, 9, 8, 9, 8, 5];
+        let mut keys: Vec<u32> = values.iter().map(|value| dictionary.key(*value)).collect();
+        dictionary.order(&mut keys);
+        assert_eq!(dictionary.values(), [9, 8, 7, 5]);
+        assert_eq!(keys, [2, 0, 0, 1, 0, 1, 3]);
+        assert_eq!([9, 8, 7, 5, 6].map(|value| dictionary.key(value)), [0, 1, 2, 3, 4]);
     }
 }

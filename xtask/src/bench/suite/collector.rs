@@ -94,7 +94,7 @@ fn usage(
     let bytes = per_record(&|facts| facts.file_bytes as f64);
     results.add(of("bytes_per_record"), &bytes, &[], "all part files");
     let peak: Vec<_> = facts.iter().map(|facts| facts.peak_bytes as f64 / f64::from(1 << 20)).collect();
-    results.add(of("peak_mib"), &peak, &[], "rings included where touched");
+    results.add(of("peak_mib"), &peak, &[], "rings included, each twice");
     Ok(())
 }
 
