@@ -138,6 +138,17 @@ pub fn fitted(name: &str, width: usize) -> String {
     cut
 }
 
+/// A path cut to a width, its beginning kept off with `…`.
+pub fn fitted_end(path: &str, width: usize) -> String {
+    let path = printable(path);
+    let length = path.chars().count();
+    if length <= width {
+        return path;
+    }
+    let end: String = path.chars().skip(length + 1 - width.max(1)).collect();
+    format!("…{end}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -216,5 +227,7 @@ mod tests {
     fn no_control_character_reaches_the_terminal() {
         assert_eq!(printable("a\x1b[31mb\n"), "a\u{fffd}[31mb\u{fffd}");
         assert_eq!(fitted("llama-server", 6), "llama…");
+        assert_eq!(fitted_end("/system.slice/llama", 6), "…llama");
+        assert_eq!(fitted_end("/llama", 6), "/llama");
     }
 }

@@ -10,6 +10,8 @@ use ratatui::{
 use super::palette::{Group, Palette};
 use crate::{humane::share, ledger::StateTimes, live::Slice};
 
+/// A cell of a bar: not quite its height, so that bars below one another stay apart.
+const BLOCK: char = '▇';
 const EIGHTHS: [&str; 9] = [" ", "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"];
 
 /// A bar of states in a line: each group as wide as its share, its letter where it begins. Without colours the
@@ -26,8 +28,9 @@ pub fn states(buffer: &mut Buffer, area: Rect, times: &StateTimes, palette: Pale
         let to = area.x + end as u16;
         for x in from..to {
             let plain = palette.colour(group).is_some() && x > from;
-            let letter = if plain { ' ' } else { group.letter() };
-            buffer[(x, area.y)].set_char(letter).set_style(palette.block(group));
+            let (mark, style) =
+                if plain { (BLOCK, palette.ink(group)) } else { (group.letter(), palette.block(group)) };
+            buffer[(x, area.y)].set_char(mark).set_style(style);
         }
         from = to;
     }
@@ -77,8 +80,13 @@ fn stack(buffer: &mut Buffer, area: Rect, times: &StateTimes, palette: Palette) 
         let Some(&(lower, lower_part)) = parts.first() else { continue };
         let &(upper, upper_part) = parts.last().unwrap_or(&(lower, lower_part));
         if let (Some(below), Some(above)) = (palette.colour(lower), palette.colour(upper)) {
-            let part = if parts.len() == 1 { 1.0 } else { lower_part / (lower_part + upper_part) };
-            let eighths = (part * 8.0).round() as usize;
+            if parts.len() == 1 {
+                // Open at the top, so that what is above stays apart.
+                let full = if row + 1 == area.height { BLOCK } else { '█' };
+                cell.set_char(full).set_style(Style::new().fg(below));
+                continue;
+            }
+            let eighths = (lower_part / (lower_part + upper_part) * 8.0).round() as usize;
             cell.set_symbol(EIGHTHS[eighths.min(8)]).set_style(Style::new().fg(below).bg(above));
         } else {
             let largest = if upper_part > lower_part { upper } else { lower };
@@ -107,28 +115,33 @@ pub fn spark(buffer: &mut Buffer, area: Rect, values: &[f64], greatest: f64, sty
     }
 }
 
-/// A part of a whole: `████████░░░░`.
+/// A part of a whole: `▇▇▇▇▇▇▇▇────`.
 pub fn gauge(part: f64, width: u16) -> String {
     let full = (part.clamp(0.0, 1.0) * f64::from(width)).round() as usize;
-    format!("{}{}", "█".repeat(full), "░".repeat(usize::from(width) - full))
+    format!("{}{}", BLOCK.to_string().repeat(full), "─".repeat(usize::from(width) - full))
 }
 
-/// What the letters and colours of a bar stand for, each with its share; groups without time are left out.
-pub fn legend(times: &StateTimes, palette: Palette) -> Line<'static> {
+/// What the letters and colours of a bar stand for, each with its share; groups without time are left out. Names
+/// are shortened where they do not fit.
+pub fn legend(times: &StateTimes, width: u16, palette: Palette) -> Line<'static> {
     let total = times.total_ns();
-    let mut spans = Vec::new();
-    for group in Group::ALL {
-        let ns = group.ns(times);
-        if ns > 0 {
-            if !spans.is_empty() {
-                spans.push(Span::raw("  "));
+    let groups: Vec<Group> = Group::ALL.into_iter().filter(|group| group.ns(times) > 0).collect();
+    let line = |name: &dyn Fn(Group) -> String, gap: &'static str| {
+        let mut line = Line::default();
+        for &group in &groups {
+            if !line.spans.is_empty() {
+                line.push_span(Span::raw(gap));
             }
-            spans.push(Span::styled(group.letter().to_string(), palette.block(group)));
-            spans.push(Span::styled(format!(" {} ", group.name()), palette.dim()));
-            spans.push(Span::raw(share(ns, total)));
+            line.push_span(Span::styled(group.letter().to_string(), palette.block(group)));
+            line.push_span(Span::styled(format!("{} ", name(group)), palette.dim()));
+            line.push_span(Span::raw(share(group.ns(times), total)));
         }
-    }
-    Line::from(spans)
+        line
+    };
+    let long = line(&|group| format!(" {}", group.name()), "  ");
+    let short = || line(&|group| group.rest().to_owned(), "  ");
+    let fits = |line: &Line<'_>| line.width() <= usize::from(width);
+    [long, short()].into_iter().find(fits).unwrap_or_else(|| line(&|group| group.rest().to_owned(), " "))
 }
 
 /// The shares of a bar in as few letters as go: `C 41.2%  F 52.0%`, the largest first, as many as fit.

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use ratatui::{
     Frame,
+    buffer::Buffer,
     layout::Rect,
     text::{Line, Span},
 };
@@ -11,7 +12,9 @@ use ratatui::{
 use super::{
     View, bar,
     list::{Column, Sheet, SortKey, Width},
+    palette::Palette,
     tabs::{ListId, parts},
+    time_bar,
 };
 use crate::{
     humane::{count, duration, printable, rate, share},
@@ -21,7 +24,7 @@ use crate::{
 
 const SAMPLED: &str = "off_cpu (tp_btf/sched_switch)";
 const WAKING: &str = "off_cpu (tp_btf/sched_waking)";
-/// Threads that are named before the rest is counted.
+/// Threads that are named.
 const NAMED: usize = 12;
 
 pub static FUTEXES: Sheet<FutexWait> = Sheet {
@@ -74,7 +77,7 @@ pub static FUTEXES: Sheet<FutexWait> = Sheet {
         },
         Column {
             title: "other waiters",
-            width: Width::Grow(16, 90),
+            width: Width::Grow(26, 90),
             priority: 0,
             cell: |row, context| parts::text(waiters(row, context.picture)),
             key: |row| SortKey::Number(row.others.len() as f64),
@@ -210,20 +213,27 @@ fn opened(picture: &Picture) -> Option<&Thread> {
     picture.threads.iter().find(|thread| thread.tid == tid)
 }
 
-/// `llama-server/4713, llama-server/4714 and 3 more`.
+/// How many others, and which, each name once: `3: llama-server 4713 4714 llama-log 4730`.
 fn waiters(wait: &FutexWait, picture: &Picture) -> String {
     if wait.others.is_empty() {
         return "none".to_owned();
     }
-    let name = |tid: &Tid| match picture.threads.iter().find(|thread| thread.tid == *tid) {
-        Some(thread) => format!("{}/{tid}", printable(&thread.comm)),
-        None => tid.to_string(),
-    };
-    let mut names: Vec<String> = wait.others.iter().take(NAMED).map(name).collect();
-    if wait.others.len() > NAMED {
-        names.push(format!("{} more", wait.others.len() - NAMED));
+    let comm =
+        |tid: &Tid| picture.threads.iter().find(|thread| thread.tid == *tid).map(|thread| &thread.comm);
+    let mut text = format!("{}:", count(wait.others.len() as u64));
+    let mut last = None;
+    for tid in wait.others.iter().take(NAMED) {
+        let comm = comm(tid);
+        if let Some(comm) = comm.filter(|_| comm != last) {
+            text.push_str(&format!(" {}", printable(comm)));
+        }
+        last = comm;
+        text.push_str(&format!(" {tid}"));
     }
-    format!("{}: {}", count(wait.others.len() as u64), names.join(" "))
+    if wait.others.len() > NAMED {
+        text.push_str(" …");
+    }
+    text
 }
 
 /// Draws the thread into the area of the threads' list.
@@ -238,20 +248,24 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, view: &mut View, tid: Tid) {
         buffer.set_stringn(area.x, area.y, text, area.width.into(), palette.dim());
         return;
     };
-    buffer.set_line(area.x, area.y, &heading(thread, palette), area.width);
+    if let Some(heading) = heading(thread, area.width, palette).first() {
+        buffer.set_line(area.x, area.y, heading, area.width);
+    }
     bar::states(buffer, line(1), &thread.share.times, palette);
-    buffer.set_line(area.x, area.y + 2, &bar::legend(&thread.share.times, palette), area.width);
+    buffer.set_line(area.x, area.y + 2, &bar::legend(&thread.share.times, area.width, palette), area.width);
     let Some(detail) = picture.detail.as_ref().filter(|detail| detail.tid == tid) else {
         buffer.set_string(area.x, area.y + 4, "looking …", palette.dim());
         return;
     };
     let roomy = area.height > 24;
-    let height = if roomy { 6 } else { 3 };
+    let wants =
+        [detail.futexes.len(), detail.calls.len(), detail.wakers.len()].map(|rows| (rows as u16).max(1));
+    // What the lists leave, within reason.
+    let lists: u16 = wants.iter().map(|rows| rows + 3).sum();
+    let height = area.height.saturating_sub(lists + 6).clamp(3, 8);
     bar::timeline(buffer, Rect { height, ..line(3 + u16::from(roomy)) }, &detail.slices, palette);
     let axis = 3 + u16::from(roomy) + height;
     time_axis(picture, line(axis), buffer, palette);
-    let wants =
-        [detail.futexes.len(), detail.calls.len(), detail.wakers.len()].map(|rows| (rows as u16).max(1));
     let [futexes, calls, wakers] = wants;
     let top = axis + 1 + u16::from(roomy);
     let rest = Rect { y: area.y + top, height: area.height.saturating_sub(top), ..area };
@@ -260,32 +274,30 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, view: &mut View, tid: Tid) {
     view.draw_stacked(frame, rest, &wants);
 }
 
-fn heading(thread: &Thread, palette: super::palette::Palette) -> Line<'static> {
-    let state = thread.now.map_or_else(|| "on CPU".to_owned(), |state| format!("in {state}"));
-    let role = if thread.role.is_empty() { String::new() } else { format!("  {}", printable(&thread.role)) };
-    let cpu = thread.cpu.map(|cpu| format!("  CPU {cpu}")).unwrap_or_default();
-    let queue = thread.share.runqueue.p99_ns.map(|ns| format!("  p99 run queue {}", duration(ns)));
-    Line::from(vec![
-        Span::styled(printable(&thread.comm), palette.title()),
-        Span::styled(format!("  tid {}  pid {}{role}{cpu}  now ", thread.tid, thread.tgid), palette.dim()),
-        Span::raw(state),
-        Span::styled(queue.unwrap_or_default(), palette.dim()),
-    ])
+fn heading(thread: &Thread, width: u16, palette: Palette) -> Vec<Line<'static>> {
+    let now = thread.now.map_or_else(|| "on CPU".to_owned(), |state| state.to_string());
+    let mut parts = vec![
+        vec![Span::styled(printable(&thread.comm), palette.title())],
+        parts::pair("tid", thread.tid.to_string(), palette),
+        parts::pair("pid", thread.tgid.to_string(), palette),
+        parts::pair("now", now, palette),
+    ];
+    parts.extend(thread.share.runqueue.p99_ns.map(|ns| parts::pair("run q p99", duration(ns), palette)));
+    parts.extend(thread.cpu.map(|cpu| parts::pair("CPU", cpu.to_string(), palette)));
+    if !thread.role.is_empty() {
+        parts.push(parts::pair("role", printable(&thread.role), palette));
+    }
+    parts::pairs(parts, width)
 }
 
 /// Where on the screen which time is.
-fn time_axis(
-    picture: &Picture,
-    area: Rect,
-    buffer: &mut ratatui::buffer::Buffer,
-    palette: super::palette::Palette,
-) {
+fn time_axis(picture: &Picture, area: Rect, buffer: &mut Buffer, palette: Palette) {
     let (left, right) = match &picture.mode {
         Mode::Live => {
             (format!("{} ago", duration(picture.to.0.saturating_sub(picture.from.0))), "now".into())
         }
         Mode::Replay(playback) => {
-            let since = |instant: u64| super::time_bar::clock(instant.saturating_sub(playback.begin.0));
+            let since = |instant: u64| time_bar::clock(instant.saturating_sub(playback.begin.0));
             (since(picture.from.0), since(picture.to.0))
         }
     };

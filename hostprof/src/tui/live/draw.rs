@@ -17,7 +17,7 @@ use super::{
     time_bar,
 };
 use crate::{
-    humane::{bytes, count, duration, fitted, plural, printable},
+    humane::{bytes, count, duration, fitted, fitted_end, plural, printable},
     live::{Mode, Picture},
 };
 
@@ -25,12 +25,15 @@ use crate::{
 const LEAST_WIDTH: u16 = 80;
 const LEAST_HEIGHT: u16 = 24;
 
+/// From this width on, a recording is named.
+const WIDE: u16 = 100;
+
 /// Draws the view into the whole frame.
 pub fn draw(frame: &mut Frame<'_>, view: &mut View) {
     let area = frame.area();
     if area.width < LEAST_WIDTH || area.height < LEAST_HEIGHT {
         let text = format!(
-            "hostprof needs {LEAST_WIDTH} x {LEAST_HEIGHT}, and has {} x {}: enlarge the terminal, or q to leave",
+            "needs {LEAST_WIDTH} x {LEAST_HEIGHT}\nhas {} x {}\nenlarge it, or q to leave",
             area.width, area.height
         );
         frame.render_widget(Paragraph::new(text).wrap(Wrap { trim: true }), area);
@@ -115,9 +118,12 @@ fn draw_heading(frame: &mut Frame<'_>, area: Rect, view: &View) {
     let palette = view.palette;
     let mut right = Vec::new();
     if let Some(recorder) = view.picture.as_ref().and_then(|picture| picture.health.recorder.as_ref()) {
-        let text = format!("● {} {}", fitted(&recorder.run, 16), bytes(recorder.bytes));
+        let run = if area.width < WIDE { "REC".into() } else { fitted_end(&recorder.run, 24) };
+        let text = format!("● {run} {}", bytes(recorder.bytes));
         right.push(Span::styled(text, palette.warn()));
     }
+    let window = format!("window {}", duration(view.window.as_nanos() as u64));
+    right.push(Span::styled(window, palette.dim()));
     let badge = match &view.picture {
         _ if view.frozen => Some(" FROZEN "),
         Some(Picture { mode: Mode::Replay(_), .. }) => Some(" REPLAY "),
@@ -130,19 +136,24 @@ fn draw_heading(frame: &mut Frame<'_>, area: Rect, view: &View) {
     let at = area.right().saturating_sub(right.width() as u16);
     let target = view.picture.as_ref().map(|picture| &picture.target);
     let mut left = vec![Span::styled("hostprof", palette.title())];
+    // What stands right is more than a whole host's name.
+    let room = usize::from(at.saturating_sub(area.x + 2));
     if let Some(target) = target {
-        left.push(Span::styled(printable(&target.name), palette.title()));
+        let used = left[0].width() + 2;
+        left.push(Span::styled(fitted(&target.name, room.saturating_sub(used)), palette.title()));
         let mut rest: Vec<String> = target.engine.iter().map(|engine| printable(engine)).collect();
+        rest.push(duration(target.elapsed_ns));
         if target.cpus > 0 {
             rest.push(format!("{}, {}", printable(&target.host), plural(target.cpus.into(), "CPU")));
         }
-        rest.push(duration(target.elapsed_ns));
-        left.extend(rest.into_iter().map(|text| Span::styled(text, palette.dim())));
+        for text in rest {
+            if spaced(left.clone()).width() + 2 + text.chars().count() <= room {
+                left.push(Span::styled(text, palette.dim()));
+            }
+        }
     }
     let buffer = frame.buffer_mut();
-    // What stands right is more than the end of a long name.
-    let room = at.saturating_sub(area.x + 2);
-    buffer.set_line(area.x, area.y, &spaced(left), room);
+    buffer.set_line(area.x, area.y, &spaced(left), room as u16);
     buffer.set_line(at, area.y, &right, area.width);
 }
 
@@ -181,7 +192,7 @@ fn mostly_line(picture: &Picture, view: &View, width: u16) -> Line<'static> {
     let group = Group::of(mostly.state);
     // Where time went and who ended waits; an experiment tells why.
     let note = "  attribution, not cause";
-    let label = "waits mostly: ";
+    let label = "waits  ";
     let room = usize::from(width).saturating_sub(label.len() + 2);
     let text = fitted(&mostly.text, room);
     let mut spans = vec![
@@ -209,13 +220,12 @@ fn notices(view: &View) -> Vec<Line<'static>> {
         let probes = picture.health.probes.iter().filter(|probe| probe.dropped > 0);
         let probes: Vec<String> =
             probes.map(|probe| format!("{} {}", printable(&probe.name), count(probe.dropped))).collect();
-        let text = format!(
-            "records of this window are lost ({}): its numbers are too small, see 7 Health",
-            probes.join(", ")
-        );
+        let text = format!("records lost: {}: numbers here are too small (7 Health)", probes.join(", "));
         notices.push(Line::styled(text, view.palette.warn()));
     }
-    if let Some(end) = &picture.target.end {
+    // A recording has an end from the start: it is news where the window has come to it.
+    let end = picture.target.end.as_ref();
+    if let Some(end) = end.filter(|end| matches!(picture.mode, Mode::Live) || end.at <= picture.to) {
         let ago = picture.to.0.saturating_sub(end.at.0);
         let when = match &picture.mode {
             Mode::Live if ago >= 1_000_000_000 => format!(" {} ago", duration(ago)),
@@ -230,42 +240,46 @@ fn notices(view: &View) -> Vec<Line<'static>> {
 
 /// As many keys as fit, the most used first, and always the last.
 fn key_line(view: &View, width: u16) -> Line<'static> {
-    let settings = format!(
-        "{}  every {}",
-        duration(view.window.as_nanos() as u64),
-        duration(view.refresh.as_nanos() as u64)
-    );
-    let settings = format!("window {settings}");
-    let keys: &[(&str, &str)] = if view.typing {
-        &[("type", "to filter"), ("Enter", "keep"), ("Esc", "clear"), ("↑↓", "move")]
+    let settings = format!("every {}", duration(view.refresh.as_nanos() as u64));
+    let mut keys: Vec<(&str, &str)> = if view.typing {
+        vec![("type", "to filter"), ("Enter", "keep"), ("Esc", "clear"), ("↑↓", "move")]
     } else if view.playback().is_some() {
-        &[
+        vec![
+            ("space", "play"),
+            ("←→", "seek"),
+            ("n b e", "worst"),
+            ("t", "go to"),
+            ("<>", "speed"),
+            ("⏎", "open"),
+            ("/", "filter"),
+            ("s", "sort"),
+        ]
+    } else if view.has_ended() {
+        vec![("↑↓", "move"), ("⏎", "open"), ("/", "filter"), ("s", "sort"), ("w", "save"), ("p", "freeze")]
+    } else {
+        vec![
             ("↑↓", "move"),
             ("⏎", "open"),
             ("/", "filter"),
             ("s", "sort"),
-            ("space", "play"),
-            ("<>", "speed"),
-            ("←→", "seek"),
-            ("t", "go to"),
-            ("n", "run queue"),
-            ("b", "blocking"),
-            ("e", "request"),
-        ]
-    } else if view.has_ended() {
-        &[("↑↓", "move"), ("⏎", "open"), ("/", "filter"), ("s S", "sort"), ("w", "save"), ("p", "freeze")]
-    } else {
-        &[
-            ("↑↓", "move"),
-            ("⏎", "open"),
-            ("/", "filter"),
-            ("s S", "sort"),
             ("p", "freeze"),
             ("r", "record"),
             ("+-", "rate"),
             ("[]", "window"),
         ]
     };
+    if !view.typing {
+        if !view.focused().opens() {
+            keys.retain(|(key, _)| *key != "⏎");
+        }
+        if view.page().len() > 1 {
+            let filter = keys.iter().position(|(key, _)| *key == "/").unwrap_or(0);
+            keys.insert(filter, ("o", "next list"));
+        }
+        if view.is_thread_open() {
+            keys.insert(0, ("Esc", "back"));
+        }
+    }
     let last: &[(&str, &str)] = if view.typing { &[] } else { &[("?", "help"), ("q", "quit")] };
     let width_of = |keys: &[(&str, &str)]| -> usize {
         keys.iter().map(|(key, what)| key.chars().count() + what.chars().count() + 3).sum()

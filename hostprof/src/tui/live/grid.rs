@@ -11,7 +11,7 @@ use super::{
     bar,
     list::{Cell, Column, Context, ListState, Sheet, Width},
 };
-use crate::humane::{fitted, printable};
+use crate::humane::{fitted, fitted_end, printable};
 
 /// Between columns.
 const GAP: u16 = 2;
@@ -128,13 +128,15 @@ impl<R: Clone + 'static> Sheet<R> {
             shown.retain(|&at| at != least);
         }
         let mut left = width.saturating_sub(total(&shown));
-        let mut growing =
-            shown.iter().filter(|&&at| matches!(self.columns[at].width, Width::Grow(..))).count() as u16;
+        let mut growing = shown
+            .iter()
+            .filter(|&&at| matches!(self.columns[at].width, Width::Grow(..) | Width::Path(..)))
+            .count() as u16;
         let mut x = MARGIN;
         let mut places = Vec::new();
         for &column in &shown {
             let mut width = needs[column];
-            if let Width::Grow(_, most) = self.columns[column].width {
+            if let Width::Grow(_, most) | Width::Path(_, most) = self.columns[column].width {
                 let more = (left / growing).min(most.saturating_sub(width));
                 width += more;
                 left -= more;
@@ -179,7 +181,7 @@ fn needed<R>(column: &Column<R>, at: usize, cells: &[Vec<Cell>]) -> u16 {
     match column.width {
         Width::Number(least) => least.max(heading).max(widest()),
         Width::Words(width) => width.max(heading),
-        Width::Grow(least, _) => least.max(heading),
+        Width::Grow(least, _) | Width::Path(least, _) => least.max(heading),
     }
 }
 
@@ -223,6 +225,7 @@ fn put(buffer: &mut Buffer, area: Rect, place: &Place, width: Width, text: &str,
     let text = match width {
         Width::Number(_) => format!("{text:>room$}"),
         Width::Words(_) | Width::Grow(..) => fitted(text, room),
+        Width::Path(..) => fitted_end(text, room),
     };
     buffer.set_stringn(area.x + place.x, area.y, text, room, style);
 }

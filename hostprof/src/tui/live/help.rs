@@ -2,15 +2,15 @@
 
 use ratatui::{
     Frame,
-    layout::{Margin, Rect},
+    layout::Margin,
     text::{Line, Span, Text},
-    widgets::{Block, Clear, Paragraph, Wrap},
+    widgets::{Block, Clear, Paragraph},
 };
 
 use super::{
     list::Metric,
     palette::{Group, Palette},
-    tabs::{ListId, Tab, parts},
+    tabs::{ListId, Tab},
 };
 
 const KEYS: &[(&str, &str)] = &[
@@ -51,56 +51,93 @@ pub fn draw(frame: &mut Frame<'_>, palette: Palette, tab: Tab, first: u16) -> u1
     let block = Block::bordered().title(" help ").title_bottom(" ↑↓ scroll  ? or Esc closes ");
     let inner = block.inner(area).inner(Margin { horizontal: 1, vertical: 0 });
     frame.render_widget(block, area);
-    let lines = lines(palette, tab);
-    let most = parts::rows(&lines, inner.width).saturating_sub(inner.height);
+    let lines = lines(palette, tab, inner.width);
+    let most = (lines.len() as u16).saturating_sub(inner.height);
     let first = first.min(most);
-    let paragraph = Paragraph::new(Text::from(lines)).wrap(Wrap { trim: false }).scroll((first, 0));
-    frame.render_widget(paragraph, Rect { ..inner });
+    frame.render_widget(Paragraph::new(Text::from(lines)).scroll((first, 0)), inner);
     first
 }
 
 /// All of it: keys, states, the open tab's numbers, those of the others.
-fn lines(palette: Palette, tab: Tab) -> Vec<Line<'static>> {
+fn lines(palette: Palette, tab: Tab, width: u16) -> Vec<Line<'static>> {
     let mut lines = Vec::new();
-    let mut section = |title: &str, rows: &mut dyn Iterator<Item = Line<'static>>| {
+    let mut section = |title: &str, entries: Vec<Entry>| {
         if !lines.is_empty() {
             lines.push(Line::default());
         }
         lines.push(Line::styled(title.to_owned(), palette.title()));
-        lines.extend(rows);
+        // Names of numbers are longer than those of keys.
+        let indent = if entries.iter().any(|entry| !entry.source.is_empty()) { 22 } else { 14 };
+        lines.extend(entries.iter().flat_map(|entry| entry.lines(palette, width, indent)));
     };
-    let key = |(key, what): &(&'static str, &'static str)| {
-        Line::from(vec![Span::raw(format!("  {key:<11}")), Span::styled(*what, palette.dim())])
+    let keys = |keys: &[(&'static str, &'static str)]| {
+        keys.iter().map(|(key, what)| Entry::new(Span::raw(*key), what)).collect()
     };
-    section("Keys", &mut KEYS.iter().map(key));
-    section("Keys of a live view", &mut LIVE_KEYS.iter().map(key));
-    section("Keys of a replay", &mut REPLAY_KEYS.iter().map(key));
-    section(
-        "States, as bars show them",
-        &mut Group::ALL.into_iter().map(|group| {
-            Line::from(vec![
-                Span::raw("  "),
-                Span::styled(group.letter().to_string(), palette.block(group)),
-                Span::raw(format!(" {:<9}", group.name())),
-                Span::styled(group.help(), palette.dim()),
-            ])
-        }),
-    );
+    section("Keys", keys(KEYS));
+    section("Keys of a live view", keys(LIVE_KEYS));
+    section("Keys of a replay", keys(REPLAY_KEYS));
+    let state = |group: Group| {
+        let name = format!("{} {}", group.letter(), group.name());
+        Entry::new(Span::styled(name, palette.ink(group)), group.help())
+    };
+    section("States, as bars show them", Group::ALL.map(state).into());
     let others = Tab::ALL.into_iter().filter(|&other| other != tab);
     for tab in std::iter::once(tab).chain(others) {
         for (title, metrics) in metrics(tab) {
-            section(&title, &mut metrics.into_iter().map(|metric| explained(metric, palette)));
+            let entry = |metric: &Metric| Entry {
+                source: metric.source,
+                ..Entry::new(Span::raw(metric.name), metric.help)
+            };
+            section(&title, metrics.iter().map(entry).collect());
         }
     }
     lines
 }
 
-fn explained(metric: Metric, palette: Palette) -> Line<'static> {
-    Line::from(vec![
-        Span::raw(format!("  {:<14}", metric.name)),
-        Span::styled(metric.help, palette.dim()),
-        Span::styled(format!("  [{}]", metric.source), palette.rule()),
-    ])
+/// Something explained.
+struct Entry {
+    name: Span<'static>,
+    text: &'static str,
+    /// Empty for none.
+    source: &'static str,
+}
+
+impl Entry {
+    fn new(name: Span<'static>, text: &'static str) -> Self {
+        Self { name, text, source: "" }
+    }
+
+    /// Its name, and beside it the text in as many lines as it takes, then the source.
+    fn lines(&self, palette: Palette, width: u16, indent: usize) -> Vec<Line<'static>> {
+        let room = usize::from(width).saturating_sub(indent);
+        let text = broken(self.text, room).into_iter().map(|text| Span::styled(text, palette.dim()));
+        let source = (!self.source.is_empty()).then(|| format!("from {}", self.source));
+        let source = source.iter().flat_map(|source| broken(source, room));
+        let right: Vec<Span<'static>> =
+            text.chain(source.map(|text| Span::styled(text, palette.rule()))).collect();
+        let left = |at| match at {
+            0 => Span::styled(format!("  {:<1$}", self.name.content, indent - 2), self.name.style),
+            _ => Span::raw(" ".repeat(indent)),
+        };
+        right.into_iter().enumerate().map(|(at, text)| Line::from(vec![left(at), text])).collect()
+    }
+}
+
+/// Text in lines of at most so many characters, broken between words.
+fn broken(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let Some(line) = lines.last_mut() else { break };
+        if line.is_empty() {
+            line.push_str(word);
+        } else if line.chars().count() + 1 + word.chars().count() <= width {
+            line.push(' ');
+            line.push_str(word);
+        } else {
+            lines.push(word.to_owned());
+        }
+    }
+    lines
 }
 
 /// What a tab shows: its own numbers, and the columns of each of its lists.

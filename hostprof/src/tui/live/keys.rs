@@ -52,8 +52,8 @@ impl View {
             KeyCode::Tab => self.go(self.tab.next(1)),
             KeyCode::BackTab => self.go(self.tab.next(Tab::ALL.len() - 1)),
             KeyCode::Char('o') => {
-                let lists = self.page().len();
-                let focus = self.focus();
+                let (page, lists) = (self.page_at(), self.page().len());
+                let focus = &mut self.focus[page];
                 *focus = (*focus + 1) % lists;
             }
             KeyCode::Char('/') => self.typing = true,

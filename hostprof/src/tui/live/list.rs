@@ -64,6 +64,8 @@ pub enum Width {
     Words(u16),
     /// Words or a bar that take what is left: at least, at most.
     Grow(u16, u16),
+    /// The same, but the beginning is cut off.
+    Path(u16, u16),
 }
 
 /// What cells are made with.

@@ -155,15 +155,14 @@ impl View {
         self.tab == Tab::Threads && self.thread.is_some()
     }
 
-    fn focus(&mut self) -> &mut usize {
-        let at = if self.is_thread_open() { Tab::ALL.len() } else { self.tab as usize };
-        &mut self.focus[at]
+    /// The place of the page in `focus`.
+    fn page_at(&self) -> usize {
+        if self.is_thread_open() { Tab::ALL.len() } else { self.tab as usize }
     }
 
     /// The list that keys are for.
-    fn focused(&mut self) -> ListId {
-        let at = *self.focus();
-        self.page()[at]
+    fn focused(&self) -> ListId {
+        self.page()[self.focus[self.page_at()]]
     }
 
     fn list(&mut self) -> &mut ListState {

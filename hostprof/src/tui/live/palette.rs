@@ -126,11 +126,11 @@ impl Group {
                 "runnable and not running: woken and waiting for a CPU (runqueue), preempted, throttled by a CPU \
                  quota, or gave the CPU up (yield)",
             ),
-            Self::Futex => look("futex", 'F', 214, Color::Yellow, "blocked in futex: a lock or a condition"),
+            Self::Futex => look("futex", 'F', 179, Color::Yellow, "blocked in futex: a lock or a condition"),
             Self::Io => look(
                 "io",
                 'I',
-                74,
+                67,
                 Color::Cyan,
                 "blocked in poll, read, write, network, fsync or io_uring: for work, a peer or a disk",
             ),
@@ -138,14 +138,14 @@ impl Group {
             Self::Memory => look(
                 "memory",
                 'M',
-                227,
+                229,
                 Color::LightYellow,
                 "blocked in a page fault or a call of the mmap family",
             ),
             Self::Other => look(
                 "other",
                 'O',
-                245,
+                243,
                 Color::Gray,
                 "blocked in anything else: sleep, wait, another ioctl, stopped, frozen",
             ),
@@ -167,6 +167,20 @@ impl Group {
     /// Its letter.
     pub fn letter(self) -> char {
         self.look().letter
+    }
+
+    /// The rest of a short name that begins with its letter.
+    pub fn rest(self) -> &'static str {
+        match self {
+            Self::OnCpu => "PU",
+            Self::Runqueue => "unq",
+            Self::Futex => "utex",
+            Self::Io => "O",
+            Self::Gpu => "PU",
+            Self::Memory => "em",
+            Self::Other => "ther",
+            Self::Unattributed => "",
+        }
     }
 
     /// What it means.

@@ -54,7 +54,7 @@ pub fn draw(
 ) {
     let whole = playback.end.0.saturating_sub(playback.begin.0);
     let now = picture.to.0.saturating_sub(playback.begin.0);
-    let state = if playback.playing { "▶" } else { "⏸" };
+    let state = if playback.playing { "playing" } else { "paused" };
     let left = match typed {
         Some(text) => format!("go to  {text}▏"),
         None => format!("{state} {}x  {}", playback.speed, clock(now)),

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use ratatui::{Frame, layout::Rect};
+use ratatui::{Frame, layout::Rect, text::Line};
 
 use super::{
     super::{
@@ -24,7 +24,7 @@ const SPANS: &str =
 pub const COLUMNS: &[Column<Call>] = &[
     Column {
         title: "call",
-        width: Width::Words(26),
+        width: Width::Grow(18, 44),
         priority: 0,
         cell: |row, _| name(&row.name),
         key: |row| word(&row.name),
@@ -126,9 +126,13 @@ pub static CALLS: Sheet<Call> = Sheet {
 
 pub fn draw(frame: &mut Frame<'_>, area: Rect, view: &mut View) {
     let Some(picture) = view.picture.as_ref() else { return };
-    let lines = missing_lines(&picture.calls_missing, view.palette);
-    let height = parts::rows(&lines, area.width).min(area.height / 2);
-    let used = parts::paragraph(frame, Rect { y: area.bottom() - height, height, ..area }, lines);
-    let list = Rect { height: area.height - used, ..area };
-    view.draw_list(frame, list, ListId::Calls, 1);
+    let mut lines = missing_lines(&picture.calls_missing, view.palette);
+    if !lines.is_empty() {
+        lines.insert(0, Line::default());
+    }
+    let below = parts::rows(&lines, area.width).min(area.height / 2);
+    // Below the list, which has its title, its heading and a row at least.
+    let height = (picture.calls.len().max(1) as u16 + 2).min(area.height - below);
+    parts::paragraph(frame, Rect { y: area.y + height, height: below, ..area }, lines);
+    view.draw_list(frame, Rect { height, ..area }, ListId::Calls, 1);
 }

@@ -158,23 +158,23 @@ fn numbers(picture: &Picture, palette: Palette, width: u16) -> Vec<Line<'static>
         ],
         None => vec![pair("recording ", "nothing is written (r starts one)", palette)],
     };
-    vec![pairs(own, width, 4), Line::from(rings), pairs(recording, width, 4), ceiling(picture, palette)]
+    let mut lines = pairs(own, width);
+    lines.push(Line::from(rings));
+    lines.extend(pairs(recording, width));
+    lines.extend(pairs(ceiling(picture, palette), width));
+    lines
 }
 
-fn ceiling(picture: &Picture, palette: Palette) -> Line<'static> {
+fn ceiling(picture: &Picture, palette: Palette) -> Vec<Vec<Span<'static>>> {
     let ceiling = &picture.health.ceiling;
-    let mut spans = vec![Span::styled("ceiling    ", palette.dim())];
-    let cost = ceiling.cost_ratio.map(|cost| format!("hostprof costs {} of the target's CPU", percent(cost)));
-    match ceiling.limit_ratio {
-        None => spans.push(Span::raw("none is set")),
-        Some(limit) => spans.push(Span::raw(format!("{} of the target's CPU", percent(limit)))),
-    }
-    spans.extend(cost.map(|cost| Span::raw(format!(", {cost}"))));
+    let limit = ceiling
+        .limit_ratio
+        .map_or_else(|| "none is set".to_owned(), |limit| format!("{} of the target's CPU", percent(limit)));
+    let mut parts = vec![pair("ceiling   ", limit, palette)];
+    parts.extend(ceiling.cost_ratio.map(|cost| pair("hostprof costs", percent(cost), palette)));
     if !ceiling.shed.is_empty() {
-        spans.push(Span::styled(
-            format!("  left out to stay below: {}", printable(&ceiling.shed)),
-            palette.warn(),
-        ));
+        let shed = format!("left out to stay below: {}", printable(&ceiling.shed));
+        parts.push(vec![Span::styled(shed, palette.warn())]);
     }
-    Line::from(spans)
+    parts
 }

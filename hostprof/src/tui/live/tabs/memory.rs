@@ -162,7 +162,7 @@ pub static CGROUPS: Sheet<CgroupMemory> = Sheet {
     columns: &[
         Column {
             title: "cgroup",
-            width: Width::Grow(16, 48),
+            width: Width::Path(16, 48),
             priority: 0,
             cell: |row, _| name(&row.path),
             key: |row| word(&row.path),
@@ -254,7 +254,7 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, view: &mut View) {
             pair("mapped", per_second(calls.mapped_bytes), palette),
             pair("unmapped", per_second(calls.unmapped_bytes), palette),
         ];
-        lines.push(pairs(traffic, area.width, 4));
+        lines.extend(pairs(traffic, area.width));
     }
     lines.extend(missing_lines(&memory.missing, palette));
     lines.push(Line::default());

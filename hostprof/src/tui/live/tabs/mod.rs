@@ -126,6 +126,11 @@ impl ListId {
     /// Those of an open thread.
     pub const DETAIL: &[Self] = &[Self::DetailFutexes, Self::DetailCalls, Self::DetailWakers];
 
+    /// Whether Enter leads from a row to more.
+    pub fn opens(self) -> bool {
+        matches!(self, Self::Roles | Self::Processes | Self::Threads)
+    }
+
     /// How its rows are shown.
     pub fn list(self) -> &'static dyn List {
         match self {

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use ratatui::{
     Frame,
     layout::Rect,
+    style::Style,
     text::{Line, Span},
 };
 
@@ -16,13 +17,14 @@ use super::{
     },
     ListId,
     parts::{
-        NONE, group_ratio, group_share, key, latency, maybe_percent, most_blocked, name, pair, pairs, ratio,
-        text, word,
+        NONE, group_ratio, group_share, key, latency, maybe_percent, most_blocked, name, pair, pairs, text,
+        word,
     },
 };
 use crate::{
-    humane::{bytes, count, duration, percent, printable, rate, share},
-    live::{Picture, Process, Role, Share},
+    humane::{bytes, count, duration, fitted, percent, printable, rate, share},
+    lengths::Latency,
+    live::{Gpu, Picture, Process, Requests, Role, Share},
     table::State,
 };
 
@@ -37,13 +39,13 @@ pub const METRICS: &[Metric] = &[
         source: SAMPLED,
     },
     Metric {
-        name: "run queue",
+        name: "runq",
         help: "from runnable to running, of woken threads: half of the waits, and 99 % of them, were at most this \
                long; the longest",
         source: SAMPLED,
     },
     Metric {
-        name: "switches",
+        name: "switches, sw",
         help: "context switches of all threads in a second, and the share of involuntary ones",
         source: SAMPLED,
     },
@@ -61,7 +63,7 @@ pub const METRICS: &[Metric] = &[
     Metric { name: "steal", help: "share of the machine's CPU time that a hypervisor took", source: HOST },
     Metric { name: "runnable", help: "tasks of the machine that ran or waited for a CPU", source: HOST },
     Metric {
-        name: "PSI cpu, memory, io",
+        name: "PSI cpu, mem, io",
         help: "pressure stall information: share of time in which some task of the machine was held up for lack of \
                the resource / in which all were",
         source: HOST,
@@ -150,7 +152,7 @@ pub static ROLES: Sheet<Role> = Sheet {
         },
         Column {
             title: "in all",
-            width: Width::Grow(14, 40),
+            width: Width::Grow(14, 20),
             priority: 2,
             cell: |row, _| Cell::Bar(row.share.times),
             key: |row| SortKey::Number(group_ratio(&row.share, Group::Io)),
@@ -215,7 +217,7 @@ pub static PROCESSES: Sheet<Process> = Sheet {
         },
         Column {
             title: "in all",
-            width: Width::Grow(14, 40),
+            width: Width::Grow(14, 20),
             priority: 2,
             cell: |row, _| Cell::Bar(row.share.times),
             key: |row| SortKey::Number(group_ratio(&row.share, Group::Io)),
@@ -243,133 +245,165 @@ fn blocked(share_of: &Share) -> String {
         .map_or_else(|| NONE.to_owned(), |(state, ns)| format!("{state} {}", share(ns, share_of.wall_ns)))
 }
 
+/// A list's title and its heading.
+const AROUND: u16 = 2;
+/// GPUs that have a line; the rest is counted.
+const GPU_LINES: usize = 4;
+/// From this width on, there is room for words beside numbers.
+const WIDE: u16 = 116;
+
 pub fn draw(frame: &mut Frame<'_>, area: Rect, view: &mut View) {
     let Some(picture) = view.picture.as_ref() else { return };
     let palette = view.palette;
     let buffer = frame.buffer_mut();
     let line = |at| Rect { y: area.y + at, height: 1, ..area };
     bar::states(buffer, line(0), &picture.all.times, palette);
-    let mut lines = vec![bar::legend(&picture.all.times, palette)];
-    lines.extend(numbers(picture, palette, area.width));
+    let mut lines = vec![bar::legend(&picture.all.times, area.width, palette)];
+    lines.extend(threads(picture, palette, area.width));
+    lines.extend(machine(picture, palette, area.width));
     lines.extend(gpus(picture, palette, area.width));
     lines.extend(requests(picture, palette, area.width));
-    for (at, text) in (1..).zip(&lines) {
+    for (at, text) in (1..area.height).zip(&lines) {
         buffer.set_line(area.x, area.y + at, text, area.width);
     }
     // A blank line before each list, where there is room for it.
     let roomy = u16::from(area.height > 24);
-    let top = 1 + lines.len() as u16 + roomy;
-    let rest = area.height.saturating_sub(top);
+    let top = (1 + lines.len() as u16 + roomy).min(area.height);
+    let rest = area.height - top;
     let (roles, processes) = (picture.roles.len() as u16, picture.processes.len() as u16);
-    let tree = (processes + 2).min((rest / 2).max(5));
+    let tree = (processes.max(1) + AROUND).min((rest / 3).max(AROUND + 2));
+    let for_roles = rest.saturating_sub(tree + roomy);
     // More lines a role show more of its states, as long as all roles and the tree fit.
-    let for_roles = rest.saturating_sub(tree + roomy + 2);
-    let row_height = (for_roles / roles.max(1)).clamp(1, 4);
-    let height = (2 + roles.max(1) * row_height).min(rest.saturating_sub(tree + roomy));
+    let row_height = (for_roles.saturating_sub(AROUND) / roles.max(1)).clamp(1, 4);
+    let height = (AROUND + roles.max(1) * row_height).min(for_roles);
     let roles_area = Rect { y: area.y + top, height, ..area };
-    let below = top + height + roomy;
-    let tree_area = Rect { y: area.y + below, height: area.height.saturating_sub(below), ..area };
+    let below = (top + height + roomy).min(area.height);
+    let tree_area = Rect { y: area.y + below, height: area.height - below, ..area };
     view.draw_list(frame, roles_area, ListId::Roles, row_height);
     view.draw_list(frame, tree_area, ListId::Processes, 1);
 }
 
-/// The numbers of all threads, and of the machine.
-fn numbers(picture: &Picture, palette: Palette, width: u16) -> Vec<Line<'static>> {
+fn length(ns: Option<u64>) -> String {
+    ns.map_or_else(|| NONE.to_owned(), duration)
+}
+
+/// The numbers of all threads.
+fn threads(picture: &Picture, palette: Palette, width: u16) -> Vec<Line<'static>> {
     let all = &picture.all;
     let seconds = context(picture, palette).seconds;
     let per_second = |count: f64| format!("{}/s", rate(count / seconds));
-    let length = |ns: Option<u64>| ns.map_or_else(|| NONE.to_owned(), duration);
-    let queue = format!(
-        "p50 {}  p99 {}  max {}",
-        length(all.runqueue.p50_ns),
-        length(all.runqueue.p99_ns),
-        length(all.runqueue.max_ns),
-    );
     let throttled = all.times.off(State::Throttled);
-    let throttling = Span::styled(
-        share(throttled, all.wall_ns),
-        if throttled > 0 { palette.warn() } else { ratatui::style::Style::new() },
-    );
-    let threads = vec![
-        pair("run queue", queue, palette),
-        pair(
-            "switches",
-            format!(
-                "{} ({:.0}% invol)",
-                per_second(all.switches as f64),
-                100.0 * ratio(all.involuntary, all.switches)
-            ),
-            palette,
-        ),
-        vec![Span::styled("throttled ", palette.dim()), throttling],
-        pair(
-            "faults",
-            format!("{} minor  {} major", per_second(all.minor_faults), per_second(all.major_faults)),
-            palette,
-        ),
-    ];
-    let Some(host) = &picture.pressure else {
-        return vec![pairs(threads, width, 4), Line::from(pair("machine", "not sampled twice yet", palette))];
-    };
-    let both = |some, full| format!("{}/{}", maybe_percent(some), maybe_percent(full));
-    let machine = vec![
-        pair("machine   busy", percent(host.busy_ratio), palette),
-        pair("steal", percent(host.steal_ratio), palette),
-        pair("runnable", count(host.runnable), palette),
-        pair("PSI cpu", maybe_percent(host.cpu_some_ratio), palette),
-        pair("memory", both(host.memory_some_ratio, host.memory_full_ratio), palette),
-        pair("io", both(host.io_some_ratio, host.io_full_ratio), palette),
-    ];
-    vec![pairs(threads, width, 4), pairs(machine, width, 4)]
+    let style = if throttled > 0 { palette.warn() } else { Style::new() };
+    let throttled =
+        vec![Span::styled("throttled ", palette.dim()), Span::styled(share(throttled, all.wall_ns), style)];
+    let (p50, p99) = (length(all.runqueue.p50_ns), length(all.runqueue.p99_ns));
+    if width < WIDE {
+        return pairs(
+            vec![
+                pair("runq p50", p50, palette),
+                pair("p99", p99, palette),
+                pair("sw", per_second(all.switches as f64), palette),
+                pair("faults", per_second(all.minor_faults + all.major_faults), palette),
+                throttled,
+            ],
+            width,
+        );
+    }
+    let involuntary = share(all.involuntary, all.switches);
+    pairs(
+        vec![
+            pair("runq p50", p50, palette),
+            pair("p99", p99, palette),
+            pair("max", length(all.runqueue.max_ns), palette),
+            pair("switches", format!("{}, {involuntary} invol", per_second(all.switches as f64)), palette),
+            pair("faults", per_second(all.minor_faults), palette),
+            pair("major", per_second(all.major_faults), palette),
+            throttled,
+        ],
+        width,
+    )
 }
 
-/// A line for each GPU, four at most.
+/// The numbers of the machine.
+fn machine(picture: &Picture, palette: Palette, width: u16) -> Vec<Line<'static>> {
+    let Some(host) = &picture.pressure else {
+        return vec![Line::from(pair("machine", "not sampled twice yet", palette))];
+    };
+    let both = |some, full| format!("{}/{}", maybe_percent(some), maybe_percent(full));
+    let (busy, memory) = if width < WIDE { ("busy", "mem") } else { ("machine   busy", "memory some/full") };
+    pairs(
+        vec![
+            pair(busy, percent(host.busy_ratio), palette),
+            pair("steal", percent(host.steal_ratio), palette),
+            pair("runnable", count(host.runnable), palette),
+            pair("PSI cpu", maybe_percent(host.cpu_some_ratio), palette),
+            pair(memory, both(host.memory_some_ratio, host.memory_full_ratio), palette),
+            pair("io", both(host.io_some_ratio, host.io_full_ratio), palette),
+        ],
+        width,
+    )
+}
+
+/// A line for each GPU, four at most; where lines are few, one for all.
 fn gpus(picture: &Picture, palette: Palette, width: u16) -> Vec<Line<'static>> {
-    let mut lines: Vec<Line<'static>> = picture
-        .gpus
-        .iter()
-        .take(4)
-        .map(|gpu| {
-            let gauge = gpu.util_ratio.map(|ratio| format!(" {}", bar::gauge(ratio, 10))).unwrap_or_default();
-            let used = gpu.memory_used_bytes.map_or_else(|| NONE.to_owned(), bytes);
-            let total = gpu.memory_total_bytes.map_or_else(|| NONE.to_owned(), bytes);
-            let power = gpu.power_mw.map_or_else(|| NONE.to_owned(), |mw| format!("{} W", mw / 1000));
-            let parts = vec![
-                pair(&format!("GPU {}    ", gpu.index), printable(&gpu.name), palette),
-                pair("util", format!("{}{gauge}", maybe_percent(gpu.util_ratio)), palette),
-                pair("memory", format!("{used} of {total}"), palette),
-                pair("power", power, palette),
-            ];
-            pairs(parts, width, 2)
-        })
-        .collect();
-    if picture.gpus.len() > lines.len() {
-        let more = picture.gpus.len() - lines.len();
-        lines.push(Line::styled(format!("          and {more} more in tab 5"), palette.dim()));
+    if picture.gpus.is_empty() {
+        return Vec::new();
+    }
+    let util = |gpu: &Gpu| {
+        let gauge = gpu.util_ratio.map(|ratio| format!(" {}", bar::gauge(ratio, 6)));
+        let mut spans = pair(&format!("GPU {}", gpu.index), maybe_percent(gpu.util_ratio), palette);
+        spans.extend(gauge.map(|gauge| Span::styled(gauge, palette.spark())));
+        spans
+    };
+    if width < WIDE {
+        return pairs(picture.gpus.iter().map(util).collect(), width);
+    }
+    let line = |gpu: &Gpu| {
+        let size = |bytes_of: Option<u64>| bytes_of.map_or_else(|| NONE.to_owned(), bytes);
+        let power = gpu.power_mw.map_or_else(|| NONE.to_owned(), |mw| format!("{} W", mw / 1000));
+        let parts = vec![
+            util(gpu),
+            pair(
+                "memory",
+                format!("{} of {}", size(gpu.memory_used_bytes), size(gpu.memory_total_bytes)),
+                palette,
+            ),
+            pair("power", power, palette),
+            vec![Span::styled(printable(&gpu.name), palette.dim())],
+        ];
+        pairs(parts, width)
+    };
+    let mut lines: Vec<Line<'static>> = picture.gpus.iter().take(GPU_LINES).flat_map(line).collect();
+    if let Some(more) = picture.gpus.len().checked_sub(GPU_LINES).filter(|more| *more > 0) {
+        lines.push(Line::styled(format!("and {more} more in tab 5"), palette.dim()));
     }
     lines
 }
 
-/// A line for each source of requests, two at most.
+/// A line for each source of requests, two at most, where there is room; else for the first.
 fn requests(picture: &Picture, palette: Palette, width: u16) -> Vec<Line<'static>> {
     let seconds = context(picture, palette).seconds;
-    let length = |ns: Option<u64>| ns.map_or_else(|| NONE.to_owned(), duration);
-    let line = |source: &crate::live::Requests| {
-        let two = |latency: &crate::lengths::Latency| {
-            format!("p50 {}  p99 {}", length(latency.p50_ns), length(latency.p99_ns))
+    let wide = width >= WIDE;
+    let line = |source: &Requests| {
+        let two = |latency: &Latency| {
+            let (p50, p99) = (length(latency.p50_ns), length(latency.p99_ns));
+            if wide { format!("p50 {p50} p99 {p99}") } else { format!("{p50}/{p99}") }
         };
-        let in_flight = source.in_flight.map_or_else(|| NONE.to_owned(), count);
         let mut parts = vec![
-            pair("requests  in flight", in_flight, palette),
+            vec![Span::styled(fitted(&source.source, 14), palette.dim())],
+            pair("in flight", source.in_flight.map_or_else(|| NONE.to_owned(), count), palette),
             pair("ended", format!("{}/s", rate(source.ended as f64 / seconds)), palette),
             pair("TTFT", two(&source.ttft), palette),
             pair("ITL", two(&source.itl), palette),
-            vec![Span::styled(printable(&source.source), palette.dim())],
         ];
-        if source.failed > 0 {
-            parts.insert(2, vec![Span::styled(format!("failed {}", count(source.failed)), palette.warn())]);
+        if !wide {
+            parts[2].remove(0);
         }
-        pairs(parts, width, 2)
+        if source.failed > 0 {
+            let failed = format!("failed {}/s", rate(source.failed as f64 / seconds));
+            parts.push(vec![Span::styled(failed, palette.warn())]);
+        }
+        pairs(parts, width)
     };
-    picture.requests.iter().take(2).map(line).collect()
+    picture.requests.iter().take(if wide { 2 } else { 1 }).flat_map(line).collect()
 }

@@ -21,6 +21,9 @@ use crate::{
 /// What stands where nothing was measured, or where there is nothing to measure.
 pub const NONE: &str = "-";
 
+/// Between numbers in a line.
+const GAP: &str = "  ";
+
 /// A cell of text.
 pub fn text(text: impl Into<String>) -> Cell {
     Cell::Text(text.into())
@@ -78,22 +81,23 @@ pub fn pair(label: &str, value: impl Into<String>, palette: Palette) -> Vec<Span
     vec![Span::styled(format!("{label} "), palette.dim()), Span::raw(value.into())]
 }
 
-/// Pairs beside one another, the last left out where they do not fit. Each begins where that of the line above
-/// begins, `step` apart or a multiple of it.
-pub fn pairs(pairs: Vec<Vec<Span<'static>>>, width: u16, step: u16) -> Line<'static> {
-    let mut line = Line::default();
+/// Pairs beside one another, on another line where they do not fit: no number is left out.
+pub fn pairs(pairs: Vec<Vec<Span<'static>>>, width: u16) -> Vec<Line<'static>> {
+    let mut lines = vec![Line::default()];
     for pair in pairs {
         let needs: usize = pair.iter().map(Span::width).sum();
-        let used = line.width();
-        let step = usize::from(step);
-        let at = if used == 0 { 0 } else { (used + 2).div_ceil(step) * step };
-        if at + needs > usize::from(width) {
-            break;
+        let used = lines.last().map_or(0, Line::width);
+        if used > 0 && used + GAP.len() + needs > usize::from(width) {
+            lines.push(Line::default());
         }
-        line.push_span(Span::raw(" ".repeat(at - used)));
-        pair.into_iter().for_each(|span| line.push_span(span));
+        if let Some(line) = lines.last_mut() {
+            if !line.spans.is_empty() {
+                line.push_span(Span::raw(GAP));
+            }
+            pair.into_iter().for_each(|span| line.push_span(span));
+        }
     }
-    line
+    lines
 }
 
 /// A ratio that may be missing.
@@ -103,20 +107,20 @@ pub fn maybe_percent(ratio: Option<f64>) -> String {
 
 /// What is not measured, why, and what brings it.
 pub fn missing_lines(missing: &[Missing], palette: Palette) -> Vec<Line<'static>> {
-    missing
-        .iter()
-        .map(|missing| {
-            let mut spans = vec![
-                Span::styled("not measured  ", palette.title()),
-                Span::raw(format!("{}: {}", printable(&missing.what), printable(&missing.why))),
-            ];
-            if !missing.remedy.is_empty() {
-                spans.push(Span::styled("  brought by  ", palette.dim()));
-                spans.push(Span::styled(printable(&missing.remedy), palette.title()));
-            }
-            Line::from(spans)
-        })
-        .collect()
+    let mut lines = Vec::new();
+    for missing in missing {
+        lines.push(Line::from(vec![
+            Span::styled("not measured  ", palette.title()),
+            Span::raw(format!("{}: {}", printable(&missing.what), printable(&missing.why))),
+        ]));
+        if !missing.remedy.is_empty() {
+            lines.push(Line::from(vec![
+                Span::styled("brought by    ", palette.dim()),
+                Span::styled(printable(&missing.remedy), palette.title()),
+            ]));
+        }
+    }
+    lines
 }
 
 /// Lines, long ones wrapped; how many rows they took.

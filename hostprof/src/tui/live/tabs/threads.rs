@@ -25,7 +25,7 @@ pub static THREADS: Sheet<Thread> = Sheet {
     columns: &[
         Column {
             title: "tid",
-            width: Width::Number(7),
+            width: Width::Number(5),
             priority: 0,
             cell: |row, _| text(row.tid.to_string()),
             key: |row| SortKey::Number(row.tid.0.into()),
@@ -98,14 +98,14 @@ pub static THREADS: Sheet<Thread> = Sheet {
         },
         Column {
             title: "waits most in",
-            width: Width::Words(17),
+            width: Width::Words(16),
             priority: 2,
             cell: |row, _| {
                 text(row.top_call.as_ref().map_or_else(
                     || "-".to_owned(),
                     |call| {
                         let share = share(call.total_ns, row.share.wall_ns);
-                        format!("{} {share}", fitted(&call.name, 16 - share.len()))
+                        format!("{} {share}", fitted(&call.name, 15 - share.len()))
                     },
                 ))
             },
@@ -116,7 +116,7 @@ pub static THREADS: Sheet<Thread> = Sheet {
         },
         Column {
             title: "woken by",
-            width: Width::Words(16),
+            width: Width::Words(15),
             priority: 3,
             cell: |row, _| text(row.top_waker.as_ref().map_or_else(|| "-".to_owned(), waker)),
             key: |row| word(&row.top_waker.as_ref().map(waker).unwrap_or_default()),
@@ -124,7 +124,7 @@ pub static THREADS: Sheet<Thread> = Sheet {
             source: "off_cpu (tp_btf/sched_waking)",
         },
         Column {
-            title: "switch/s",
+            title: "sw/s",
             width: Width::Number(6),
             priority: 2,
             cell: |row, context| text(rate(row.share.switches as f64 / context.seconds)),
@@ -174,7 +174,7 @@ pub fn waker(waker: &Waker) -> String {
     match waker.tid {
         Some(tid) => {
             let tid = tid.to_string();
-            format!("{}/{tid}", fitted(&printable(&waker.comm), 15_usize.saturating_sub(tid.len()).max(4)))
+            format!("{}/{tid}", fitted(&printable(&waker.comm), 14_usize.saturating_sub(tid.len()).max(4)))
         }
         None => printable(&waker.comm),
     }
