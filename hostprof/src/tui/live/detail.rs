@@ -12,7 +12,7 @@ use ratatui::{
 use super::{
     View, bar,
     list::{Column, Sheet, SortKey, Width},
-    palette::Palette,
+    palette::{Palette, TITLE},
     tabs::{ListId, parts},
     time_bar,
 };
@@ -225,13 +225,15 @@ fn waiters(wait: &FutexWait, picture: &Picture) -> String {
     for tid in wait.others.iter().take(NAMED) {
         let comm = comm(tid);
         if let Some(comm) = comm.filter(|_| comm != last) {
-            text.push_str(&format!(" {}", printable(comm)));
+            text += " ";
+            text += &printable(comm);
         }
         last = comm;
-        text.push_str(&format!(" {tid}"));
+        text += " ";
+        text += &tid.to_string();
     }
     if wait.others.len() > NAMED {
-        text.push_str(" …");
+        text += " …";
     }
     text
 }
@@ -277,7 +279,7 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, view: &mut View, tid: Tid) {
 fn heading(thread: &Thread, width: u16, palette: Palette) -> Vec<Line<'static>> {
     let now = thread.now.map_or_else(|| "on CPU".to_owned(), |state| state.to_string());
     let mut parts = vec![
-        vec![Span::styled(printable(&thread.comm), palette.title())],
+        vec![Span::styled(printable(&thread.comm), TITLE)],
         parts::pair("tid", thread.tid.to_string(), palette),
         parts::pair("pid", thread.tgid.to_string(), palette),
         parts::pair("now", now, palette),

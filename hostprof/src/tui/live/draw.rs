@@ -12,7 +12,7 @@ use super::{
     View, context,
     grid::Manner,
     help,
-    palette::Group,
+    palette::{BADGE, Group, TITLE},
     tabs::{ListId, Tab},
     time_bar,
 };
@@ -131,16 +131,16 @@ fn draw_heading(frame: &mut Frame<'_>, area: Rect, view: &View) {
         Some(_) => Some(" LIVE "),
         None => None,
     };
-    right.extend(badge.map(|badge| Span::styled(badge, palette.badge())));
+    right.extend(badge.map(|badge| Span::styled(badge, BADGE)));
     let right = spaced(right);
     let at = area.right().saturating_sub(right.width() as u16);
     let target = view.picture.as_ref().map(|picture| &picture.target);
-    let mut left = vec![Span::styled("hostprof", palette.title())];
+    let mut left = vec![Span::styled("hostprof", TITLE)];
     // What stands right is more than a whole host's name.
     let room = usize::from(at.saturating_sub(area.x + 2));
     if let Some(target) = target {
         let used = left[0].width() + 2;
-        left.push(Span::styled(fitted(&target.name, room.saturating_sub(used)), palette.title()));
+        left.push(Span::styled(fitted(&target.name, room.saturating_sub(used)), TITLE));
         let mut rest: Vec<String> = target.engine.iter().map(|engine| printable(engine)).collect();
         rest.push(duration(target.elapsed_ns));
         if target.cpus > 0 {
@@ -174,7 +174,7 @@ fn tab_line(view: &View) -> Line<'static> {
     for (at, tab) in Tab::ALL.into_iter().enumerate() {
         let text = format!(" {} {} ", at + 1, tab.name());
         let style = match tab {
-            tab if tab == view.tab => view.palette.badge(),
+            tab if tab == view.tab => BADGE,
             Tab::Health if lost => view.palette.warn(),
             _ => view.palette.dim(),
         };
@@ -199,7 +199,7 @@ fn mostly_line(picture: &Picture, view: &View, width: u16) -> Line<'static> {
         Span::styled(label, view.palette.dim()),
         Span::styled(group.letter().to_string(), view.palette.block(group)),
         Span::raw(" "),
-        Span::styled(text.clone(), view.palette.title()),
+        Span::styled(text.clone(), TITLE),
     ];
     if text.chars().count() + note.len() <= room {
         spans.push(Span::styled(note, view.palette.dim()));
@@ -290,7 +290,7 @@ fn key_line(view: &View, width: u16) -> Line<'static> {
     }
     let mut line = Line::default();
     for (key, what) in keys[..fitting].iter().chain(last) {
-        line.push_span(Span::styled((*key).to_owned(), view.palette.title()));
+        line.push_span(Span::styled((*key).to_owned(), TITLE));
         line.push_span(Span::styled(format!(" {what}  "), view.palette.dim()));
     }
     let used = line.width();

@@ -10,6 +10,7 @@ use ratatui::{
 use super::{
     bar,
     list::{Cell, Column, Context, ListState, Sheet, Width},
+    palette::TITLE,
 };
 use crate::humane::{fitted, fitted_end, printable};
 
@@ -94,7 +95,7 @@ impl<R: Clone + 'static> Sheet<R> {
         } else {
             format!("{} of {}", state.shown.len(), state.all)
         };
-        let style = if focused { palette.title() } else { palette.title().add_modifier(Modifier::DIM) };
+        let style = if focused { TITLE } else { TITLE.add_modifier(Modifier::DIM) };
         let mut spans =
             vec![Span::styled(self.title, style), Span::styled(format!(" {count}"), palette.dim())];
         if let Some(order) = state.order.filter(|_| focused) {
@@ -127,25 +128,34 @@ impl<R: Clone + 'static> Sheet<R> {
             }
             shown.retain(|&at| at != least);
         }
-        let mut left = width.saturating_sub(total(&shown));
-        let mut growing = shown
-            .iter()
-            .filter(|&&at| matches!(self.columns[at].width, Width::Grow(..) | Width::Path(..)))
-            .count() as u16;
+        let widths = self.grown(&shown, &needs, width.saturating_sub(total(&shown)));
         let mut x = MARGIN;
         let mut places = Vec::new();
-        for &column in &shown {
-            let mut width = needs[column];
-            if let Width::Grow(_, most) | Width::Path(_, most) = self.columns[column].width {
-                let more = (left / growing).min(most.saturating_sub(width));
-                width += more;
-                left -= more;
-                growing -= 1;
-            }
+        for (&column, width) in shown.iter().zip(widths) {
             places.push(Place { column, x, width });
             x += width + GAP;
         }
         places
+    }
+
+    /// What columns need, and of what is `left` to each that grows the same, up to its most.
+    fn grown(&self, shown: &[usize], needs: &[u16], mut left: u16) -> Vec<u16> {
+        let mut widths: Vec<u16> = shown.iter().map(|&at| needs[at]).collect();
+        loop {
+            let before = left;
+            for (width, &at) in widths.iter_mut().zip(shown) {
+                if let Width::Grow(_, most) | Width::Path(_, most) = self.columns[at].width
+                    && *width < most
+                    && left > 0
+                {
+                    *width += 1;
+                    left -= 1;
+                }
+            }
+            if left == before {
+                return widths;
+            }
+        }
     }
 
     fn heading(

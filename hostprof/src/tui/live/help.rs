@@ -9,7 +9,7 @@ use ratatui::{
 
 use super::{
     list::Metric,
-    palette::{Group, Palette},
+    palette::{Group, Palette, TITLE},
     tabs::{ListId, Tab},
 };
 
@@ -65,7 +65,7 @@ fn lines(palette: Palette, tab: Tab, width: u16) -> Vec<Line<'static>> {
         if !lines.is_empty() {
             lines.push(Line::default());
         }
-        lines.push(Line::styled(title.to_owned(), palette.title()));
+        lines.push(Line::styled(title.to_owned(), TITLE));
         // Names of numbers are longer than those of keys.
         let indent = if entries.iter().any(|entry| !entry.source.is_empty()) { 22 } else { 14 };
         lines.extend(entries.iter().flat_map(|entry| entry.lines(palette, width, indent)));

@@ -194,7 +194,7 @@ impl View {
     }
 }
 
-fn context<'a>(picture: &'a Picture, palette: Palette) -> Context<'a> {
+fn context(picture: &Picture, palette: Palette) -> Context<'_> {
     let seconds = picture.to.0.saturating_sub(picture.from.0) as f64 / 1e9;
     Context { picture, palette, seconds }
 }

@@ -169,14 +169,13 @@ impl Group {
         self.look().letter
     }
 
-    /// The rest of a short name that begins with its letter.
+    /// What follows its letter in its short name.
     pub fn rest(self) -> &'static str {
         match self {
-            Self::OnCpu => "PU",
             Self::Runqueue => "unq",
             Self::Futex => "utex",
             Self::Io => "O",
-            Self::Gpu => "PU",
+            Self::OnCpu | Self::Gpu => "PU",
             Self::Memory => "em",
             Self::Other => "ther",
             Self::Unattributed => "",
@@ -188,6 +187,11 @@ impl Group {
         self.look().help
     }
 }
+
+/// Headings.
+pub const TITLE: Style = Style::new().add_modifier(Modifier::BOLD);
+/// What the view is in, and the open tab.
+pub const BADGE: Style = Style::new().add_modifier(Modifier::REVERSED.union(Modifier::BOLD));
 
 /// Styles for what is shown.
 #[derive(Clone, Copy, Debug, Default)]
@@ -230,20 +234,10 @@ impl Palette {
         }
     }
 
-    /// Headings.
-    pub fn title(self) -> Style {
-        Style::new().add_modifier(Modifier::BOLD)
-    }
-
     /// What wants attention: loss, throttling, an end.
     pub fn warn(self) -> Style {
         let bold = Style::new().add_modifier(Modifier::BOLD);
         self.colour(Group::Runqueue).map_or(bold, |colour| bold.fg(colour))
-    }
-
-    /// A badge: what the view is in.
-    pub fn badge(self) -> Style {
-        Style::new().add_modifier(Modifier::REVERSED | Modifier::BOLD)
     }
 
     /// The row under the cursor.

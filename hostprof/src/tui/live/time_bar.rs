@@ -6,7 +6,7 @@ use ratatui::{
     text::{Line, Span},
 };
 
-use super::palette::Palette;
+use super::palette::{Palette, TITLE};
 use crate::{
     humane::duration,
     live::{Picture, Playback},
@@ -63,7 +63,7 @@ pub fn draw(
         Some(_) => " 83.5 or 1:23.5 since the begin, +5 or -5 from now; Enter, Esc".to_owned(),
         None => format!(" {}  window {}", clock(whole), duration(picture.to.0 - picture.from.0)),
     };
-    buffer.set_string(area.x, area.y, &left, palette.title());
+    buffer.set_string(area.x, area.y, &left, TITLE);
     let right_at = area.right().saturating_sub(right.chars().count() as u16);
     buffer.set_stringn(right_at, area.y, &right, area.width.into(), palette.dim());
     let from = area.x + left.chars().count() as u16 + 1;
@@ -79,8 +79,8 @@ pub fn draw(
     let part = |symbol: &str, count: u16| symbol.repeat(usize::from(count));
     let line = Line::from(vec![
         Span::styled(part("─", begin), palette.rule()),
-        Span::styled(part("━", end - begin), palette.title()),
-        Span::styled("●", palette.title()),
+        Span::styled(part("━", end - begin), TITLE),
+        Span::styled("●", TITLE),
         Span::styled(part("─", width - 1 - end), palette.rule()),
     ]);
     buffer.set_line(from, area.y, &line, width);

@@ -7,10 +7,10 @@ use ratatui::{Frame, layout::Rect, text::Line};
 use super::{
     super::{
         View,
-        list::{Cell, Column, Sheet, SortKey, Width},
+        list::{Column, Sheet, SortKey, Width},
     },
     ListId,
-    parts::{self, NONE, key, latency, maybe, missing_lines, name, ratio, text, word},
+    parts::{self, key, latency, maybe, missing_lines, name, ratio, text, word},
 };
 use crate::{
     humane::{rate, share},
@@ -98,11 +98,7 @@ pub const COLUMNS: &[Column<Call>] = &[
         title: "errors/s",
         width: Width::Number(6),
         priority: 4,
-        cell: |row, context| match row.errors {
-            None => text(NONE),
-            Some(0) => text("0"),
-            Some(errors) => Cell::Warn(rate(errors as f64 / context.seconds)),
-        },
+        cell: |row, context| maybe(row.errors, |errors| rate(errors as f64 / context.seconds)),
         key: |row| key(row.errors),
         help: "calls that returned an error, in a second (EAGAIN is one); - where calls are only counted",
         source: SPANS,

@@ -49,7 +49,7 @@ pub static GPUS: Sheet<Gpu> = Sheet {
         },
         Column {
             title: "name",
-            width: Width::Words(20),
+            width: Width::Words(21),
             priority: 5,
             cell: |row, _| name(&row.name),
             key: |row| word(&row.name),
@@ -149,6 +149,6 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, view: &mut View) {
         }
         return;
     }
-    let row_height = ((rest.height.saturating_sub(2)) / picture.gpus.len() as u16).clamp(1, 4);
+    let row_height = ((rest.height.saturating_sub(2)) / picture.gpus.len() as u16).clamp(1, 8);
     view.draw_list(frame, rest, ListId::Gpus, row_height);
 }

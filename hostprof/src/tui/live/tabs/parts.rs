@@ -9,7 +9,7 @@ use ratatui::{
 
 use super::super::{
     list::{Cell, SortKey},
-    palette::{Group, Palette},
+    palette::{Group, Palette, TITLE},
 };
 use crate::{
     humane::{duration, percent, printable, share},
@@ -94,7 +94,7 @@ pub fn pairs(pairs: Vec<Vec<Span<'static>>>, width: u16) -> Vec<Line<'static>> {
             if !line.spans.is_empty() {
                 line.push_span(Span::raw(GAP));
             }
-            pair.into_iter().for_each(|span| line.push_span(span));
+            line.spans.extend(pair);
         }
     }
     lines
@@ -110,13 +110,13 @@ pub fn missing_lines(missing: &[Missing], palette: Palette) -> Vec<Line<'static>
     let mut lines = Vec::new();
     for missing in missing {
         lines.push(Line::from(vec![
-            Span::styled("not measured  ", palette.title()),
+            Span::styled("not measured  ", TITLE),
             Span::raw(format!("{}: {}", printable(&missing.what), printable(&missing.why))),
         ]));
         if !missing.remedy.is_empty() {
             lines.push(Line::from(vec![
                 Span::styled("brought by    ", palette.dim()),
-                Span::styled(printable(&missing.remedy), palette.title()),
+                Span::styled(printable(&missing.remedy), TITLE),
             ]));
         }
     }
@@ -125,9 +125,9 @@ pub fn missing_lines(missing: &[Missing], palette: Palette) -> Vec<Line<'static>
 
 /// Lines, long ones wrapped; how many rows they took.
 pub fn paragraph(frame: &mut Frame<'_>, area: Rect, lines: Vec<Line<'static>>) -> u16 {
-    let paragraph = Paragraph::new(Text::from(lines.clone())).wrap(Wrap { trim: true });
-    frame.render_widget(paragraph, area);
-    rows(&lines, area.width).min(area.height)
+    let rows = rows(&lines, area.width).min(area.height);
+    frame.render_widget(Paragraph::new(Text::from(lines)).wrap(Wrap { trim: true }), area);
+    rows
 }
 
 /// How many rows lines take in a width, at most: words that do not fit move on.

@@ -20,7 +20,10 @@ fn tabs(picture: &Picture, width: u16, height: u16) -> String {
     let mut all = String::new();
     for (digit, tab) in ('1'..).zip(Tab::ALL) {
         press(&mut view, &digit.to_string());
-        all += &format!("{}\n{}\n", tab.name(), screen(&mut view, width, height));
+        all += tab.name();
+        all += "\n";
+        all += &screen(&mut view, width, height);
+        all += "\n";
     }
     all
 }
