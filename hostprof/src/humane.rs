@@ -47,6 +47,27 @@ pub fn share(part: u64, whole: u64) -> String {
     }
 }
 
+/// A share that is measured as one: as [`share`], `100%` only of 1.
+pub fn percent(ratio: f64) -> String {
+    match ratio * 100.0 {
+        percent if percent <= 0.0 || percent.is_nan() => "0%".to_owned(),
+        percent if percent < 0.1 => "<0.1%".to_owned(),
+        percent if percent < 99.95 => format!("{percent:.1}%"),
+        percent if percent < 100.0 => ">99.9%".to_owned(),
+        percent => format!("{percent:.0}%"),
+    }
+}
+
+/// How often in a second, in three figures: `0`, `0.40`, `12.5`, `98.3 k`.
+pub fn rate(per_second: f64) -> String {
+    match per_second {
+        rate if rate <= 0.0 || rate.is_nan() => "0".to_owned(),
+        rate if rate < 0.01 => "<0.01".to_owned(),
+        rate if rate < 999.5 => three_figures(rate),
+        rate => scaled_count(rate),
+    }
+}
+
 /// A count, its thousands set apart: `1,203,311`.
 pub fn count(value: u64) -> String {
     let digits = value.to_string();
@@ -117,6 +138,17 @@ pub fn fitted(name: &str, width: usize) -> String {
     cut
 }
 
+/// A path cut to a width, its beginning kept off with `…`.
+pub fn fitted_end(path: &str, width: usize) -> String {
+    let path = printable(path);
+    let length = path.chars().count();
+    if length <= width {
+        return path;
+    }
+    let end: String = path.chars().skip(length + 1 - width.max(1)).collect();
+    format!("…{end}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -150,6 +182,35 @@ mod tests {
     }
 
     #[test]
+    fn a_percentage_says_nothing_rounder_than_it_is() {
+        for (ratio, expected) in [
+            (0.0, "0%"),
+            (f64::NAN, "0%"),
+            (0.0009, "<0.1%"),
+            (0.712, "71.2%"),
+            (0.9996, ">99.9%"),
+            (1.0, "100%"),
+            (3.254, "325%"),
+        ] {
+            assert_eq!(percent(ratio), expected, "{ratio}");
+        }
+    }
+
+    #[test]
+    fn a_rate_below_one_is_not_nought() {
+        for (per_second, expected) in [
+            (0.0, "0"),
+            (0.004, "<0.01"),
+            (0.4, "0.40"),
+            (12.5, "12.5"),
+            (999.4, "999"),
+            (98_300.0, "98.3 k"),
+        ] {
+            assert_eq!(rate(per_second), expected, "{per_second}");
+        }
+    }
+
+    #[test]
     fn counts_and_sizes_are_set_for_reading() {
         assert_eq!(count(1_203_311), "1,203,311");
         assert_eq!(count(12), "12");
@@ -166,5 +227,7 @@ mod tests {
     fn no_control_character_reaches_the_terminal() {
         assert_eq!(printable("a\x1b[31mb\n"), "a\u{fffd}[31mb\u{fffd}");
         assert_eq!(fitted("llama-server", 6), "llama…");
+        assert_eq!(fitted_end("/system.slice/llama", 6), "…llama");
+        assert_eq!(fitted_end("/llama", 6), "/llama");
     }
 }
