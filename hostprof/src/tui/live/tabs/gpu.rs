@@ -50,7 +50,7 @@ pub static GPUS: Sheet<Gpu> = Sheet {
         Column {
             title: "name",
             width: Width::Words(21),
-            priority: 5,
+            priority: 3,
             cell: |row, _| name(&row.name),
             key: |row| word(&row.name),
             help: "its product's name",
@@ -64,7 +64,7 @@ pub static GPUS: Sheet<Gpu> = Sheet {
             NVML
         ),
         Column {
-            title: "util over the window",
+            title: "over the window",
             width: Width::Grow(12, 60),
             priority: 1,
             cell: |row, _| Cell::Spark(row.util_history.clone(), 1.0),
@@ -73,7 +73,7 @@ pub static GPUS: Sheet<Gpu> = Sheet {
                 let count = row.util_history.len();
                 SortKey::maybe((count > 0).then(|| sum / count as f64))
             },
-            help: "the same at each sample of the window, from 0 to 100 %; ordered by its mean",
+            help: "util at each sample of the window, from 0 to 100 %; ordered by its mean",
             source: NVML,
         },
         ratio_column!("SM", 2, sm_ratio, "share of its multiprocessors' time with work on them", GPM),
@@ -100,7 +100,7 @@ pub static GPUS: Sheet<Gpu> = Sheet {
         Column {
             title: "used",
             width: Width::Number(6),
-            priority: 4,
+            priority: 6,
             cell: |row, _| {
                 let parts = row.memory_used_bytes.zip(row.memory_total_bytes);
                 maybe(parts, |(used, total)| share(used, total))

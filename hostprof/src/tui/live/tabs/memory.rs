@@ -86,7 +86,7 @@ pub static PROCESSES: Sheet<ProcessMemory> = Sheet {
         },
         bytes_column!("RSS", 0, rss_bytes, "its pages that are in memory", PROCESS),
         Column {
-            title: "RSS over the window",
+            title: "over the window",
             width: Width::Grow(12, 40),
             priority: 3,
             cell: |row, _| {
@@ -98,7 +98,7 @@ pub static PROCESSES: Sheet<ProcessMemory> = Sheet {
                 let (first, last) = (row.rss_history.first(), row.rss_history.last());
                 SortKey::maybe(first.zip(last).map(|(&first, &last)| last as f64 - first as f64))
             },
-            help: "its resident set at each sample of the window, from nought to the greatest; ordered by how much it \
+            help: "RSS at each sample of the window, from nought to the greatest; ordered by how much it \
                    grew",
             source: PROCESS,
         },

@@ -7,6 +7,7 @@ mod memory;
 mod overview;
 pub mod parts;
 mod requests;
+mod summary;
 mod threads;
 
 use ratatui::{Frame, layout::Rect};
@@ -59,7 +60,7 @@ impl Tab {
     /// What it shows beside its lists.
     pub fn metrics(self) -> &'static [Metric] {
         match self {
-            Self::Overview => overview::METRICS,
+            Self::Overview => summary::METRICS,
             Self::Memory => memory::METRICS,
             Self::Health => health::METRICS,
             Self::Threads | Self::Calls | Self::Gpu | Self::Requests => &[],
