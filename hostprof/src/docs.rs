@@ -7,9 +7,9 @@ use crate::{
     probe::{Auto, PROBES, syscalls},
     sampler::SAMPLES,
     table::{
-        CgroupSampleRow, DiskSampleRow, GpuIoctlRow, HistogramRow, HostSampleRow, LossRow, OffCpuRow,
-        PageFaultRow, ProcessSampleRow, RequestRow, SCHEMA_VERSION, State, SyscallRow, Table, ThreadRow,
-        TokenRow, Word as _,
+        CgroupSampleRow, DiskSampleRow, GpuIoctlRow, GpuProcessSampleRow, GpuSampleRow, HistogramRow,
+        HostSampleRow, LossRow, OffCpuRow, PageFaultRow, ProcessSampleRow, RequestRow, SCHEMA_VERSION, State,
+        SyscallRow, Table, ThreadRow, TokenRow, Word as _,
     },
 };
 

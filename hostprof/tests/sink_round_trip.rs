@@ -11,8 +11,9 @@ use hostprof::{
     for_each_table,
     sink::Settings,
     table::{
-        CgroupSampleRow, DiskSampleRow, GpuIoctlRow, HistogramRow, HostSampleRow, LossRow, OffCpuRow,
-        PageFaultRow, ProcessSampleRow, RequestRow, SyscallRow, Table, ThreadRow, TokenRow,
+        CgroupSampleRow, DiskSampleRow, GpuIoctlRow, GpuProcessSampleRow, GpuSampleRow, HistogramRow,
+        HostSampleRow, LossRow, OffCpuRow, PageFaultRow, ProcessSampleRow, RequestRow, SyscallRow, Table,
+        ThreadRow, TokenRow,
     },
 };
 use serde::de::DeserializeOwned;

@@ -4,6 +4,7 @@ mod attach;
 mod counters;
 mod describe;
 mod fds;
+mod gpu_sampling;
 mod http;
 mod pipeline;
 mod progress;
@@ -37,7 +38,7 @@ use crate::{
     clock,
     privilege::{self, Invoker},
     probe::{Devices, HOST_RUNQUEUE, HTTP, NETWORK, PAGE_FAULT, SCHED, Selection, WAKER},
-    recording::{Config, Dropped, EndReason, Ended, Moment, RunFolder, Totals},
+    recording::{Config, Dropped, EndReason, Ended, Host, Moment, RunFolder, Totals},
     sink::{ParquetSink, Settings as SinkSettings, SinkError},
     target::{Found, HeldCommand, Proc, Selector, TreeMode},
     units::MonoNs,
@@ -135,6 +136,8 @@ pub fn record(options: &Options) -> Result<Outcome> {
         (Wanted::Command { .. }, Some(command)) => Selector::Command(command.tgid()),
         (Wanted::Command { .. }, None) => return Err(anyhow!("start the command: it is not held")),
     };
+    // Before anything is recorded: NVML may take a second to start.
+    let host = Host::read();
     let mut options = options.clone();
     let (mut kernel, rings, settings) = load_for(&mut options, &proc, &selector, &devices)?;
     let options = &options;
@@ -153,6 +156,8 @@ pub fn record(options: &Options) -> Result<Outcome> {
         describe::config(options, &attached.found, &selector, &proc, &invoker, &settings, kernel.spans());
     describe::left_out(&mut config, kernel.left_out());
     config.started = Moment::new(clock::wall(), started);
+    let gpus = host.gpus.are_told();
+    config.host = host;
     config.capabilities = capabilities;
     let rings_count = rings.episodes.len();
     let (sink, gauges, pipeline) = begin(options, &folder, rings_count, devices, &attached.found, proc)
@@ -175,7 +180,7 @@ pub fn record(options: &Options) -> Result<Outcome> {
     let sockets = kernel.take_sockets();
     let sampling = options
         .sample_interval
-        .map(|interval| Sampling::start(interval, sockets, Arc::clone(&gauges), sender.clone()))
+        .map(|interval| Sampling::start(interval, gpus, sockets, &gauges, &sender))
         .transpose()
         .context("start a thread")?;
     let begun = first.and_then(|()| match &mut command {
@@ -183,7 +188,7 @@ pub fn record(options: &Options) -> Result<Outcome> {
         None => Ok(()),
     });
     if let Err(error) = begun {
-        sampling.map(Sampling::finish);
+        sampling.map(|sampling| sampling.finish(&mut config.samples));
         drains.finish();
         drop(sender);
         let _ = folding.join();
@@ -197,7 +202,7 @@ pub fn record(options: &Options) -> Result<Outcome> {
 
     let stop = clock::mono();
     if let Some(sampling) = sampling {
-        config.samples.notes = sampling.finish();
+        sampling.finish(&mut config.samples);
     }
     let recursion = kernel.recursion_misses();
     kernel.detach()?;

@@ -18,7 +18,7 @@ use crate::{
     clock,
     order::{Order, SLACK_NS},
     probe::{Devices, Event, Fold, FoldCounts, HttpCounts, Life, Placement, Rows, Seed},
-    sampler::Samples,
+    sampler::{GpuSamples, Samples},
     sink::{ParquetSink, ParquetWriter, Sink as _, SinkError, Writer as _},
     table::{
         GpuIoctlRow, HistogramRow, LossRow, OffCpuRow, PageFaultRow, RequestRow, SyscallRow, ThreadRow,
@@ -45,6 +45,8 @@ pub enum Message {
     Loss(LossRow),
     /// Polled.
     Samples(Box<Samples>),
+    /// Polled of GPUs.
+    Gpus(Box<GpuSamples>),
     /// The drains have ended: what the kernel half kept of each thread, and when it was detached.
     Stop(MonoNs, Vec<Slot>),
 }
@@ -287,6 +289,7 @@ impl Pipeline {
             Message::Histogram(row) => self.tables.histogram.push(row)?,
             Message::Loss(row) => self.tables.loss.push(row)?,
             Message::Samples(samples) => self.tables.samples.push(*samples)?,
+            Message::Gpus(samples) => self.tables.samples.push_gpus(*samples)?,
             Message::Stop(..) => {}
         }
         Ok(())

@@ -6,6 +6,7 @@
 mod calls;
 mod columns;
 mod fold;
+mod gpu;
 mod host;
 mod host_runqueue;
 mod model;
@@ -16,6 +17,7 @@ mod wakers;
 
 pub use self::{
     fold::Fold,
+    gpu::{Gpu, GpuProcess, Gpus, Measured, Spread},
     host::Host,
     model::{
         ByState, Futex, GroupShare, HostRunqueue, NeverRan, OtherFutexes, PageFaults, Participant, ProbeOff,

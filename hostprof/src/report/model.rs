@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{host::Host, requests::Requests};
+use super::{gpu::Gpus, host::Host, requests::Requests};
 use crate::{
     check::Loss,
     lengths::{Bucket, Latency},
@@ -57,6 +57,8 @@ pub struct Report {
     pub host_runqueue: Option<HostRunqueue>,
     /// The machine, from its samples; null where none were taken.
     pub host: Option<Host>,
+    /// GPUs, from their samples; null where the machine has none.
+    pub gpus: Option<Gpus>,
     /// What was lost.
     pub loss: Loss,
     /// How far to trust it.

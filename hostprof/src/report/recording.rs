@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Local};
 
-use super::{Fold, ProbeOff, Report, RunHeader, host::host, requests::RequestFold};
+use super::{Fold, ProbeOff, Report, RunHeader, gpu::gpus, host::host, requests::RequestFold};
 use crate::{
     check::{all, each},
     ledger::Unwritten,
@@ -37,6 +37,7 @@ pub fn report(recording: &Recording) -> Result<Report, RecordingError> {
     let name = recording.path().file_name().map(|name| name.to_string_lossy().into_owned());
     let mut report = fold.finish(header(recording.config(), name.unwrap_or_default()), &histogram);
     report.host = host(recording)?;
+    report.gpus = gpus(recording)?;
     let mut requests = RequestFold::default();
     each::<RequestRow>(recording, |row| requests.request(row))?;
     each::<TokenRow>(recording, |row| requests.token(row))?;

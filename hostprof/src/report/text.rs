@@ -10,7 +10,7 @@ use super::{
         Align::{Left, Right},
         Columns,
     },
-    host,
+    gpu, host,
     model::{ByState, Futex, HostRunqueue, Participant, Report},
     requests,
 };
@@ -64,6 +64,7 @@ fn write_all(out: &mut String, report: &Report, detail: Detail) -> fmt::Result {
     page_faults(out, report, detail.others)?;
     processes(out, report, detail.others)?;
     host_runqueue(out, report.host_runqueue.as_ref())?;
+    gpu::write(out, report.gpus.as_ref(), detail.others)?;
     host::write(out, report, detail.others)
 }
 

@@ -7,6 +7,8 @@ mod cell;
 mod cgroup_sample;
 mod disk_sample;
 mod gpu_ioctl;
+mod gpu_process_sample;
+mod gpu_sample;
 mod histogram;
 mod host_sample;
 mod loss;
@@ -32,6 +34,8 @@ pub use self::{
     cgroup_sample::CgroupSampleRow,
     disk_sample::DiskSampleRow,
     gpu_ioctl::GpuIoctlRow,
+    gpu_process_sample::{GpuProcessSampleRow, GpuUse},
+    gpu_sample::{GpuSampleRow, TargetBy},
     histogram::HistogramRow,
     host_sample::HostSampleRow,
     loss::LossRow,
@@ -168,6 +172,8 @@ macro_rules! for_each_table {
             CgroupSampleRow,
             DiskSampleRow,
             HostSampleRow,
+            GpuSampleRow,
+            GpuProcessSampleRow,
             HistogramRow,
             LossRow
         );
