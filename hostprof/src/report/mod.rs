@@ -12,6 +12,7 @@ mod host_runqueue;
 mod model;
 mod recording;
 mod requests;
+mod resemblance;
 mod text;
 mod wakers;
 
@@ -26,5 +27,6 @@ pub use self::{
     },
     recording::report,
     requests::Requests,
+    resemblance::Resemblance,
     text::{Detail, render},
 };

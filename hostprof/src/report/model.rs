@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{gpu::Gpus, host::Host, requests::Requests};
+use super::{gpu::Gpus, host::Host, requests::Requests, resemblance::Resemblance};
 use crate::{
     check::Loss,
     lengths::{Bucket, Latency},
@@ -59,6 +59,8 @@ pub struct Report {
     pub host: Option<Host>,
     /// GPUs, from their samples; null where the machine has none.
     pub gpus: Option<Gpus>,
+    /// The calibration pattern that it resembles most; null where its threads hardly ran.
+    pub resembles: Option<Resemblance>,
     /// What was lost.
     pub loss: Loss,
     /// How far to trust it.

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Local};
 
-use super::{Fold, ProbeOff, Report, RunHeader, gpu::gpus, host::host, requests::RequestFold};
+use super::{Fold, ProbeOff, Report, RunHeader, gpu::gpus, host::host, requests::RequestFold, resemblance};
 use crate::{
     check::{all, each},
     ledger::Unwritten,
@@ -38,6 +38,7 @@ pub fn report(recording: &Recording) -> Result<Report, RecordingError> {
     let mut report = fold.finish(header(recording.config(), name.unwrap_or_default()), &histogram);
     report.host = host(recording)?;
     report.gpus = gpus(recording)?;
+    report.resembles = resemblance::of(&report);
     let mut requests = RequestFold::default();
     each::<RequestRow>(recording, |row| requests.request(row))?;
     each::<TokenRow>(recording, |row| requests.token(row))?;

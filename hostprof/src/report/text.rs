@@ -12,7 +12,7 @@ use super::{
     },
     gpu, host,
     model::{ByState, Futex, HostRunqueue, Participant, Report},
-    requests,
+    requests, resemblance,
 };
 use crate::{
     humane::{bytes, count, duration, fitted, plural, printable, share},
@@ -107,6 +107,7 @@ fn header(out: &mut String, report: &Report) -> fmt::Result {
         quality.push(format!("hostprof itself {} of a CPU{memory}", share(cpu_ns, report.wall_ns)));
     }
     join(out, "quality  ", quality)?;
+    resemblance::write(out, report.resembles.as_ref())?;
     for probe in &run.probes_off {
         writeln!(out, "off      {}: {}", printable(&probe.name), printable(&probe.reason))?;
     }

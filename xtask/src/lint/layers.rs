@@ -54,7 +54,7 @@ const EXTERNAL: &[(&str, &[&str])] = &[
     ("aya_obj", &["bpf"]),
     ("hyper", &["load"]),
     ("ratatui", &["tui", "cli"]),
-    ("nvml_wrapper", &["nvml", "recording", "sampler", "collector"]),
+    ("nvml_wrapper", &["nvml", "recording", "sampler"]),
     ("nvml_wrapper_sys", &["sampler"]),
 ];
 

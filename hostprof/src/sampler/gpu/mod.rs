@@ -116,7 +116,7 @@ impl<'nvml> Gpus<'nvml> {
     /// What else should be known.
     pub fn notes(&self) -> Vec<String> {
         let of_units = self.units.iter().flat_map(Unit::notes);
-        self.notes.iter().cloned().chain(of_units).collect()
+        self.notes.iter().cloned().chain(of_units).chain(self.open.note()).collect()
     }
 }
 

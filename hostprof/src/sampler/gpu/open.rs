@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeSet,
-    fs,
+    fs, io,
     time::{Duration, Instant},
 };
 
@@ -16,6 +16,8 @@ const HOLDS: Duration = Duration::from_secs(2);
 pub struct OpenDevices {
     minors: BTreeSet<u32>,
     looked: Option<(Instant, Vec<Tgid>)>,
+    /// A process whose files may not be looked at.
+    refused: Option<Tgid>,
 }
 
 impl OpenDevices {
@@ -27,7 +29,15 @@ impl OpenDevices {
         {
             return;
         }
-        self.minors = live.iter().flat_map(|tgid| links(*tgid)).filter_map(|link| minor(&link)).collect();
+        self.minors.clear();
+        for tgid in live {
+            match links(*tgid) {
+                Ok(links) => self.minors.extend(links.filter_map(|link| minor(&link))),
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => self.refused = Some(*tgid),
+                // It has ended.
+                Err(_) => {}
+            }
+        }
         self.looked = Some((Instant::now(), live.to_vec()));
     }
 
@@ -35,11 +45,20 @@ impl OpenDevices {
     pub fn has(&self, minor: u32) -> bool {
         self.minors.contains(&minor)
     }
+
+    /// What could not be looked at.
+    pub fn note(&self) -> Option<String> {
+        let tgid = self.refused?;
+        Some(format!(
+            "read /proc/{tgid}/fd: not allowed: GPUs are the target's by NVML's list of processes alone (record as the \
+             target's user, or as root itself)"
+        ))
+    }
 }
 
-fn links(tgid: Tgid) -> impl Iterator<Item = String> {
-    let fds = fs::read_dir(format!("/proc/{tgid}/fd")).into_iter().flatten().flatten();
-    fds.filter_map(|fd| fs::read_link(fd.path()).ok()?.to_str().map(str::to_owned))
+fn links(tgid: Tgid) -> io::Result<impl Iterator<Item = String>> {
+    let fds = fs::read_dir(format!("/proc/{tgid}/fd"))?.flatten();
+    Ok(fds.filter_map(|fd| fs::read_link(fd.path()).ok()?.to_str().map(str::to_owned)))
 }
 
 /// The number of a GPU's device file.
