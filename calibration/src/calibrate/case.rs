@@ -75,121 +75,88 @@ const NONE: Bounds = Some((-0.01, 0.01));
 const ALL_THE_TIME: Bounds = Some((0.9, 1.1));
 const EVERY: Bounds = Some((1.0, 1.0));
 
-const fn about(number: f64) -> Bounds {
-    Some((number * 0.95, number * 1.05))
+/// Within a twentieth.
+const fn about(number: f64) -> (f64, f64) {
+    (number * 0.95, number * 1.05)
+}
+
+type Expected = (Measure, Bounds);
+
+fn case(name: &'static str, pattern: Pattern, ops: u64, expected: &[Expected]) -> Case {
+    Case { name, pattern, ops, sync: Sync::Spin, alloc: None, graph: false, expected: expected.to_vec() }
 }
 
 /// Everything that is run, in order.
 pub fn cases() -> Vec<Case> {
+    [launches(), waits(), allocations()].concat()
+}
+
+fn launches() -> Vec<Case> {
     use Measure::{Calls, GpuBusy, Ioctls, Kernels, OnCpu, Switches};
-    let case = |name, pattern, ops, expected: &[(Measure, Bounds)]| Case {
-        name,
-        pattern,
-        ops,
-        sync: Sync::Spin,
-        alloc: None,
-        graph: false,
-        expected: expected.to_vec(),
-    };
-    let syncs = |name, sync, ops, expected: &[(Measure, Bounds)]| Case {
+    let few = [
+        (Kernels, EVERY),
+        (GpuBusy, Some((0.95, 1.0))),
+        // A kernel is milliseconds: a few strays would be more than NONE of so few.
+        (Ioctls, Some((-0.05, 0.05))),
+        (Calls("futex"), Some((-0.1, 0.1))),
+        (OnCpu, ALL_THE_TIME),
+    ];
+    let many = [
+        (Kernels, EVERY),
+        (Ioctls, Some((-0.001, 0.001))),
+        (Calls("futex"), NONE),
+        (Switches, NONE),
+        (OnCpu, ALL_THE_TIME),
+    ];
+    let graph = [(Kernels, EVERY), (Ioctls, NONE), (Calls("futex"), NONE), (Switches, NONE)];
+    vec![
+        case("compute-heavy", Pattern::ComputeHeavy, 500, &few),
+        case("launch-heavy", Pattern::LaunchHeavy, 200_000, &many),
+        Case { graph: true, ..case("launch-heavy, graph", Pattern::LaunchHeavy, 20_000, &graph) },
+    ]
+}
+
+fn waits() -> Vec<Case> {
+    use Measure::{Calls, Ioctls, Kernels, OnCpu, Switches};
+    let waits = |name, sync, ops, expected: &[Expected]| Case {
         sync,
         ..case(name, Pattern::SyncHeavy, ops, expected)
     };
-    let allocs = |name, alloc, ops, expected: &[(Measure, Bounds)]| Case {
+    let spinning =
+        [(Kernels, EVERY), (Ioctls, NONE), (Calls("futex"), NONE), (Switches, NONE), (OnCpu, ALL_THE_TIME)];
+    let yielding = [(Kernels, EVERY), (Ioctls, NONE), (Calls("futex"), NONE), (Calls("sched_yield"), None)];
+    let blocking = [
+        (Kernels, EVERY),
+        (Ioctls, NONE),
+        (Calls("futex"), Some((1.5, 2.5))),
+        (Calls("poll"), Some((0.8, 1.5))),
+        (Calls("read"), Some((0.8, 1.2))),
+        (Calls("write"), Some((0.8, 1.2))),
+        (Switches, Some((1.5, 2.5))),
+        (OnCpu, None),
+    ];
+    vec![
+        waits("sync-heavy, spin", Sync::Spin, 50_000, &spinning),
+        waits("sync-heavy, yield", Sync::Yield, 50_000, &yielding),
+        waits("sync-heavy, blocking", Sync::Blocking, 20_000, &blocking),
+    ]
+}
+
+fn allocations() -> Vec<Case> {
+    use Measure::{Calls, Ioctls, Switches};
+    let pairs = |name, alloc, ops, expected: &[Expected]| Case {
         alloc: Some(alloc),
         ..case(name, Pattern::AllocHeavy, ops, expected)
     };
+    let device =
+        [(Ioctls, Some(about(7.0))), (Calls("mmap"), Some(about(1.0))), (Calls("munmap"), Some(about(2.0)))];
+    let pool = [(Ioctls, NONE), (Calls("mmap"), NONE), (Switches, NONE)];
+    let pinned = [(Ioctls, Some(about(5.0))), (Calls("mmap"), None), (Calls("munmap"), None)];
+    let vmm = [(Ioctls, None), (Calls("mmap"), None), (Calls("munmap"), None)];
     vec![
-        case(
-            "compute-heavy",
-            Pattern::ComputeHeavy,
-            500,
-            &[
-                (Kernels, EVERY),
-                (GpuBusy, Some((0.95, 1.0))),
-                // A kernel is milliseconds: a few strays would be more than NONE of so few.
-                (Ioctls, Some((-0.05, 0.05))),
-                (Calls("futex"), Some((-0.1, 0.1))),
-                (OnCpu, ALL_THE_TIME),
-            ],
-        ),
-        case(
-            "launch-heavy",
-            Pattern::LaunchHeavy,
-            200_000,
-            &[
-                (Kernels, EVERY),
-                (Ioctls, Some((-0.001, 0.001))),
-                (Calls("futex"), NONE),
-                (Switches, NONE),
-                (OnCpu, ALL_THE_TIME),
-            ],
-        ),
-        Case {
-            graph: true,
-            ..case(
-                "launch-heavy, graph",
-                Pattern::LaunchHeavy,
-                20_000,
-                &[(Kernels, EVERY), (Ioctls, NONE), (Calls("futex"), NONE), (Switches, NONE)],
-            )
-        },
-        syncs(
-            "sync-heavy, spin",
-            Sync::Spin,
-            50_000,
-            &[
-                (Kernels, EVERY),
-                (Ioctls, NONE),
-                (Calls("futex"), NONE),
-                (Switches, NONE),
-                (OnCpu, ALL_THE_TIME),
-            ],
-        ),
-        syncs(
-            "sync-heavy, yield",
-            Sync::Yield,
-            50_000,
-            &[(Kernels, EVERY), (Ioctls, NONE), (Calls("futex"), NONE), (Calls("sched_yield"), None)],
-        ),
-        syncs(
-            "sync-heavy, blocking",
-            Sync::Blocking,
-            20_000,
-            &[
-                (Kernels, EVERY),
-                (Ioctls, NONE),
-                (Calls("futex"), Some((1.5, 2.5))),
-                (Calls("poll"), Some((0.8, 1.5))),
-                (Calls("read"), Some((0.8, 1.2))),
-                (Calls("write"), Some((0.8, 1.2))),
-                (Switches, Some((1.5, 2.5))),
-                (OnCpu, None),
-            ],
-        ),
-        allocs(
-            "alloc-heavy, device",
-            Alloc::Device,
-            2000,
-            &[(Ioctls, about(7.0)), (Calls("mmap"), about(1.0)), (Calls("munmap"), about(2.0))],
-        ),
-        allocs(
-            "alloc-heavy, pool",
-            Alloc::Pool,
-            20_000,
-            &[(Ioctls, NONE), (Calls("mmap"), NONE), (Switches, NONE)],
-        ),
-        allocs(
-            "alloc-heavy, pinned",
-            Alloc::Pinned,
-            500,
-            &[(Ioctls, about(5.0)), (Calls("mmap"), None), (Calls("munmap"), None)],
-        ),
-        allocs(
-            "alloc-heavy, vmm",
-            Alloc::Vmm,
-            2000,
-            &[(Ioctls, None), (Calls("mmap"), None), (Calls("munmap"), None)],
-        ),
+        pairs("alloc-heavy, device", Alloc::Device, 2000, &device),
+        pairs("alloc-heavy, pool", Alloc::Pool, 20_000, &pool),
+        pairs("alloc-heavy, pinned", Alloc::Pinned, 500, &pinned),
+        pairs("alloc-heavy, vmm", Alloc::Vmm, 2000, &vmm),
     ]
 }

@@ -8,7 +8,7 @@ mod case;
 mod outcome;
 mod view;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map::Entry};
 
 use anyhow::{Context, Result};
 use serde::Serialize;
@@ -78,8 +78,8 @@ fn on_cuda(demo: &Demo, json: bool) -> Result<bool> {
     let mut starts: BTreeMap<Sync, Fingerprint> = BTreeMap::new();
     let mut outcomes = Vec::new();
     for case in cases() {
-        if !starts.contains_key(&case.sync) {
-            starts.insert(case.sync, start_of(demo, case.sync)?);
+        if let Entry::Vacant(entry) = starts.entry(case.sync) {
+            entry.insert(start_of(demo, case.sync)?);
         }
         demo::progress(&format!("recording {} …", case.name));
         let recording = Recording::of(demo, OPTIONS, &case.arguments());

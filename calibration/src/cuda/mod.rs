@@ -192,7 +192,9 @@ pub fn run(pattern: Pattern, plan: &Plan) -> Result<Truth> {
     };
     let run_ns = mono_ns() - start_mono_ns;
     let mut counts = Counts::default();
-    threads.iter().for_each(|(_, of_thread)| counts += *of_thread);
+    for (_, of_thread) in &threads {
+        counts += *of_thread;
+    }
     let kernels = gpu.kernels()?;
     if kernels != counts.kernels {
         bail!("run {pattern}: {} kernels were launched and {kernels} ran", counts.kernels);

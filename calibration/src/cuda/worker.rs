@@ -85,9 +85,12 @@ impl<'a> Worker<'a> {
     pub fn wait(&mut self, stream: sys::CUstream) -> Result<()> {
         let alone = self.plan.threads == 1 && self.streams.len() == 1;
         let begun_ns = mono_ns();
-        // SAFETY: a stream of this worker's.
-        let waited =
-            if alone { result::ctx::synchronize() } else { unsafe { result::stream::synchronize(stream) } };
+        let waited = if alone {
+            result::ctx::synchronize()
+        } else {
+            // SAFETY: a stream of this worker's.
+            unsafe { result::stream::synchronize(stream) }
+        };
         self.counts.sync_ns += mono_ns() - begun_ns;
         self.counts.syncs += 1;
         waited.map_err(failed).context("wait for the GPU")

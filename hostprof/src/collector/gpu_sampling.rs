@@ -35,6 +35,13 @@ pub struct Told {
     pub absent: Vec<recording::Absent>,
 }
 
+impl Told {
+    /// Into `config.json`.
+    pub fn put(self, samples: &mut recording::Samples) {
+        (samples.notes, samples.absent) = (self.notes, self.absent);
+    }
+}
+
 impl GpuSampling {
     /// Takes a sample at once and then one at each interval, or as often as GPM allows.
     ///

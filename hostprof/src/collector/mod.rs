@@ -156,7 +156,6 @@ pub fn record(options: &Options) -> Result<Outcome> {
         describe::config(options, &attached.found, &selector, &proc, &invoker, &settings, kernel.spans());
     describe::left_out(&mut config, kernel.left_out());
     config.started = Moment::new(clock::wall(), started);
-    let gpus = host.gpus.are_told();
     config.host = host;
     config.capabilities = capabilities;
     let rings_count = rings.episodes.len();
@@ -180,7 +179,7 @@ pub fn record(options: &Options) -> Result<Outcome> {
     let sockets = kernel.take_sockets();
     let sampling = options
         .sample_interval
-        .map(|interval| Sampling::start(interval, gpus, sockets, &gauges, &sender))
+        .map(|interval| Sampling::start(interval, config.host.gpus.are_told(), sockets, &gauges, &sender))
         .transpose()
         .context("start a thread")?;
     let begun = first.and_then(|()| match &mut command {
@@ -188,7 +187,7 @@ pub fn record(options: &Options) -> Result<Outcome> {
         None => Ok(()),
     });
     if let Err(error) = begun {
-        sampling.map(|sampling| sampling.finish(&mut config.samples));
+        sampling.map(Sampling::finish);
         drains.finish();
         drop(sender);
         let _ = folding.join();
@@ -202,7 +201,7 @@ pub fn record(options: &Options) -> Result<Outcome> {
 
     let stop = clock::mono();
     if let Some(sampling) = sampling {
-        sampling.finish(&mut config.samples);
+        sampling.finish().put(&mut config.samples);
     }
     let recursion = kernel.recursion_misses();
     kernel.detach()?;

@@ -13,12 +13,11 @@ use std::{
 };
 
 use super::{
-    gpu_sampling::GpuSampling,
+    gpu_sampling::{GpuSampling, Told},
     pipeline::{Gauges, Message},
 };
 use crate::{
     bpf::Sockets,
-    recording,
     sampler::{GpuSamples, Sampler, Samples},
     sink::{ParquetSink, ParquetWriter, Sink as _, SinkError, Writer as _},
     table::{
@@ -78,15 +77,13 @@ impl Sampling {
     }
 
     /// Takes a last sample; tells what could not be read.
-    pub fn finish(self, samples: &mut recording::Samples) {
+    pub fn finish(self) -> Told {
         // A thread that is gone has told why, or panicked and said so.
         let _ = self.end.send(());
-        samples.notes = self.thread.join().unwrap_or_default();
-        if let Some(gpus) = self.gpus {
-            let told = gpus.finish();
-            samples.notes.extend(told.notes);
-            samples.absent = told.absent;
-        }
+        let notes = self.thread.join().unwrap_or_default();
+        let mut told = self.gpus.map(GpuSampling::finish).unwrap_or_default();
+        told.notes.splice(0..0, notes);
+        told
     }
 }
 

@@ -77,9 +77,7 @@ fn profiling(machine: &Machine) -> Seen {
         .lines()
         .filter_map(|line| line.split_once(':'))
         .any(|(name, value)| name == "RmProfilingAdminOnly" && value.trim() != "0");
-    if !restricted {
-        Seen::ok("open to all users")
-    } else {
+    if restricted {
         let through_sudo = machine.may(Capability::CAP_SYS_ADMIN);
         Seen::limited(
             if through_sudo {
@@ -89,6 +87,8 @@ fn profiling(machine: &Machine) -> Seen {
             },
             "load the driver with NVreg_RestrictProfilingToAdminUsers=0 (/etc/modprobe.d), or record as root itself",
         )
+    } else {
+        Seen::ok("open to all users")
     }
 }
 

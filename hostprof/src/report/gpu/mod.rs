@@ -14,6 +14,9 @@ use crate::{
     table::{GpuProcessSampleRow, GpuSampleRow, GpuUse, TargetBy},
 };
 
+/// GPU, GPU instance, compute instance.
+type Unit = (u32, Option<u32>, Option<u32>);
+
 /// The GPUs of the machine.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Gpus {
@@ -146,7 +149,7 @@ impl Gpus {
         if rows.is_empty() && told.devices.is_empty() {
             return None;
         }
-        let mut units: BTreeMap<(u32, Option<u32>, Option<u32>), Vec<&GpuSampleRow>> = BTreeMap::new();
+        let mut units: BTreeMap<Unit, Vec<&GpuSampleRow>> = BTreeMap::new();
         for row in rows {
             units.entry((row.gpu, row.gpu_instance, row.compute_instance)).or_default().push(row);
         }
