@@ -1,51 +1,31 @@
-//! `calibration`: runs one pattern whose true answer is known and prints what it did as one JSON object.
+//! `calibration`: runs one pattern whose true answer is known and prints what it did as one JSON object, or records all
+//! of them and judges the recordings.
 
-use std::{path::PathBuf, process::ExitCode, time::Duration};
+mod args;
 
-use anyhow::{Context, Result};
-use calibration::{
-    Pattern,
-    cpu::{self, Limit, Plan},
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
 };
-use clap::{Parser, ValueEnum};
 
-/// Run a pattern of work whose true answer is known
-///
-/// At the end one JSON object tells what was done: operations, run time, and for each working thread
-/// its name, operations, futex waits, pages touched, mappings and the kernel's own counters.
-#[derive(Debug, Parser)]
-#[command(version)]
-struct Arguments {
-    pattern: Pattern,
-    /// Where the pattern runs
-    #[arg(long, value_enum, default_value = "cpu")]
-    backend: Backend,
-    /// Working threads: compute-heavy 2 or more (default 2), alloc-heavy 1 or more (default 1), else 2
-    #[arg(long)]
-    threads: Option<usize>,
-    /// End after this many operations (compute-heavy: blocks of a full round; alloc-heavy: of each thread)
-    #[arg(long, conflicts_with = "seconds")]
-    ops: Option<u64>,
-    /// End after this time
-    #[arg(long, default_value_t = 3.0)]
-    seconds: f64,
-    /// compute-heavy: blocks of 2^20 steps in a round (16); launch-heavy: steps of an item (16);
-    /// sync-heavy: steps done with the token (4096); alloc-heavy: pages of a mapping (64)
-    #[arg(long)]
-    size: Option<u64>,
-    /// Write the JSON object to this file instead of standard output
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
-}
+use anyhow::{Context, Result, bail};
+use args::{Arguments, Backend, CalibrateArgs, Command, GapsArgs, PatternArgs};
+use calibration::{
+    Pattern, calibrate,
+    cpu::{self, Limit},
+    cuda,
+    demo::Demo,
+};
+use clap::Parser as _;
+use serde::Serialize;
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Backend {
-    Cpu,
-}
+/// Something was not as intended.
+const MISSED: u8 = 3;
 
 fn main() -> ExitCode {
-    match run(&Arguments::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
+    match run(&Arguments::parse().command) {
+        Ok(code) => code,
         Err(err) => {
             eprintln!("calibration: {err:#}");
             ExitCode::FAILURE
@@ -53,19 +33,79 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(arguments: &Arguments) -> Result<()> {
-    let limit = match arguments.ops {
+fn run(command: &Command) -> Result<ExitCode> {
+    match command {
+        Command::ComputeHeavy(args) => pattern(Pattern::ComputeHeavy, args),
+        Command::LaunchHeavy(args) => pattern(Pattern::LaunchHeavy, args),
+        Command::SyncHeavy(args) => pattern(Pattern::SyncHeavy, args),
+        Command::AllocHeavy(args) => pattern(Pattern::AllocHeavy, args),
+        Command::GpuGaps(args) => gaps(args),
+        Command::Calibrate(args) => calibrate(args),
+    }
+}
+
+fn pattern(pattern: Pattern, args: &PatternArgs) -> Result<ExitCode> {
+    let limit = match args.ops {
         Some(operations) => Limit::Operations(operations),
-        None => Limit::Time(Duration::try_from_secs_f64(arguments.seconds).context("read --seconds")?),
+        None => Limit::Time(Duration::try_from_secs_f64(args.seconds).context("read --seconds")?),
     };
-    let plan = Plan::new(arguments.pattern, arguments.threads, arguments.size, limit)?;
-    let truth = match arguments.backend {
-        Backend::Cpu => cpu::run(arguments.pattern, &plan)?,
+    let truth = match args.backend {
+        Backend::Cpu => cpu::run(pattern, &cpu::Plan::new(pattern, args.threads, args.size, limit)?)?,
+        Backend::Cuda => {
+            let plan = cuda::Plan {
+                threads: args.threads.unwrap_or(1),
+                streams: args.streams,
+                size: 0,
+                limit,
+                sync: args.sync,
+                alloc: args.alloc,
+                graph: args.graph,
+            };
+            cuda::run(pattern, &cuda::Plan::new(pattern, args.size, plan)?)?
+        }
     };
-    let json = serde_json::to_string(&truth).context("write the result as JSON")?;
-    let Some(path) = &arguments.json else {
-        println!("{json}");
-        return Ok(());
+    print(&truth, args.json.as_deref())
+}
+
+fn gaps(args: &GapsArgs) -> Result<ExitCode> {
+    let time = |ms: f64| Duration::try_from_secs_f64(ms / 1e3).context("read a time in milliseconds");
+    let plan = cuda::GapsPlan {
+        busy: time(args.busy_ms)?,
+        gaps: args.gap_ms.iter().map(|ms| time(*ms)).collect::<Result<_>>()?,
+        repeat: args.repeat,
     };
-    std::fs::write(path, json + "\n").with_context(|| format!("write {}", path.display()))
+    print(&cuda::run_gaps(&plan)?, args.json.as_deref())
+}
+
+fn print(truth: &impl Serialize, path: Option<&Path>) -> Result<ExitCode> {
+    let json = serde_json::to_string(truth).context("write the result as JSON")?;
+    match path {
+        None => println!("{json}"),
+        Some(path) => {
+            std::fs::write(path, json + "\n").with_context(|| format!("write {}", path.display()))?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn calibrate(args: &CalibrateArgs) -> Result<ExitCode> {
+    let calibration = std::env::current_exe().context("find calibration itself")?;
+    let hostprof = match &args.hostprof {
+        Some(path) => path.clone(),
+        None => beside(&calibration)?,
+    };
+    // SAFETY: asks who runs this.
+    let sudo = unsafe { libc::geteuid() } != 0;
+    let demo = Demo { hostprof, calibration, runs: args.out.clone(), sudo };
+    let passed = calibrate::run(&demo, args.backend, args.json)?;
+    Ok(if passed { ExitCode::SUCCESS } else { ExitCode::from(MISSED) })
+}
+
+/// hostprof, where it is beside this program.
+fn beside(calibration: &Path) -> Result<PathBuf> {
+    let path = calibration.with_file_name("hostprof");
+    if !path.is_file() {
+        bail!("find {}: it is not there (--hostprof FILE)", path.display());
+    }
+    Ok(path)
 }

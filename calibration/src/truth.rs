@@ -2,13 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Pattern, sys::usage::Usage};
+use crate::{Pattern, cuda::CudaTruth, sys::usage::Usage};
 
 /// A calibration program's own account of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Truth {
     pub pattern: Pattern,
-    /// Where the pattern ran: `cpu`.
+    /// Where the pattern ran: `cpu` or `cuda`.
     pub backend: String,
     pub parameters: Parameters,
     pub pid: u32,
@@ -22,6 +22,9 @@ pub struct Truth {
     pub barriers: u64,
     /// The threads that do the work; the main thread only waits for them and is left out.
     pub threads: Vec<ThreadTruth>,
+    /// What was done on the GPU; null for the CPU's patterns.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cuda: Option<CudaTruth>,
 }
 
 /// The parameters of a run, as they were used.
@@ -51,6 +54,7 @@ pub struct ThreadTruth {
     pub pages: u64,
     /// Mappings it made, each unmapped again.
     pub mmaps: u64,
-    /// The kernel's own counters, read by the thread when its work was done.
+    /// The kernel's own counters, read by the thread when its work was done: since its beginning, on a GPU since
+    /// the pattern's.
     pub usage: Usage,
 }

@@ -1,6 +1,6 @@
 //! hostprof: where the threads of a program wait, and why.
 //!
-//! The layers, each using only those to its left: `units, hash, clock, humane ← table ← probe, sampler, ledger, sink ←
+//! The layers, each using only those to its left: `units, hash, clock, humane, nvml ← table ← probe, sampler, ledger, sink ←
 //! bpf ← collector ← cli`; `sink, request ← load ← cli`. `docs/architecture.md` draws them.
 
 pub mod also;
@@ -18,6 +18,7 @@ pub mod ledger;
 pub mod lengths;
 pub mod live;
 pub mod load;
+pub mod nvml;
 pub mod order;
 pub mod privilege;
 pub mod probe;

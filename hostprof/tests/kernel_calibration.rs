@@ -18,14 +18,17 @@ use calibration::{
 };
 use support::{Recorder, calibration_path};
 
-/// Records a pattern; its ledger beside the program's own account.
+/// Records a pattern, which the report is to name; its ledger beside the program's own account.
 fn observed(pattern: Pattern) -> Observed {
     let command: [OsString; 5] =
         ["--".into(), calibration_path().into(), pattern.name().into(), "--seconds".into(), "2".into()];
     let recorded = Recorder::spawn(&command).finish().checked();
     assert!(recorded.status.success(), "{}", recorded.stderr);
     let truth = recorded.lines.first().expect("the program's account");
-    Observed::from_json(&recorded.report().to_string(), &truth.to_string()).expect("read both accounts")
+    let report = recorded.report();
+    let resembles = &report["resembles"];
+    assert_eq!(resembles["pattern"].as_str(), Some(pattern.name()), "{resembles}");
+    Observed::from_json(&report.to_string(), &truth.to_string()).expect("read both accounts")
 }
 
 #[test]

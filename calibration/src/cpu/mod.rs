@@ -102,6 +102,7 @@ pub fn run(pattern: Pattern, plan: &Plan) -> Result<Truth> {
         operations: done.operations,
         barriers: done.barriers,
         threads: done.threads,
+        cuda: None,
     })
 }
 

@@ -2,8 +2,8 @@
 //!
 //! hostprof is used through its command line only, as a user would.
 
-mod recording;
-mod style;
+pub(crate) mod recording;
+pub(crate) mod style;
 mod view;
 
 use std::{
@@ -65,8 +65,41 @@ pub fn run(demo: &Demo) -> Result<bool> {
     Ok(matrix.is_diagonal())
 }
 
+/// The same in silence, and the verdicts as JSON.
+pub fn run_for_json(demo: &Demo) -> Result<bool> {
+    let mut recordings = Vec::new();
+    let mut cases = Vec::new();
+    for pattern in Pattern::ALL {
+        let recording =
+            Recording::make(demo, pattern, SECONDS).with_context(|| format!("record {pattern}"))?;
+        let observed = Observed::new(&recording.report, &recording.truth);
+        let verdict = judge(pattern, &observed);
+        let findings: Vec<_> = verdict
+            .findings
+            .iter()
+            .map(|finding| {
+                serde_json::json!({
+                    "measure": finding.condition.metric.text(),
+                    "intended": finding.condition.to_string(),
+                    "observed": finding.observed,
+                    "ok": finding.ok(),
+                })
+            })
+            .collect();
+        cases.push(serde_json::json!({
+            "name": pattern, "run": recording.run, "truth": recording.truth, "findings": findings,
+            "passed": verdict.accepted(),
+        }));
+        recordings.push((pattern, observed));
+    }
+    let passed = judge_all(&recordings).is_diagonal();
+    let printed = serde_json::json!({"backend": "cpu", "passed": passed, "cases": cases});
+    println!("{}", serde_json::to_string_pretty(&printed).context("write the result as JSON")?);
+    Ok(passed)
+}
+
 /// Replaces the progress line on a terminal; says nothing in a pipe, where the tables follow anyway.
-fn progress(text: &str) {
+pub(crate) fn progress(text: &str) {
     if stderr().is_terminal() && stdout().is_terminal() {
         eprint!("\r\x1b[K{text}");
     }

@@ -11,15 +11,21 @@ use anyhow::{Context, Result, bail};
 use super::Demo;
 use crate::{Pattern, signature::observed::Report, truth::Truth};
 
-pub(super) struct Recording {
+pub(crate) struct Recording {
     /// The run folder.
-    pub(super) run: PathBuf,
-    pub(super) report: Report,
-    pub(super) truth: Truth,
+    pub(crate) run: PathBuf,
+    pub(crate) report: Report,
+    pub(crate) truth: Truth,
 }
 
 impl Recording {
     pub(super) fn make(demo: &Demo, pattern: Pattern, seconds: u32) -> Result<Self> {
+        let program = [pattern.name().to_owned(), "--seconds".to_owned(), seconds.to_string()];
+        Self::of(demo, &[], &program)
+    }
+
+    /// Records the program with these arguments, the recorder with those options.
+    pub(crate) fn of(demo: &Demo, options: &[&str], program: &[String]) -> Result<Self> {
         let scratch = Scratch::new()?;
         let account = scratch.0.join("truth.json");
 
@@ -27,8 +33,8 @@ impl Recording {
         if demo.sudo {
             record.arg(&demo.hostprof);
         }
-        record.arg("record").arg("-o").arg(&demo.runs).arg("--").arg(&demo.calibration);
-        record.arg(pattern.name()).arg("--seconds").arg(seconds.to_string()).arg("--json").arg(&account);
+        record.arg("record").arg("-o").arg(&demo.runs).args(options).arg("--").arg(&demo.calibration);
+        record.args(program).arg("--json").arg(&account);
         let recorded = success(record)?;
         let run = recorded
             .lines()

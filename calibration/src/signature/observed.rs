@@ -17,6 +17,49 @@ pub struct Report {
     pub threads: Vec<ThreadReport>,
     #[serde(default)]
     pub loss: Loss,
+    /// System calls by name.
+    #[serde(default)]
+    pub system_calls: Vec<SystemCall>,
+    /// GPUs, from their samples.
+    #[serde(default)]
+    pub gpus: Option<Gpus>,
+}
+
+/// Calls of one name.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct SystemCall {
+    pub name: String,
+    /// For an ioctl on a selected device.
+    #[serde(default)]
+    pub device: Option<String>,
+    /// Counted in the kernel; else traced one by one.
+    #[serde(default)]
+    pub counted: bool,
+    pub count: u64,
+}
+
+/// The GPUs of the machine.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct Gpus {
+    #[serde(default)]
+    pub devices: Vec<Gpu>,
+}
+
+/// One of them.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct Gpu {
+    /// The graphics and compute engine's busy share.
+    #[serde(default)]
+    pub gr_util: Measured,
+}
+
+/// What was measured of a GPU; empty where it was not, or the recording is too short for it.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+pub struct Measured {
+    #[serde(default)]
+    pub mean: Option<f64>,
+    #[serde(default)]
+    pub max: Option<f64>,
 }
 
 /// One thread's ledger.

@@ -1,5 +1,7 @@
 //! The command line: one file per subcommand, no work done there.
 
+mod beside;
+mod calibrate;
 mod check;
 mod completions;
 mod config;
@@ -36,6 +38,8 @@ pub struct Cli {
 enum Command {
     /// Record where the threads of a process wait, into a run folder
     Record(Box<record::Args>),
+    /// Record programs whose true answer is known; set what was intended beside what was observed
+    Calibrate(calibrate::Args),
     /// Compare a recording with the kernel's own counters, thread by thread
     Check(check::CheckArgs),
     /// Tell what a recording shows: where the time went, by role, thread and wait
@@ -98,6 +102,7 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
     let Some(command) = cli.command else { return pick::run() };
     match command {
         Command::Record(args) => record::run(*args),
+        Command::Calibrate(args) => calibrate::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Load(args) => load::run(*args),

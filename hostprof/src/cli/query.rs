@@ -4,14 +4,15 @@
 //! lives in `hostprof-query`, which is found beside hostprof or on the path, and needs no privilege.
 
 use std::{
-    env,
     ffi::OsString,
     os::unix::process::CommandExt as _,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Command, ExitCode},
 };
 
 use anyhow::{Context as _, Result};
+
+use super::beside;
 
 const PROGRAM: &str = "hostprof-query";
 
@@ -44,9 +45,7 @@ pub struct Args {
 ///
 /// It is not there, or cannot be run.
 pub fn run(args: &Args) -> Result<ExitCode> {
-    let here = env::current_exe().context("find hostprof itself")?;
-    let path = env::var_os("PATH").unwrap_or_default();
-    let program = find(&here, &path).context(
+    let program = beside::program(PROGRAM)?.context(
         "run hostprof-query: not beside hostprof, nor on the path (in hostprof's sources: cargo install --locked --path hostprof-query; \
          or ask DuckDB, which reads the Parquet files as they are)",
     )?;
@@ -57,31 +56,4 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         .arg(&args.sql)
         .exec();
     Err(error).with_context(|| format!("run {}", program.display()))
-}
-
-/// Beside hostprof, then along the path.
-fn find(here: &Path, path: &OsString) -> Option<PathBuf> {
-    let beside = here.parent().map(Path::to_owned);
-    beside.into_iter().chain(env::split_paths(path)).map(|dir| dir.join(PROGRAM)).find(|path| path.is_file())
-}
-
-#[cfg(test)]
-mod tests {
-    use std::fs;
-
-    use super::*;
-
-    #[test]
-    fn the_program_beside_hostprof_comes_before_one_on_the_path() {
-        let dir = tempfile::tempdir().unwrap();
-        let [beside, on_path] = ["beside", "path"].map(|name| dir.path().join(name));
-        let here = beside.join("hostprof");
-        let path = on_path.clone().into_os_string();
-        assert_eq!(find(&here, &path), None);
-        for place in [&on_path, &beside] {
-            fs::create_dir(place).unwrap();
-            fs::write(place.join(PROGRAM), "").unwrap();
-            assert_eq!(find(&here, &path), Some(place.join(PROGRAM)));
-        }
-    }
 }

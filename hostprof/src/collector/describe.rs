@@ -5,7 +5,7 @@ use crate::{
     bpf, clock,
     privilege::Invoker,
     probe::{NETWORK, PROBES, escape_comm},
-    recording::{ClockAnchor, Config, Host, ProbeStatus, Process, Rings, Samples, Target, User, mask_args},
+    recording::{ClockAnchor, Config, ProbeStatus, Process, Rings, Samples, Target, User, mask_args},
     sampler::CgroupLayout,
     table::SCHEMA_VERSION,
     target::{Found, Proc, Selector},
@@ -28,7 +28,6 @@ pub fn config(
         hostprof_version: env!("CARGO_PKG_VERSION").to_owned(),
         command: mask_args(&command),
         target: target(options, found, selector, proc),
-        host: Host::read(),
         user: User { uid: invoker.uid.as_raw(), name: invoker.name() },
         probes: PROBES
             .iter()
@@ -53,6 +52,7 @@ fn samples(options: &Options) -> Samples {
     Samples {
         interval_ns: Some(interval.as_nanos() as u64),
         notes: CgroupLayout::read().note().into_iter().collect(),
+        absent: Vec::new(),
     }
 }
 

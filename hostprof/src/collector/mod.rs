@@ -5,6 +5,7 @@ mod ceiling;
 mod counters;
 mod describe;
 mod fds;
+mod gpu_sampling;
 mod http;
 mod kernel_log;
 mod nvidia;
@@ -43,7 +44,7 @@ use crate::{
     clock,
     privilege::{self, Invoker},
     probe::{Devices, HOST_RUNQUEUE, HTTP, NETWORK, PAGE_FAULT, SCHED, Selection, WAKER, XID},
-    recording::{Config, Dropped, EndReason, Ended, Moment, RunFolder, Totals},
+    recording::{Config, Dropped, EndReason, Ended, Host, Moment, RunFolder, Totals},
     sink::{ParquetSink, Settings as SinkSettings, SinkError},
     target::{Found, HeldCommand, Proc, Selector, TreeMode},
     units::MonoNs,
@@ -154,6 +155,8 @@ pub fn record(options: &Options) -> Result<Outcome> {
     let mut devices = Devices::select(&options.ioctl_devices)?;
     devices.stand_in(&options.stand_ins)?;
     let selector = selector(&options.wanted, command.as_ref())?;
+    // Before anything is recorded: NVML may take a second to start.
+    let host = Host::read();
     let mut options = options.clone();
     let (mut kernel, rings, settings) = load_for(&mut options, &proc, &selector, &devices)?;
     let options = &options;
@@ -175,6 +178,7 @@ pub fn record(options: &Options) -> Result<Outcome> {
     describe::left_out(&mut config, kernel.left_out());
     describe::left_out(&mut config, &no_events);
     config.started = Moment::new(clock::wall(), started);
+    config.host = host;
     config.capabilities = capabilities;
     let streams = streams(options, &rings);
     let (sink, gauges, pipeline) = begin(options, &folder, streams, devices, &attached.found, proc)
@@ -200,7 +204,7 @@ pub fn record(options: &Options) -> Result<Outcome> {
     let sockets = kernel.take_sockets();
     let sampling = options
         .sample_interval
-        .map(|interval| Sampling::start(interval, sockets, Arc::clone(&gauges), sender.clone()))
+        .map(|interval| Sampling::start(interval, config.host.gpus.are_told(), sockets, &gauges, &sender))
         .transpose()
         .context("start a thread")?;
     let begun = first.and_then(|()| go(&mut config, &folder, &mut also, command.as_mut()));
@@ -226,7 +230,7 @@ pub fn record(options: &Options) -> Result<Outcome> {
     let stop = clock::mono();
     also.stop();
     if let Some(sampling) = sampling {
-        config.samples.notes = sampling.finish();
+        sampling.finish().put(&mut config.samples);
     }
     config.ceiling = watch.ceiling(&mut kernel)?;
     let recursion = kernel.recursion_misses();

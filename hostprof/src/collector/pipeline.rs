@@ -20,7 +20,7 @@ use crate::{
     probe::{
         Devices, Event, Fold, FoldCounts, HttpCounts, Life, Placement, Rows, Seed, nvidia::NvidiaCounts,
     },
-    sampler::Samples,
+    sampler::{GpuSamples, Samples},
     sink::{ParquetSink, ParquetWriter, Sink as _, SinkError, Writer as _},
     table::{
         GpuEventRow, GpuIoctlRow, HistogramRow, LossRow, OffCpuCountRow, OffCpuRow, PageFaultRow, RequestRow,
@@ -49,6 +49,8 @@ pub enum Message {
     GpuEvent(GpuEventRow),
     /// Polled.
     Samples(Box<Samples>),
+    /// Polled of GPUs.
+    Gpus(Box<GpuSamples>),
     /// A step below the ceiling.
     Shed(ShedRow),
     /// The drains have ended, threads are recorded no more: what the kernel half kept of each, and when it stopped.
@@ -328,6 +330,7 @@ impl Pipeline {
             Message::Shed(row) => self.tables.shed.push(row)?,
             // The gauges stay: the target's processes live on.
             Message::Ended(at, slots, tallies) => self.end_threads(at, &slots, &tallies),
+            Message::Gpus(samples) => self.tables.samples.push_gpus(*samples)?,
             Message::Stop(..) => {}
         }
         Ok(())

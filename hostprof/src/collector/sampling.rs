@@ -12,12 +12,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::pipeline::{Gauges, Message};
+use super::{
+    gpu_sampling::{GpuSampling, Told},
+    pipeline::{Gauges, Message},
+};
 use crate::{
     bpf::Sockets,
-    sampler::{Sampler, Samples},
+    sampler::{GpuSamples, Sampler, Samples},
     sink::{ParquetSink, ParquetWriter, Sink as _, SinkError, Writer as _},
-    table::{CgroupSampleRow, DiskSampleRow, HostSampleRow, ProcessSampleRow},
+    table::{
+        CgroupSampleRow, DiskSampleRow, GpuProcessSampleRow, GpuSampleRow, HostSampleRow, ProcessSampleRow,
+    },
     units::Tgid,
 };
 
@@ -25,27 +30,32 @@ use crate::{
 pub struct Sampling {
     end: Sender<()>,
     thread: JoinHandle<Vec<String>>,
+    gpus: Option<GpuSampling>,
 }
 
 impl Sampling {
-    /// Takes a first sample before it returns, and then one at each interval.
+    /// Takes a first sample before it returns, and then one at each interval; of `gpus` too, if wanted, whose first
+    /// may come later.
     ///
     /// # Errors
     ///
     /// A thread cannot be started.
     pub fn start(
         interval: Duration,
+        gpus: bool,
         sockets: Option<Sockets>,
-        gauges: Arc<Gauges>,
-        sender: SyncSender<Message>,
+        gauges: &Arc<Gauges>,
+        sender: &SyncSender<Message>,
     ) -> io::Result<Self> {
+        let gpus =
+            gpus.then(|| GpuSampling::start(interval, Arc::clone(gauges), sender.clone())).transpose()?;
         let mut round = Round {
             sampler: Sampler::new(),
             sockets,
             socket_processes: Vec::new(),
             socket_error: None,
-            gauges,
-            sender,
+            gauges: Arc::clone(gauges),
+            sender: sender.clone(),
         };
         round.take();
         let (end, ended) = channel();
@@ -63,14 +73,17 @@ impl Sampling {
             round.take();
             round.notes()
         })?;
-        Ok(Self { end, thread })
+        Ok(Self { end, thread, gpus })
     }
 
     /// Takes a last sample; tells what could not be read.
-    pub fn finish(self) -> Vec<String> {
+    pub fn finish(self) -> Told {
         // A thread that is gone has told why, or panicked and said so.
         let _ = self.end.send(());
-        self.thread.join().unwrap_or_default()
+        let notes = self.thread.join().unwrap_or_default();
+        let mut told = self.gpus.map(GpuSampling::finish).unwrap_or_default();
+        told.notes.splice(0..0, notes);
+        told
     }
 }
 
@@ -130,6 +143,8 @@ pub struct SampleTables {
     cgroup: ParquetWriter<CgroupSampleRow>,
     disk: ParquetWriter<DiskSampleRow>,
     host: ParquetWriter<HostSampleRow>,
+    gpu: ParquetWriter<GpuSampleRow>,
+    gpu_process: ParquetWriter<GpuProcessSampleRow>,
 }
 
 impl SampleTables {
@@ -144,6 +159,8 @@ impl SampleTables {
             cgroup: sink.writer()?,
             disk: sink.writer()?,
             host: sink.writer()?,
+            gpu: sink.writer()?,
+            gpu_process: sink.writer()?,
         })
     }
 
@@ -159,6 +176,16 @@ impl SampleTables {
         samples.host.into_iter().try_for_each(|row| self.host.push(row))
     }
 
+    /// Adds a sample's rows of GPUs.
+    ///
+    /// # Errors
+    ///
+    /// One could not be stored.
+    pub fn push_gpus(&mut self, samples: GpuSamples) -> Result<(), SinkError> {
+        samples.gpus.into_iter().try_for_each(|row| self.gpu.push(row))?;
+        samples.processes.into_iter().try_for_each(|row| self.gpu_process.push(row))
+    }
+
     /// Closes parts that are old enough.
     ///
     /// # Errors
@@ -168,7 +195,9 @@ impl SampleTables {
         self.process.tick()?;
         self.cgroup.tick()?;
         self.disk.tick()?;
-        self.host.tick()
+        self.host.tick()?;
+        self.gpu.tick()?;
+        self.gpu_process.tick()
     }
 
     /// Closes all.
@@ -180,6 +209,8 @@ impl SampleTables {
         self.process.finish()?;
         self.cgroup.finish()?;
         self.disk.finish()?;
-        self.host.finish()
+        self.host.finish()?;
+        self.gpu.finish()?;
+        self.gpu_process.finish()
     }
 }

@@ -24,6 +24,12 @@ pub const CHECKS: &[Check] = &[
         look: profiling,
     },
     Check {
+        name: "GPM",
+        why: "what the units of a GPU do (multiprocessors, tensor cores, memory) comes from it",
+        needed: false,
+        look: gpm,
+    },
+    Check {
         name: "MIG",
         why: "of a GPU that is divided, load is told of each instance and not of the whole",
         needed: false,
@@ -55,7 +61,10 @@ fn nvml(machine: &Machine) -> Seen {
             why.clone(),
             "install the libraries of the driver that is loaded (nvidia-smi must work)",
         ),
-        None if has_gpu(machine) => Seen::ok("libnvidia-ml.so.1"),
+        None if has_gpu(machine) => Seen::ok(match &machine.host.gpus.nvml {
+            Some(version) => format!("libnvidia-ml.so.1, {version}"),
+            None => "libnvidia-ml.so.1".to_owned(),
+        }),
         None => Seen::not_applicable("no NVIDIA GPU"),
     }
 }
@@ -68,14 +77,34 @@ fn profiling(machine: &Machine) -> Seen {
         .lines()
         .filter_map(|line| line.split_once(':'))
         .any(|(name, value)| name == "RmProfilingAdminOnly" && value.trim() != "0");
-    if !restricted {
+    if restricted {
+        let through_sudo = machine.may(Capability::CAP_SYS_ADMIN);
+        Seen::limited(
+            if through_sudo {
+                "for CAP_SYS_ADMIN only, which a recording through sudo gives up"
+            } else {
+                "for CAP_SYS_ADMIN only"
+            },
+            "load the driver with NVreg_RestrictProfilingToAdminUsers=0 (/etc/modprobe.d), or record as root itself",
+        )
+    } else {
         Seen::ok("open to all users")
-    } else if machine.may(Capability::CAP_SYS_ADMIN) {
-        Seen::ok("for CAP_SYS_ADMIN, which hostprof has")
+    }
+}
+
+fn gpm(machine: &Machine) -> Seen {
+    let gpus = &machine.host.gpus;
+    let have = gpus.devices.iter().filter(|gpu| gpu.gpm == Some(true)).count();
+    if gpus.devices.is_empty() {
+        Seen::not_applicable("no NVIDIA GPU")
+    } else if have == gpus.devices.len() {
+        Seen::ok("all GPUs")
+    } else if gpus.nvml_missing.is_some() {
+        Seen::missing("not known without NVML", "see NVML above")
     } else {
         Seen::limited(
-            "for CAP_SYS_ADMIN only",
-            "run with sudo, or load the driver with NVreg_RestrictProfilingToAdminUsers=0 (/etc/modprobe.d)",
+            format!("{have} of {} GPUs", gpus.devices.len()),
+            "a GPU of Hopper or later with its driver of 520 or later; others have load, memory and clocks alone",
         )
     }
 }

@@ -161,7 +161,7 @@ fn each_capability_that_lacks_is_named() {
 #[test]
 fn a_gpu_without_its_driver_library_or_counters_is_told() {
     let files = Files::new(&[]);
-    for name in ["NVIDIA driver", "NVML", "GPU counters", "MIG", "gpu_sample"] {
+    for name in ["NVIDIA driver", "NVML", "GPU counters", "GPM", "MIG", "gpu_sample"] {
         assert_eq!(files.find(name).verdict, Verdict::NotApplicable, "{name}");
     }
     let mut machine = files.machine();
@@ -172,7 +172,11 @@ fn a_gpu_without_its_driver_library_or_counters_is_told() {
     machine.host.gpus.nvml_missing = Some("load libnvidia-ml.so.1: not found".into());
     assert_eq!(find(&machine, "NVML").verdict, Verdict::Missing);
     assert_eq!(find(&machine, "gpu_sample").verdict, Verdict::Missing);
+    assert_eq!(find(&machine, "GPM").verdict, Verdict::Missing);
     machine.host.gpus.nvml_missing = None;
+    machine.host.gpus.nvml = Some("13.580.159.04".into());
+    assert!(find(&machine, "NVML").seen.ends_with("13.580.159.04"));
+    assert_eq!(find(&machine, "GPM").verdict, Verdict::Limited);
     assert_eq!(find(&machine, "gpu_sample").verdict, Verdict::Limited, "no GPM");
     machine.host.gpus.devices[0].gpm = Some(true);
     assert_eq!(find(&machine, "gpu_sample").verdict, Verdict::Ok);

@@ -7,6 +7,7 @@
 
 pub mod roles;
 
+mod gpm;
 mod lives;
 mod replay;
 mod times;
@@ -17,6 +18,7 @@ use std::collections::BTreeMap;
 
 pub(crate) use self::replay::end_of;
 pub use self::{
+    gpm::{Gpm, gpm},
     lives::Lives,
     replay::{Part, Piece, Replay},
     times::{OFF_STATES, StateTimes},

@@ -177,6 +177,22 @@ pub struct Samples {
     pub interval_ns: Option<u64>,
     /// What could not be read, and why.
     pub notes: Vec<String>,
+    /// Columns of GPUs that are null in every row or in some, and why; known at the end.
+    pub absent: Vec<Absent>,
+}
+
+/// Columns that a GPU does not offer.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Absent {
+    /// NVML's number of it.
+    pub gpu: u32,
+    /// The GPU instance, of one that is divided.
+    pub gpu_instance: Option<u32>,
+    /// Columns of `gpu_sample`; those of `gpu_process_sample` say so.
+    pub columns: Vec<String>,
+    /// Why.
+    pub reason: String,
 }
 
 /// Another tool that `--also` named, and what became of it.

@@ -3,10 +3,11 @@
 
 use std::{fs, path::Path};
 
-use nvml_wrapper::{Device, Nvml, enum_wrappers::device::TopologyLevel, error::NvmlError};
+use nvml_wrapper::{Device, Nvml, enum_wrappers::device::TopologyLevel};
 use serde::{Deserialize, Serialize};
 
 use super::host::cpu_list;
+use crate::nvml;
 
 /// NVIDIA's number on the PCI bus.
 const NVIDIA_VENDOR: &str = "0x10de";
@@ -65,6 +66,8 @@ pub struct GpuPath {
 pub struct Gpus {
     /// The NVIDIA driver; null where none is loaded.
     pub driver: Option<String>,
+    /// NVML's version; null where it told nothing.
+    pub nvml: Option<String>,
     /// Why NVML told nothing; null where it did, or was not asked since there is no GPU.
     pub nvml_missing: Option<String>,
     /// The GPUs, in the order of the bus.
@@ -78,13 +81,18 @@ impl Gpus {
     /// takes a moment, and wakes the GPU.
     pub fn read(root: &Path) -> Self {
         let mut gpus = Self::from_files(root);
-        if !gpus.devices.is_empty() || root.join("dev/nvidiactl").exists() {
-            match Nvml::init() {
+        if !gpus.devices.is_empty() || nvml::is_worth_loading(root) {
+            match nvml::start() {
                 Ok(nvml) => gpus.add(&nvml),
-                Err(error) => gpus.nvml_missing = Some(why(&error)),
+                Err(error) => gpus.nvml_missing = Some(nvml::why(&error)),
             }
         }
         gpus
+    }
+
+    /// Whether NVML tells of any.
+    pub fn are_told(&self) -> bool {
+        self.devices.iter().any(|gpu| gpu.index.is_some())
     }
 
     /// What `/proc` and `/sys` tell.
@@ -105,6 +113,7 @@ impl Gpus {
         if let Ok(version) = nvml.sys_driver_version() {
             self.driver = Some(version);
         }
+        self.nvml = nvml.sys_nvml_version().ok();
         let mut known = Vec::new();
         for index in 0..nvml.device_count().unwrap_or(0) {
             let Ok(device) = nvml.device_by_index(index) else { continue };
@@ -197,16 +206,6 @@ fn pci_address(bus_id: &str) -> String {
             format!("{}:{rest}", &domain[4..])
         }
         _ => bus_id,
-    }
-}
-
-fn why(error: &NvmlError) -> String {
-    match error {
-        NvmlError::LibloadingError(_) => {
-            "load libnvidia-ml.so.1: not found (install the driver's libraries; in a container: --gpus all)"
-                .to_owned()
-        }
-        error => format!("start NVML: {error}"),
     }
 }
 

@@ -185,6 +185,8 @@ impl<'a> Fold<'a> {
             requests: Vec::new(),
             host: None,
             shed: None,
+            gpus: None,
+            resembles: None,
             quality: Quality {
                 lossless: self.loss.is_none(),
                 unattributed_ratio: all.times.unattributed_ns as f64 / all.wall_ns.max(1) as f64,

@@ -6,18 +6,21 @@
 mod calls;
 mod columns;
 mod fold;
+mod gpu;
 mod host;
 mod host_runqueue;
 mod model;
 mod nvidia;
 mod recording;
 mod requests;
+mod resemblance;
 mod shed;
 mod text;
 mod wakers;
 
 pub use self::{
     fold::Fold,
+    gpu::{Gpu, GpuProcess, Gpus, Measured, Spread},
     host::Host,
     model::{
         ByState, Futex, GroupShare, HostRunqueue, NeverRan, OtherFutexes, PageFaults, Participant, ProbeOff,
@@ -27,6 +30,7 @@ pub use self::{
     nvidia::{NvidiaCalls, NvidiaFailure, OtherLayout, UnknownCommand},
     recording::report,
     requests::Requests,
+    resemblance::Resemblance,
     shed::{Shed, ShedStep},
     text::{Detail, render},
 };

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{host::Host, nvidia::NvidiaCalls, requests::Requests, shed::Shed};
+use super::{
+    gpu::Gpus, host::Host, nvidia::NvidiaCalls, requests::Requests, resemblance::Resemblance, shed::Shed,
+};
 use crate::{
     check::Loss,
     lengths::{Bucket, Latency},
@@ -61,6 +63,10 @@ pub struct Report {
     pub host: Option<Host>,
     /// What was left out to keep hostprof's cost below a ceiling; null where none was set.
     pub shed: Option<Shed>,
+    /// GPUs, from their samples; null where the machine has none.
+    pub gpus: Option<Gpus>,
+    /// The calibration pattern that it resembles most; null where its threads hardly ran.
+    pub resembles: Option<Resemblance>,
     /// What was lost.
     pub loss: Loss,
     /// How far to trust it.

@@ -2,7 +2,9 @@
 
 use chrono::{DateTime, Local};
 
-use super::{Fold, ProbeOff, Report, RunHeader, host::host, requests::RequestFold, shed};
+use super::{
+    Fold, ProbeOff, Report, RunHeader, gpu::gpus, host::host, requests::RequestFold, resemblance, shed,
+};
 use crate::{
     check::{all, each},
     ledger::Unwritten,
@@ -41,6 +43,8 @@ pub fn report(recording: &Recording) -> Result<Report, RecordingError> {
     let mut report = fold.finish(header(recording.config(), name.unwrap_or_default()), &histogram);
     report.shed = shed::shed(&all::<ShedRow>(recording)?, recording.config(), &report);
     report.host = host(recording)?;
+    report.gpus = gpus(recording)?;
+    report.resembles = resemblance::of(&report);
     let mut requests = RequestFold::default();
     each::<RequestRow>(recording, |row| requests.request(row))?;
     each::<TokenRow>(recording, |row| requests.token(row))?;

@@ -10,9 +10,9 @@ use super::{
         Align::{Left, Right},
         Columns,
     },
-    host,
+    gpu, host,
     model::{ByState, Futex, HostRunqueue, Participant, Report},
-    nvidia, requests, shed,
+    nvidia, requests, resemblance, shed,
 };
 use crate::{
     humane::{bytes, count, duration, fitted, plural, printable, share},
@@ -66,6 +66,7 @@ fn write_all(out: &mut String, report: &Report, detail: Detail) -> fmt::Result {
     page_faults(out, report, detail.others)?;
     processes(out, report, detail.others)?;
     host_runqueue(out, report.host_runqueue.as_ref())?;
+    gpu::write(out, report.gpus.as_ref(), detail.others)?;
     host::write(out, report, detail.others)
 }
 
@@ -108,6 +109,7 @@ fn header(out: &mut String, report: &Report) -> fmt::Result {
         quality.push(format!("hostprof itself {} of a CPU{memory}", share(cpu_ns, report.wall_ns)));
     }
     join(out, "quality  ", quality)?;
+    resemblance::write(out, report.resembles.as_ref())?;
     for probe in &run.probes_off {
         writeln!(out, "off      {}: {}", printable(&probe.name), printable(&probe.reason))?;
     }

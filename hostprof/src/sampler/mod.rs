@@ -1,4 +1,5 @@
-//! Polled sources: what the kernel shows of processes, cgroups, disks and the machine, read at intervals.
+//! Polled sources: what the kernel shows of processes, cgroups, disks and the machine, and NVML of GPUs, read at
+//! intervals.
 //!
 //! A sampler is told which processes the target has now, and yields rows; when it is asked is the collector's
 //! matter. Each of its files is parsed by a pure function. What the kernel does not show is null in its
@@ -7,16 +8,23 @@
 mod cgroup;
 mod disk;
 mod file;
+mod gpu;
 mod host;
 mod network;
 mod process;
 
 use hostprof_common::socket::SocketBytes;
 
-pub use self::cgroup::Layout as CgroupLayout;
 use self::{cgroup::Cgroups, disk::Disks, file::Reader, host::Host, network::Network, process::Processes};
+pub use self::{
+    cgroup::Layout as CgroupLayout,
+    gpu::{Absent, GpuSamples, Gpus, LEAST_WINDOW as LEAST_GPM_WINDOW},
+};
 use crate::{
-    table::{CgroupSampleRow, DiskSampleRow, HostSampleRow, ProcessSampleRow, Table as _},
+    table::{
+        CgroupSampleRow, DiskSampleRow, GpuProcessSampleRow, GpuSampleRow, HostSampleRow, ProcessSampleRow,
+        Table as _,
+    },
     units::Tgid,
 };
 
@@ -55,6 +63,17 @@ pub const SAMPLES: &[Sample] = &[
                    and what is it short of?",
         files: &["/proc/stat", "/proc/loadavg", "/proc/meminfo", "/proc/pressure/*"],
         table: HostSampleRow::NAME,
+    },
+    Sample {
+        question: "How busy is each GPU, and which of its units; what memory, power and clocks has it, and what \
+                   holds it back?",
+        files: &["libnvidia-ml.so.1"],
+        table: GpuSampleRow::NAME,
+    },
+    Sample {
+        question: "What has each process of a GPU?",
+        files: &["libnvidia-ml.so.1", "/proc/PID/fd"],
+        table: GpuProcessSampleRow::NAME,
     },
 ];
 

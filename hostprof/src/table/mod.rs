@@ -8,6 +8,8 @@ mod cgroup_sample;
 mod disk_sample;
 mod gpu_event;
 mod gpu_ioctl;
+mod gpu_process_sample;
+mod gpu_sample;
 mod histogram;
 mod host_sample;
 mod loss;
@@ -36,6 +38,8 @@ pub use self::{
     disk_sample::DiskSampleRow,
     gpu_event::GpuEventRow,
     gpu_ioctl::GpuIoctlRow,
+    gpu_process_sample::{GpuProcessSampleRow, GpuUse},
+    gpu_sample::{GpuSampleRow, TargetBy},
     histogram::HistogramRow,
     host_sample::HostSampleRow,
     loss::LossRow,
@@ -176,6 +180,8 @@ macro_rules! for_each_table {
             CgroupSampleRow,
             DiskSampleRow,
             HostSampleRow,
+            GpuSampleRow,
+            GpuProcessSampleRow,
             HistogramRow,
             ShedRow,
             LossRow

@@ -27,14 +27,15 @@ const LAYERS: &[Layer] = &[
     layer("hash", &[]),
     layer("humane", &[]),
     layer("usage", &[]),
+    layer("nvml", &[]),
     layer("clock", &["units"]),
     layer("table", &["units", "clock"]),
     layer("probe", &["units", "hash", "clock", "table"]),
     layer("order", &["units", "clock", "table", "probe"]),
-    layer("sampler", &["units", "clock", "table"]),
+    layer("sampler", &["units", "clock", "nvml", "table"]),
     layer("request", &["units", "clock", "table"]),
     layer("ledger", &["units", "clock", "table"]),
-    layer("recording", &["units", "clock", "table"]),
+    layer("recording", &["units", "clock", "nvml", "table"]),
     layer("sink", &["units", "hash", "clock", "table", "recording"]),
     layer("also", &["units", "clock", "table", "recording"]),
     layer("load", &["units", "humane", "usage", "clock", "table", "request", "recording", "sink"]),
@@ -49,8 +50,14 @@ const LAYERS: &[Layer] = &[
 const TOP: &[(&str, &[&str])] = &[("collector", &["cli"]), ("cli", &[])];
 
 /// External crates that only the named modules may name.
-const EXTERNAL: &[(&str, &[&str])] =
-    &[("aya", &["bpf"]), ("aya_obj", &["bpf"]), ("hyper", &["load"]), ("ratatui", &["tui", "cli"])];
+const EXTERNAL: &[(&str, &[&str])] = &[
+    ("aya", &["bpf"]),
+    ("aya_obj", &["bpf"]),
+    ("hyper", &["load"]),
+    ("ratatui", &["tui", "cli"]),
+    ("nvml_wrapper", &["nvml", "recording", "sampler"]),
+    ("nvml_wrapper_sys", &["sampler"]),
+];
 
 /// Where this table is, for whoever breaks a rule.
 const HERE: &str = "xtask/src/lint/layers.rs";
