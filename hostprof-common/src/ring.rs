@@ -13,7 +13,7 @@ pub type Cell = [u64; 10];
 pub const LAP: u16 = 1 << 15;
 
 /// The lap bit of the record with that place, counted from the beginning; `1 << shift` cells make a lap.
-#[inline(always)]
+#[inline]
 pub const fn lap_bit(place: u64, shift: u32) -> u16 {
     if (place >> shift) & 1 == 0 { LAP } else { 0 }
 }

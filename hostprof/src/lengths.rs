@@ -47,6 +47,12 @@ pub struct Lengths {
     max_ns: u64,
 }
 
+impl Default for Lengths {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Lengths {
     /// None so far.
     pub fn new() -> Self {
