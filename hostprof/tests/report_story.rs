@@ -18,6 +18,7 @@ fn header(recorded_ns: u64) -> RunHeader {
         engine: Some("llama.cpp".into()),
         host: "serving-3".into(),
         kernel: "6.18.5".into(),
+        driver: None,
         cpus: Some(2),
         started: "2026-01-01 13:00:00 +01:00".into(),
         started_mono_ns: Some(BEGIN_NS),

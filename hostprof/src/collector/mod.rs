@@ -167,7 +167,7 @@ pub fn record(options: &Options) -> Result<Outcome> {
     http::tell_ports(&mut kernel, &proc, &options.probes, &attached.found.processes)?;
     let mut also = Also::hold(&options.also, &attached.found.processes, invoker.uid);
 
-    let (events, no_events) = kernel_log(&options.probes)?;
+    let (events, no_log) = kernel_log(&options.probes)?;
     // From here on hostprof is the invoking user, and so is all it makes.
     bpf::allow_priority();
     let capabilities = privilege::give_up(&invoker)?;
@@ -176,7 +176,7 @@ pub fn record(options: &Options) -> Result<Outcome> {
     let mut config =
         describe::config(options, &attached.found, &selector, &proc, &invoker, &settings, kernel.spans());
     describe::left_out(&mut config, kernel.left_out());
-    describe::left_out(&mut config, &no_events);
+    describe::left_out(&mut config, no_log.map(|reason| (XID, reason)).as_slice());
     config.started = Moment::new(clock::wall(), started);
     config.host = host;
     config.capabilities = capabilities;
@@ -270,16 +270,16 @@ pub fn record(options: &Options) -> Result<Outcome> {
 }
 
 /// The kernel's log, where probe xid is on, or why there is none.
-fn kernel_log(probes: &Selection) -> Result<(Option<EventLog>, Vec<(&'static str, String)>)> {
+fn kernel_log(probes: &Selection) -> Result<(Option<EventLog>, Option<String>)> {
     match probes.has(XID).then(EventLog::open) {
         Some(Err(error)) => {
             let reason = format!(
                 "open the kernel's log: {error} (needs /dev/kmsg, and CAP_SYSLOG where kernel.dmesg_restrict is set)"
             );
             ensure!(!probes.names(XID), "run probe {XID}: {reason}");
-            Ok((None, vec![(XID, reason)]))
+            Ok((None, Some(reason)))
         }
-        log => Ok((log.and_then(std::io::Result::ok), Vec::new())),
+        log => Ok((log.and_then(std::io::Result::ok), None)),
     }
 }
 

@@ -112,9 +112,9 @@ mod tests {
 
     #[test]
     fn a_request_tells_its_size_and_a_plain_number_none() {
-        let devices = Devices::for_tests(&[(10 << 20 | 232, "kvm")]);
+        let devices = Devices::for_tests(&[((10 << 20) + 232, "kvm")]);
         let row = gpu_ioctl(
-            &Span { rdev: 10 << 20 | 232, ..span(16, [7, 0x8004_54cf, 0xbeef, 0]) },
+            &Span { rdev: (10 << 20) + 232, ..span(16, [7, 0x8004_54cf, 0xbeef, 0]) },
             &ThreadRow::default(),
             &devices,
         );

@@ -90,6 +90,9 @@ pub struct OtherLayout {
 /// command of a control, a request without a name.
 type Command = (String, Option<Cow<'static, str>>, Option<u32>);
 
+/// A call's name, and a number.
+type Named = (Cow<'static, str>, u32);
+
 /// Calls under way.
 #[derive(Default)]
 pub struct Nvidia {
@@ -97,8 +100,10 @@ pub struct Nvidia {
     named_calls: u64,
     /// Calls, and whether they have a name.
     commands: HashMap<Command, (u64, bool)>,
-    failures: HashMap<(Cow<'static, str>, u32), (u64, Option<Cow<'static, str>>)>,
-    layouts: HashMap<(Cow<'static, str>, u32), u64>,
+    /// By name and status: calls, and the status's name.
+    failures: HashMap<Named, (u64, Option<Cow<'static, str>>)>,
+    /// By name and size: calls.
+    layouts: HashMap<Named, u64>,
     events: Vec<GpuEventRow>,
 }
 
