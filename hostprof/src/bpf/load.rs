@@ -10,7 +10,7 @@ use aya::{
 use hostprof_common::{
     http::HttpStats,
     layout::KernelLayout,
-    slot::{Slot, adopt, given_out},
+    slot::{Slot, adopt},
     span::{CallCounts, CountKey, Open, SpanStats},
     stats::CpuStats,
 };
@@ -20,6 +20,7 @@ use super::{
     http::{self, Http},
     layout::{self, KernelBtf},
     log::KernelLog,
+    slots::Slots,
     sockets::{self, Sockets},
     span::{SpanSettings, Spans},
     support,
@@ -77,9 +78,8 @@ pub struct Kernel {
     left_out: Vec<(&'static str, String)>,
     sockets: Option<Sockets>,
     http: Http,
-    slots: Array<MapData, Slot>,
+    slots: Slots,
     stats: Array<MapData, CpuStats>,
-    given_out: Array<MapData, u64>,
     btf: Btf,
     spans: Spans,
     /// The programs of system calls are loaded when they are attached, and need it open until then.
@@ -155,9 +155,8 @@ impl Kernel {
             episodes.push(Ring::try_from(Map::RingBuf(ring)).map_err(|error| refused("map a ring", &error))?);
         }
         let threads = take(&mut ebpf, "THREADS")?;
-        let slots = take(&mut ebpf, "SLOTS")?;
+        let slots = Slots::new(take(&mut ebpf, "SLOTS")?, take(&mut ebpf, "GIVEN_OUT")?);
         let stats = take(&mut ebpf, "STATS")?;
-        let given_out = take(&mut ebpf, "GIVEN_OUT")?;
         let sockets = take(&mut ebpf, "SOCKET_BYTES").map(Sockets::new)?;
         let http = Http::new(&mut ebpf)?;
         let spans = Spans::new(&mut ebpf, &settings.spans)?;
@@ -200,7 +199,6 @@ impl Kernel {
             http,
             slots,
             stats,
-            given_out,
             btf,
             spans,
             _episodes: by_index,
@@ -353,16 +351,12 @@ impl Kernel {
     ///
     /// The map cannot be read.
     pub fn slots(&self) -> Result<Vec<Slot>, LoadError> {
-        let mut live = Vec::new();
-        let used =
-            self.given_out.get(&given_out::SLOTS, 0).map_err(|error| refused("read the slots", &error))?;
-        for index in 1..=u32::try_from(used).unwrap_or(u32::MAX).min(self.slots.len() - 1) {
-            let slot = self.slots.get(&index, 0).map_err(|error| refused("read the slots", &error))?;
-            if slot.utid != 0 {
-                live.push(slot);
-            }
-        }
-        Ok(live)
+        self.slots.read()
+    }
+
+    /// The same, to be read by another thread.
+    pub fn slot_reader(&self) -> Slots {
+        self.slots.clone()
     }
 
     /// How often the kernel skipped a program because it was running already: what it would have seen is

@@ -7,6 +7,7 @@ mod layout;
 mod load;
 mod log;
 mod priority;
+mod slots;
 mod sockets;
 mod span;
 mod support;
@@ -21,6 +22,7 @@ pub use self::{
         Achieved, DrainPriority, achievable as drain_priority, allow as allow_priority,
         prefer as prefer_thread,
     },
+    slots::Slots,
     sockets::Sockets,
     span::{SpanHook, SpanSettings, Spans},
     support::{

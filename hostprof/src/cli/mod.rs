@@ -7,11 +7,14 @@ mod docs;
 mod doctor;
 mod export;
 mod list;
+mod live;
 mod load;
 mod man;
 mod pick;
+mod picture_text;
 mod query;
 mod record;
+mod replay;
 mod report;
 mod settings;
 
@@ -36,6 +39,10 @@ pub struct Cli {
 enum Command {
     /// Record where the threads of a process wait, into a run folder
     Record(Box<record::Args>),
+    /// Watch a process live: what its threads wait for, in a view on the terminal
+    Live(Box<live::Args>),
+    /// Look at a recording through the same view, at any of its times
+    Replay(Box<replay::Args>),
     /// Compare a recording with the kernel's own counters, thread by thread
     Check(check::CheckArgs),
     /// Tell what a recording shows: where the time went, by role, thread and wait
@@ -98,6 +105,8 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
     let Some(command) = cli.command else { return pick::run() };
     match command {
         Command::Record(args) => record::run(*args),
+        Command::Live(args) => live::run(*args),
+        Command::Replay(args) => replay::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Load(args) => load::run(*args),
@@ -139,6 +148,10 @@ pub fn failure(error: &anyhow::Error, runs_command: bool) -> ExitCode {
 impl Cli {
     /// Whether this runs a command, whose exit status is then hostprof's.
     pub fn runs_command(&self) -> bool {
-        matches!(&self.command, Some(Command::Record(args)) if args.runs_command())
+        match &self.command {
+            Some(Command::Record(args)) => args.runs_command(),
+            Some(Command::Live(args)) => args.runs_command(),
+            _ => false,
+        }
     }
 }

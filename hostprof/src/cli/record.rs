@@ -218,6 +218,33 @@ impl Args {
     pub fn runs_command(&self) -> bool {
         !self.target.command.is_empty()
     }
+
+    /// What they ask of the collector.
+    pub(super) fn options(self) -> Result<Options> {
+        let tree = self.target.tree;
+        let wanted = self.target.wanted()?;
+        let ring_bytes =
+            u32::try_from(self.ring_size).ok().filter(|bytes| bytes.is_power_of_two() && *bytes >= 4096);
+        let Some(ring_bytes) = ring_bytes else {
+            bail!("set the ring size: {} is not a power of two from 4KiB to 2GiB", self.ring_size);
+        };
+        Ok(Options {
+            wanted,
+            tree,
+            out: self.out,
+            duration: self.duration,
+            max_bytes: Some(self.max_size),
+            min_free: self.min_free,
+            probes: Selection::parse(&self.probe)?,
+            ioctl_devices: self.ioctl_device,
+            futex_threshold: self.futex_threshold,
+            max_threads: self.max_threads,
+            ring_bytes,
+            rings: None,
+            drain_priority: self.drain_priority,
+            sample_interval: Some(self.sample_interval).filter(|time| !self.no_samples && !time.is_zero()),
+        })
+    }
 }
 
 impl Target {
@@ -247,29 +274,7 @@ impl Target {
 ///
 /// Nothing, or not all, could be recorded.
 pub fn run(args: Args) -> Result<ExitCode> {
-    let tree = args.target.tree;
-    let wanted = args.target.wanted()?;
-    let ring_bytes =
-        u32::try_from(args.ring_size).ok().filter(|bytes| bytes.is_power_of_two() && *bytes >= 4096);
-    let Some(ring_bytes) = ring_bytes else {
-        bail!("set the ring size: {} is not a power of two from 4KiB to 2GiB", args.ring_size);
-    };
-    let options = Options {
-        wanted,
-        tree,
-        out: args.out,
-        duration: args.duration,
-        max_bytes: Some(args.max_size),
-        min_free: args.min_free,
-        probes: Selection::parse(&args.probe)?,
-        ioctl_devices: args.ioctl_device,
-        futex_threshold: args.futex_threshold,
-        max_threads: args.max_threads,
-        ring_bytes,
-        rings: None,
-        drain_priority: args.drain_priority,
-        sample_interval: Some(args.sample_interval).filter(|time| !args.no_samples && !time.is_zero()),
-    };
+    let options = args.options()?;
     let outcome = collector::record(&options)?;
     summary(&outcome);
     println!("{}", outcome.run.display());
@@ -279,7 +284,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
     })
 }
 
-fn summary(outcome: &Outcome) {
+pub(super) fn summary(outcome: &Outcome) {
     for note in &outcome.notes {
         eprintln!("hostprof: {note}");
     }
@@ -314,7 +319,7 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     }
 }
 
-fn duration_or_none(text: &str) -> Result<Duration, String> {
+pub(super) fn duration_or_none(text: &str) -> Result<Duration, String> {
     let (number, unit) = split_unit(text)?;
     let seconds = match unit {
         "ns" => number / 1e9,

@@ -11,13 +11,19 @@ mod role;
 mod sampling;
 mod signals;
 mod spans;
+mod tap;
+mod viewer;
 mod watch;
 
 use std::{
     ffi::OsString,
     path::PathBuf,
     process::ExitStatus,
-    sync::{Arc, mpsc::sync_channel},
+    sync::{
+        Arc,
+        atomic::AtomicBool,
+        mpsc::sync_channel,
+    },
     thread,
     time::Duration,
 };
@@ -25,7 +31,10 @@ use std::{
 use anyhow::{Context as _, Result, anyhow, ensure};
 use nix::unistd::{Gid, Uid};
 
-pub use self::pipeline::{Folded, Gauges, Message, Pipeline};
+pub use self::{
+    pipeline::{Folded, Gauges, Message, Pipeline},
+    viewer::Viewer,
+};
 use self::{
     counters::{Counters, Reading},
     sampling::Sampling,
@@ -115,6 +124,9 @@ pub struct Outcome {
     pub status: Option<ExitStatus>,
 }
 
+/// Takes a viewer when recording has begun.
+pub type Looks<'a> = Box<dyn FnOnce(Viewer) -> Result<()> + 'a>;
+
 /// Records until an end comes.
 ///
 /// # Errors
@@ -122,12 +134,26 @@ pub struct Outcome {
 /// Nothing could be recorded; nothing is left behind then. Or a failure in the middle: what was written
 /// before stays readable, and `config.json` tells the failure.
 pub fn record(options: &Options) -> Result<Outcome> {
+    session(options, None)
+}
+
+/// Records while somebody looks on, and leaves the terminal alone.
+///
+/// # Errors
+///
+/// As for [`record`].
+pub fn live(options: &Options, looks: Looks<'_>) -> Result<Outcome> {
+    session(options, Some(looks))
+}
+
+fn session(options: &Options, looks: Option<Looks<'_>>) -> Result<Outcome> {
+    let watched = looks.is_some();
     let invoker = Invoker::find();
     ensure!(
         options.sample_interval.is_some() || !options.probes.names(NETWORK),
         "run probe {NETWORK}: it is read with the samples (leave out --no-samples)"
     );
-    let mut command = hold(&options.wanted, &invoker)?;
+    let mut command = hold(&options.wanted, &invoker, watched)?;
     let proc = Proc::new();
     let devices = Devices::select(&options.ioctl_devices)?;
     let selector = match (&options.wanted, &command) {
@@ -136,11 +162,15 @@ pub fn record(options: &Options) -> Result<Outcome> {
         (Wanted::Command { .. }, None) => return Err(anyhow!("start the command: it is not held")),
     };
     let mut options = options.clone();
-    let (mut kernel, rings, settings) = load_for(&mut options, &proc, &selector, &devices)?;
+    let mut told = Vec::new();
+    let (mut kernel, rings, settings) = load_for(&mut options, &proc, &selector, &devices, &mut told)?;
+    if !watched {
+        told.drain(..).for_each(|note| eprintln!("hostprof: {note}"));
+    }
     let options = &options;
     let started = clock::mono();
     // Before the first thread is recorded: what the rings lose from then on is loss.
-    let counters = Counters::new(started, Reading::of(&kernel)?);
+    let counters = Counters::new(started, Reading::of(&kernel)?, watched);
     let attached = attach::attach(&mut kernel, &proc, &selector, options.tree)?;
     http::tell_ports(&mut kernel, &proc, &options.probes, &attached.found.processes)?;
 
@@ -161,6 +191,21 @@ pub fn record(options: &Options) -> Result<Outcome> {
         })?;
 
     let (sender, receiver) = sync_channel(WAITING_MESSAGES);
+    let (asked_to_stop, over) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+    let (pipeline, viewer) = if watched {
+        let (tap, pictures) = viewer::ends(started, Proc::new());
+        let parts = viewer::Parts {
+            slots: kernel.slot_reader(),
+            messages: sender.clone(),
+            tables: sink.progress(),
+            run: folder.path().to_owned(),
+            stop: Arc::clone(&asked_to_stop),
+            ended: Arc::clone(&over),
+        };
+        (pipeline.tapped(tap), Some(Viewer::new(parts, pictures, &config)))
+    } else {
+        (pipeline, None)
+    };
     let folding = thread::Builder::new()
         .name("hostprof-fold".to_owned())
         .spawn(move || pipeline.run(&receiver))
@@ -178,10 +223,15 @@ pub fn record(options: &Options) -> Result<Outcome> {
         .map(|interval| Sampling::start(interval, sockets, Arc::clone(&gauges), sender.clone()))
         .transpose()
         .context("start a thread")?;
-    let begun = first.and_then(|()| match &mut command {
-        Some(command) => Ok(command.start(folder.path())?),
-        None => Ok(()),
-    });
+    let begun = first
+        .and_then(|()| match &mut command {
+            Some(command) => Ok(command.start(folder.path())?),
+            None => Ok(()),
+        })
+        .and_then(|()| match looks.zip(viewer) {
+            Some((looks, viewer)) => looks(viewer),
+            None => Ok(()),
+        });
     if let Err(error) = begun {
         sampling.map(Sampling::finish);
         drains.finish();
@@ -192,8 +242,12 @@ pub fn record(options: &Options) -> Result<Outcome> {
     }
 
     let mut watch = Watch::new(options, &sink, &folder, &gauges, counters, sender.clone());
-    let ended = runtime
-        .block_on(watch.until_end(signals, &mut kernel, command.as_ref(), || folding.is_finished()))?;
+    if watched {
+        watch.hide_progress();
+    }
+    let is_over = watch::Over { failed: &|| folding.is_finished(), asked: &asked_to_stop };
+    let ended = runtime.block_on(watch.until_end(signals, &mut kernel, command.as_ref(), &is_over))?;
+    over.store(true, std::sync::atomic::Ordering::Release);
 
     let stop = clock::mono();
     if let Some(sampling) = sampling {
@@ -226,9 +280,10 @@ pub fn record(options: &Options) -> Result<Outcome> {
     config.totals = Some(totals);
     config.clock_anchors = anchors;
     http::note(&mut config, &kernel, &folded)?;
-    let mut notes = attached.found.notes;
+    let mut notes = told;
+    notes.extend(attached.found.notes);
     notes.extend(untold_note(kernel.stats()?.iter().map(|cpu| cpu.sockets_untold).sum()));
-    conclude(config, &folder, stop, notes, &folded, &ended, command.as_ref())
+    conclude(config, &folder, stop, notes, &folded, &ended, command.as_ref().filter(|_| !watched))
 }
 
 /// Makes what a recording needs before its first record is read.
@@ -302,10 +357,10 @@ pub fn shell_status(status: ExitStatus) -> i32 {
     status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0))
 }
 
-fn hold(wanted: &Wanted, invoker: &Invoker) -> Result<Option<HeldCommand>> {
+fn hold(wanted: &Wanted, invoker: &Invoker, watched: bool) -> Result<Option<HeldCommand>> {
     let Wanted::Command { command, as_user } = wanted else { return Ok(None) };
     let user: Option<(Uid, Gid)> = (*as_user && invoker.through_sudo).then_some((invoker.uid, invoker.gid));
-    Ok(Some(HeldCommand::hold(command, user)?))
+    Ok(Some(HeldCommand::hold(command, user, watched)?))
 }
 
 /// Loads and attaches the kernel half with the probes that the target calls for, and says what they cost.
@@ -314,6 +369,7 @@ fn load_for(
     proc: &Proc,
     selector: &Selector,
     devices: &Devices,
+    told: &mut Vec<String>,
 ) -> Result<(Kernel, Rings, bpf::Settings)> {
     let mut added = Vec::new();
     if options.probes.asks_for_device() && spans::has_device(proc, selector, options.tree, devices) {
@@ -322,7 +378,7 @@ fn load_for(
     let loaded = match load(options, devices) {
         // What nobody named need not run.
         Err(LoadError::NoSpanHook(reason)) if !added.is_empty() => {
-            eprintln!("hostprof: probes {} left out: {reason}", added.join(", "));
+            told.push(format!("probes {} left out: {reason}", added.join(", ")));
             options.probes.leave_out(&added);
             load(options, devices)?
         }
@@ -333,7 +389,7 @@ fn load_for(
         ensure!(!options.probes.names(probe), "run probe {probe}: {reason}");
     }
     if let Some(price) = spans::price(kernel.spans(), &options.probes) {
-        eprintln!("hostprof: {price}");
+        told.push(price);
     }
     Ok(loaded)
 }

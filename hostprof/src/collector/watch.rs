@@ -4,7 +4,11 @@
 use std::{
     path::PathBuf,
     process::ExitStatus,
-    sync::{Arc, mpsc::SyncSender},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc::SyncSender,
+    },
     time::{Duration, Instant},
 };
 
@@ -46,6 +50,14 @@ pub struct End {
     pub status: Option<ExitStatus>,
     /// The command was told to end and did not: it is not waited for.
     pub abandon_command: bool,
+}
+
+/// What ends a recording beside the target and the limits.
+pub struct Over<'a> {
+    /// The pipeline has ended, and so has failed.
+    pub failed: &'a dyn Fn() -> bool,
+    /// Somebody asked for the end.
+    pub asked: &'a AtomicBool,
 }
 
 /// The watch over a recording.
@@ -93,7 +105,7 @@ impl<'a> Watch<'a> {
         mut signals: Signals,
         kernel: &mut Kernel,
         command: Option<&HeldCommand>,
-        pipeline_ended: impl Fn() -> bool,
+        over: &Over<'_>,
     ) -> Result<End> {
         let mut log = kernel.log();
         let mut ticks = interval(TICK);
@@ -121,7 +133,10 @@ impl<'a> Watch<'a> {
                     if let Some(reason) = self.limit(started) {
                         return Ok(end(reason));
                     }
-                    if pipeline_ended() {
+                    if over.asked.load(Ordering::Acquire) {
+                        return Ok(Self::terminated(command).await);
+                    }
+                    if (over.failed)() {
                         return Ok(end(EndReason::Error("the writer ended early".to_owned())));
                     }
                     // Twice, since a thread may be met just as another ends.
@@ -138,7 +153,7 @@ impl<'a> Watch<'a> {
         }
     }
 
-    /// SIGTERM: passes it on to the command and gives that a little time.
+    /// SIGTERM, or whoever looks on leaves: passes it on to the command and gives that a little time.
     async fn terminated(command: Option<&HeldCommand>) -> End {
         let mut end = End { reason: EndReason::Signal, status: None, abandon_command: true };
         let Some(command) = command else { return end };
@@ -222,6 +237,11 @@ impl<'a> Watch<'a> {
     /// The clock anchors.
     pub fn anchors(&self) -> Vec<ClockAnchor> {
         self.anchors.clone()
+    }
+
+    /// Shows no progress line.
+    pub fn hide_progress(&mut self) {
+        self.progress.hide();
     }
 
     /// Takes the progress line away.

@@ -1,0 +1,129 @@
+//! What a view is shown of a recording under way: rows into bins as they are folded, and pictures of them.
+//!
+//! All of it happens in the pipeline's thread, which waits for nobody: a picture that is not fetched is dropped.
+
+use std::sync::mpsc::SyncSender;
+
+use hostprof_common::slot::Slot;
+
+use super::role::Roles;
+use crate::{
+    live::{Picture, Rolling, Window},
+    probe::{Fold, Life},
+    sampler::Samples,
+    table::ThreadRow,
+    target::Proc,
+    units::{MonoNs, Tgid, Tid},
+};
+
+/// Time between two looks at the roles of threads, and at what is too old to be kept.
+const CARE_NS: u64 = 1_000_000_000;
+
+/// What a view wants.
+#[derive(Debug)]
+pub struct Look {
+    /// When the slots had been read: the picture is as of then.
+    pub at: MonoNs,
+    /// What the kernel half keeps of each thread.
+    pub slots: Vec<Slot>,
+    /// The window's length.
+    pub length_ns: u64,
+    /// The thread to show in depth.
+    pub detail: Option<Tid>,
+}
+
+/// Bins of what is folded.
+pub struct Tap {
+    /// The bins.
+    pub rolling: Rolling,
+    begun: MonoNs,
+    pictures: SyncSender<Picture>,
+    proc: Proc,
+    look: Option<Box<Look>>,
+    cared: u64,
+}
+
+impl Tap {
+    /// A tap of a recording that began then.
+    pub fn new(begun: MonoNs, pictures: SyncSender<Picture>, proc: Proc) -> Self {
+        let rolling = Rolling::new(begun.0..u64::MAX);
+        Self { rolling, begun, pictures, proc, look: None, cared: 0 }
+    }
+
+    /// A thread began, was met, or has another name.
+    pub fn alive(&mut self, life: &Life, roles: &mut Roles) {
+        let row = &life.row;
+        let role = roles.role(life).map(|role| role.name).unwrap_or_default();
+        let known = self.rolling.life(row.tid).filter(|known| known.end_ns.is_none());
+        if let Some(known) = known {
+            (known.comm, known.role) = (row.comm.clone(), role);
+            return;
+        }
+        if row.tid == row.tgid {
+            let parent = match row.parent_tid {
+                Some(tid) => self.rolling.life(tid).map(|parent| parent.tgid),
+                None => self.proc.process(Tgid(row.tgid)).map(|process| process.parent.0),
+            };
+            parent.into_iter().for_each(|parent| self.rolling.parent(row.tgid, parent));
+        }
+        self.rolling.begin(crate::live::Life {
+            tid: row.tid,
+            tgid: row.tgid,
+            comm: row.comm.clone(),
+            role,
+            begin_ns: row.begin_mono_ns,
+            ..crate::live::Life::default()
+        });
+    }
+
+    /// A thread ended, or recording did.
+    pub fn ended(&mut self, row: &ThreadRow) {
+        let Some(life) = self.rolling.life(row.tid) else { return };
+        life.end_ns = Some(row.end_mono_ns);
+        life.exited = row.exit_mono_ns.is_some();
+        life.role = row.role.clone().unwrap_or_default();
+    }
+
+    /// Samples were taken.
+    pub fn samples(&mut self, samples: &Samples) {
+        samples.host.iter().for_each(|row| self.rolling.host(row.clone()));
+        samples.processes.iter().for_each(|row| self.rolling.process(row.clone()));
+        samples.cgroups.iter().for_each(|row| self.rolling.cgroup(row.clone()));
+    }
+
+    /// A view wants a picture; one that waits for its turn is given up.
+    pub fn look(&mut self, look: Box<Look>) {
+        self.look = Some(look);
+    }
+
+    /// All that happened before `until` is folded.
+    pub fn released(&mut self, until: MonoNs, fold: &Fold, roles: &mut Roles) {
+        if until.0 >= self.cared + CARE_NS {
+            self.cared = until.0;
+            self.rolling.forget(until.0);
+            self.assign_roles(until.0, fold, roles);
+        }
+        let Some(look) = self.look.take_if(|look| look.at <= until) else { return };
+        self.rolling.open(fold.open(&look.slots, look.at));
+        let window = Window::before(look.at.0, look.length_ns, self.begun.0.max(self.rolling.kept().start));
+        if !window.is_empty() {
+            // A view that is stopped has not fetched the last one: it gets the next it asks for.
+            let _ = self.pictures.try_send(self.rolling.picture(&window, look.detail));
+        }
+    }
+
+    /// Young threads every time, others now and then: rules cost more than all else here.
+    fn assign_roles(&mut self, now: u64, fold: &Fold, roles: &mut Roles) {
+        let second = now / CARE_NS;
+        for life in fold.lives() {
+            let age = now.saturating_sub(life.row.begin_mono_ns) / CARE_NS;
+            if age > 4 && !(second + u64::from(life.row.tid)).is_multiple_of(8) {
+                continue;
+            }
+            let role = roles.role(life).map(|role| role.name).unwrap_or_default();
+            if let Some(known) = self.rolling.life(life.row.tid) {
+                known.role = role;
+            }
+        }
+    }
+}

@@ -1,0 +1,288 @@
+//! Counters by key, as many keys as are met: what a thread, or all calls, come to in a bin of time.
+//!
+//! Adding is appending; now and then what has one key is put together. Lengths are counted in buckets of 256 to
+//! an octave, so that a percentile is told to four parts in a thousand.
+
+use crate::{hash::IntMap, lengths::Latency};
+
+/// Buckets of an octave, as a power of two.
+const PRECISION: u32 = 8;
+
+/// Entries of a bin beyond which the rarest futexes and wakers are no longer told apart.
+const MOST_ENTRIES: usize = 2048;
+
+/// What is counted; a key is this and up to 56 bits more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Kind {
+    /// Nanoseconds, by state.
+    State,
+    /// Episodes that ended.
+    Switches,
+    /// Those that were involuntary.
+    Involuntary,
+    /// Waits for a CPU after a wakeup, by bucket.
+    Runqueue,
+    /// Blocked nanoseconds, by system call.
+    CallTime,
+    /// Blocked episodes that ended, by system call and bucket.
+    CallLength,
+    /// Wakeups, by waker.
+    Waker,
+    /// Nanoseconds waited for a futex, by address.
+    FutexTime,
+    /// Waits for it that ended, by address.
+    FutexWaits,
+    /// Traced calls: nanoseconds, by name.
+    TracedTime,
+    /// Of those, off the CPU.
+    TracedOffCpu,
+    /// Traced calls that returned, by name and bucket.
+    TracedLength,
+    /// Those that returned an error.
+    TracedErrors,
+    /// Bytes mapped and unmapped.
+    Mapped,
+    Unmapped,
+    /// Rows that ended.
+    Rows,
+    /// The longest of the above: what is counted is the most, not the sum.
+    RunqueueMost,
+    CallMost,
+    TracedMost,
+}
+
+/// The waker of an interrupt, among tids.
+pub(super) const IRQ: u64 = 1 << 40;
+/// Wakers and futexes that are no longer told apart.
+pub(super) const OTHERS: u64 = (1 << 56) - 1;
+
+const SUB_BITS: u32 = 56;
+const SUB: u64 = (1 << SUB_BITS) - 1;
+
+/// A key.
+#[inline]
+pub(super) fn key(kind: Kind, sub: u64) -> u64 {
+    (kind as u64) << SUB_BITS | sub & SUB
+}
+
+#[inline]
+fn is_most(key: u64) -> bool {
+    key >> SUB_BITS >= Kind::RunqueueMost as u64
+}
+
+/// The keys of one kind, and what is beyond the kind.
+pub(super) fn of_kind(entries: &[(u64, u64)], kind: Kind) -> impl Iterator<Item = (u64, u64)> + '_ {
+    let from = entries.partition_point(|(at, _)| *at < key(kind, 0));
+    entries[from..]
+        .iter()
+        .take_while(move |(at, _)| at >> SUB_BITS == kind as u64)
+        .map(|(at, value)| (at & SUB, *value))
+}
+
+/// Counters of a bin.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Bag {
+    entries: Vec<(u64, u64)>,
+    /// Entries that are in order, each key once.
+    settled: usize,
+}
+
+impl Bag {
+    #[inline]
+    pub(super) fn add(&mut self, kind: Kind, sub: u64, value: u64) {
+        let key = key(kind, sub);
+        // What was added last is often added again: a long wait, a loop of one call.
+        if let Some((last, sum)) = self.entries.last_mut()
+            && *last == key
+        {
+            put(key, sum, value);
+            return;
+        }
+        self.entries.push((key, value));
+        if self.entries.len() >= 2 * self.settled + 64 {
+            self.settle();
+        }
+    }
+
+    /// Puts what has one key together.
+    pub(super) fn settle(&mut self) {
+        if self.settled == self.entries.len() {
+            return;
+        }
+        merge(&mut self.entries);
+        if self.entries.len() > MOST_ENTRIES {
+            self.forget_rare();
+        }
+        self.settled = self.entries.len();
+    }
+
+    /// Adds futexes and wakers beyond the most frequent up to one.
+    fn forget_rare(&mut self) {
+        for kind in [Kind::FutexTime, Kind::FutexWaits, Kind::Waker] {
+            let mut values: Vec<u64> = of_kind(&self.entries, kind).map(|(_, value)| value).collect();
+            if values.len() <= MOST_ENTRIES / 8 {
+                continue;
+            }
+            values.sort_unstable_by(|a, b| b.cmp(a));
+            let least = values[MOST_ENTRIES / 8];
+            for (at, value) in &mut self.entries {
+                if *at >> SUB_BITS == kind as u64 && *value <= least {
+                    *at = key(kind, OTHERS);
+                }
+            }
+        }
+        merge(&mut self.entries);
+    }
+
+    pub(super) fn entries(&self) -> &[(u64, u64)] {
+        &self.entries
+    }
+}
+
+fn put(key: u64, sum: &mut u64, value: u64) {
+    *sum = if is_most(key) { (*sum).max(value) } else { *sum + value };
+}
+
+fn merge(entries: &mut Vec<(u64, u64)>) {
+    entries.sort_unstable_by_key(|(key, _)| *key);
+    entries.dedup_by(|(next, value), (kept, sum)| {
+        let same = next == kept;
+        if same {
+            put(*kept, sum, *value);
+        }
+        same
+    });
+}
+
+/// Counters of several bins together.
+#[derive(Debug, Default)]
+pub(super) struct Sums(IntMap<u64, u64>);
+
+impl Sums {
+    #[inline]
+    pub(super) fn add(&mut self, key: u64, value: u64) {
+        put(key, self.0.entry(key).or_default(), value);
+    }
+
+    /// The sums in the order of their keys; none is left.
+    pub(super) fn take(&mut self) -> Vec<(u64, u64)> {
+        let mut entries: Vec<(u64, u64)> = self.0.drain().collect();
+        entries.sort_unstable_by_key(|(key, _)| *key);
+        entries
+    }
+}
+
+/// The bucket of a length: exact below 512 ns.
+#[inline]
+pub(super) fn bucket(ns: u64) -> u64 {
+    let bits = 64 - ns.leading_zeros();
+    let shift = bits.saturating_sub(PRECISION + 1);
+    (u64::from(shift) << PRECISION) + (ns >> shift)
+}
+
+/// The longest length of a bucket.
+fn longest(bucket: u64) -> u64 {
+    let octave = bucket >> PRECISION;
+    if octave < 2 {
+        return bucket;
+    }
+    let shift = octave - 1;
+    let start = (bucket & ((1 << PRECISION) - 1)) + (1 << PRECISION);
+    ((start + 1) << shift) - 1
+}
+
+/// A distribution from counts by bucket, in order, and the longest.
+pub(super) fn latency(buckets: &[(u64, u64)], max_ns: u64) -> Latency {
+    let count: u64 = buckets.iter().map(|(_, count)| count).sum();
+    if count == 0 {
+        return Latency::default();
+    }
+    let at = |percent: u64| {
+        let rank = (count * percent).div_ceil(100);
+        let mut below = 0;
+        let found = buckets.iter().find(|(_, count)| {
+            below += count;
+            below >= rank
+        });
+        found.map(|(bucket, _)| longest(*bucket).min(max_ns))
+    };
+    Latency { count, p50_ns: at(50), p95_ns: at(95), p99_ns: at(99), max_ns: Some(max_ns) }
+}
+
+/// Distributions added up.
+#[derive(Debug, Default)]
+pub(super) struct Lengths {
+    buckets: IntMap<u64, u64>,
+    max_ns: u64,
+}
+
+impl Lengths {
+    pub(super) fn add(&mut self, buckets: &[(u64, u64)], max_ns: u64) {
+        for (bucket, count) in buckets {
+            *self.buckets.entry(*bucket).or_default() += count;
+        }
+        self.max_ns = self.max_ns.max(max_ns);
+    }
+
+    pub(super) fn latency(&self) -> Latency {
+        let mut buckets: Vec<(u64, u64)> = self.buckets.iter().map(|(at, count)| (*at, *count)).collect();
+        buckets.sort_unstable();
+        latency(&buckets, self.max_ns)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn what_has_one_key_is_put_together() {
+        let mut bag = Bag::default();
+        for round in 0..1000 {
+            bag.add(Kind::Switches, 0, 1);
+            bag.add(Kind::RunqueueMost, 0, round);
+        }
+        bag.settle();
+        assert_eq!(bag.entries(), [(key(Kind::Switches, 0), 1000), (key(Kind::RunqueueMost, 0), 999)]);
+    }
+
+    #[test]
+    fn beyond_a_limit_rare_wakers_are_one() {
+        let mut bag = Bag::default();
+        bag.add(Kind::Waker, 7, 50);
+        (0..10_000).for_each(|tid| bag.add(Kind::Waker, 100 + tid, 1));
+        bag.settle();
+        let wakers: Vec<_> = of_kind(bag.entries(), Kind::Waker).collect();
+        assert!(wakers.len() <= MOST_ENTRIES, "{}", wakers.len());
+        assert_eq!(wakers[0], (7, 50));
+        assert_eq!(wakers.iter().map(|(_, count)| count).sum::<u64>(), 10_050);
+    }
+
+    proptest! {
+        #[test]
+        fn a_bucket_tells_a_length_to_four_parts_in_a_thousand(ns in 0_u64..1 << 50) {
+            let told = longest(bucket(ns));
+            prop_assert!(told >= ns && (told - ns) as f64 <= ns as f64 / 256.0, "{ns} {told}");
+        }
+
+        #[test]
+        fn percentiles_are_those_of_the_lengths_in_order(mut lengths in prop::collection::vec(0_u64..1 << 40, 1..200)) {
+            let mut sums = Sums::default();
+            for &ns in &lengths {
+                sums.add(key(Kind::Runqueue, bucket(ns)), 1);
+            }
+            lengths.sort_unstable();
+            let max = *lengths.last().unwrap();
+            let entries = sums.take();
+            let buckets: Vec<_> = of_kind(&entries, Kind::Runqueue).collect();
+            let told = latency(&buckets, max);
+            for (percent, told) in [(50, told.p50_ns), (95, told.p95_ns), (99, told.p99_ns)] {
+                let exact = lengths[(lengths.len() * percent).div_ceil(100) - 1];
+                prop_assert!(told.unwrap().abs_diff(exact) as f64 <= exact as f64 / 256.0);
+            }
+        }
+    }
+}
