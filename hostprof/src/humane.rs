@@ -47,6 +47,27 @@ pub fn share(part: u64, whole: u64) -> String {
     }
 }
 
+/// A share that is measured as one: as [`share`], `100%` only of 1.
+pub fn percent(ratio: f64) -> String {
+    match ratio * 100.0 {
+        percent if percent <= 0.0 || percent.is_nan() => "0%".to_owned(),
+        percent if percent < 0.1 => "<0.1%".to_owned(),
+        percent if percent < 99.95 => format!("{percent:.1}%"),
+        percent if percent < 100.0 => ">99.9%".to_owned(),
+        percent => format!("{percent:.0}%"),
+    }
+}
+
+/// How often in a second, in three figures: `0`, `0.40`, `12.5`, `98.3 k`.
+pub fn rate(per_second: f64) -> String {
+    match per_second {
+        rate if rate <= 0.0 || rate.is_nan() => "0".to_owned(),
+        rate if rate < 0.01 => "<0.01".to_owned(),
+        rate if rate < 999.5 => three_figures(rate),
+        rate => scaled_count(rate),
+    }
+}
+
 /// A count, its thousands set apart: `1,203,311`.
 pub fn count(value: u64) -> String {
     let digits = value.to_string();
@@ -147,6 +168,35 @@ mod tests {
         assert_eq!(share(10, 10), "100%");
         assert_eq!(share(99_999, 100_000), ">99.9%");
         assert_eq!(share(1, 0), "0%");
+    }
+
+    #[test]
+    fn a_percentage_says_nothing_rounder_than_it_is() {
+        for (ratio, expected) in [
+            (0.0, "0%"),
+            (f64::NAN, "0%"),
+            (0.0009, "<0.1%"),
+            (0.712, "71.2%"),
+            (0.9996, ">99.9%"),
+            (1.0, "100%"),
+            (3.254, "325%"),
+        ] {
+            assert_eq!(percent(ratio), expected, "{ratio}");
+        }
+    }
+
+    #[test]
+    fn a_rate_below_one_is_not_nought() {
+        for (per_second, expected) in [
+            (0.0, "0"),
+            (0.004, "<0.01"),
+            (0.4, "0.40"),
+            (12.5, "12.5"),
+            (999.4, "999"),
+            (98_300.0, "98.3 k"),
+        ] {
+            assert_eq!(rate(per_second), expected, "{per_second}");
+        }
     }
 
     #[test]

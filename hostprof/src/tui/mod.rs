@@ -1,5 +1,6 @@
 //! Views on a terminal, drawn with ratatui: each has a state that keys change, and a function that draws it.
 
+pub mod live;
 pub mod pick;
 mod screen;
 
