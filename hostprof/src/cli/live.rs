@@ -2,8 +2,14 @@
 
 use std::{
     fs,
-    process::ExitCode,
+    io::{self, IsTerminal as _},
     path::Path,
+    process::ExitCode,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc::channel,
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -11,8 +17,9 @@ use std::{
 use anyhow::{Context as _, Result, anyhow, bail};
 
 use super::{
-    record::{self, duration},
+    look::{Live, Looking, Source},
     picture_text,
+    record::{self, duration},
     report::{print_json, print_text},
 };
 use crate::{
@@ -108,7 +115,46 @@ pub fn run(args: Args) -> Result<ExitCode> {
     if args.view.once {
         return once(args);
     }
-    bail!("watch")
+    watch(args)
+}
+
+/// Shows the view; what was recorded meanwhile is kept where that was asked for.
+fn watch(args: Args) -> Result<ExitCode> {
+    if !(io::stdin().is_terminal() && io::stdout().is_terminal()) {
+        bail!("show the view: there is no terminal (--once prints one picture)");
+    }
+    let options = args.record.options()?;
+    let kept = Arc::new(AtomicBool::new(args.keep));
+    let looking = Looking::begin(&args.view)?;
+    let (finish, finished) = channel();
+    let mut view = None;
+    let outcome = collector::live(
+        &options,
+        Box::new(|viewer| {
+            let live = Live { viewer, kept: Arc::clone(&kept), finished };
+            let body = move || looking.run(Source::Live(Box::new(live)));
+            view = Some(thread::Builder::new().name("hostprof-view".to_owned()).spawn(body)?);
+            Ok(())
+        }),
+    );
+    // The view goes on with the run, or ends where there is none.
+    match &outcome {
+        Ok(outcome) => drop(finish.send(outcome.run.clone())),
+        Err(_) => drop(finish),
+    }
+    let left = view.map(|view| view.join().map_err(|_| anyhow!("show the view: the thread panicked")));
+    let outcome = outcome?;
+    let left = left.ok_or_else(|| anyhow!("show the view: nothing was recorded"))??;
+    if kept.load(Ordering::Relaxed) {
+        record::summary(&outcome);
+        println!("{}", outcome.run.display());
+    } else {
+        remove(&outcome.run);
+    }
+    Ok(match (left?, outcome.status) {
+        (_, Some(status)) => ExitCode::from(collector::shell_status(status) as u8),
+        (left, None) => left.status(),
+    })
 }
 
 /// Prints a picture of the window that begins now.

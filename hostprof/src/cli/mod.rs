@@ -9,6 +9,7 @@ mod export;
 mod list;
 mod live;
 mod load;
+mod look;
 mod man;
 mod pick;
 mod picture_text;

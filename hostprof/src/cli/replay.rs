@@ -1,11 +1,17 @@
 //! `hostprof replay`.
 
-use std::{path::PathBuf, process::ExitCode, time::Duration};
+use std::{
+    io::{self, IsTerminal as _},
+    path::PathBuf,
+    process::ExitCode,
+    time::Duration,
+};
 
 use anyhow::{Result, bail};
 
 use super::{
     live::{ViewArgs, print},
+    look::{Looking, Player, Source},
     record::duration_or_none,
 };
 use crate::{live::Replay, units::MonoNs};
@@ -61,5 +67,11 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         print(&picture, args.view.json)?;
         return Ok(ExitCode::SUCCESS);
     }
-    bail!("replay")
+    if !(io::stdin().is_terminal() && io::stdout().is_terminal()) {
+        bail!("show the view: there is no terminal (--once prints one picture)");
+    }
+    let at = args.at.unwrap_or(args.view.window).as_nanos() as u64;
+    let player = Player::new(replay, MonoNs(begin.0 + at).min(end), args.speed);
+    let left = Looking::begin(&args.view)?.run(Source::Replay(Box::new(player)))?;
+    Ok(left.status())
 }

@@ -152,3 +152,10 @@ fn own_rss() -> Option<u64> {
     let page = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE).ok().flatten()?;
     Some(pages * page as u64)
 }
+
+impl Drop for Viewer {
+    /// Whoever looked on is gone.
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
