@@ -28,7 +28,7 @@ use self::settings::Configured;
 pub use self::settings::SettingsError;
 
 /// Where the threads of an LLM server (or any program) wait, and why, from the kernel, with nothing
-/// changed in the program. Alone on a terminal: pick what to record.
+/// changed in the program. Alone on a terminal: pick what to watch.
 #[derive(Debug, Parser)]
 #[command(name = "hostprof", version, disable_help_subcommand = true)]
 pub struct Cli {

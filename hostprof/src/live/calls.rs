@@ -12,6 +12,7 @@ use super::{
     picture::{Call, MemoryCalls},
 };
 use crate::{
+    hash::IntMap,
     lengths::{Bucket, Latency},
     probe::syscalls,
     table::{GpuIoctlRow, HistogramRow, State, SyscallRow},
@@ -28,6 +29,8 @@ const MUNMAP: i32 = 11;
 pub(super) struct Calls {
     names: Vec<(Cow<'static, str>, Option<String>)>,
     by_name: HashMap<(Cow<'static, str>, Option<String>), u64>,
+    /// Names of system calls, by number: most rows need no more.
+    by_number: IntMap<i32, u64>,
     bins: VecDeque<(u64, Bag)>,
 }
 
@@ -42,8 +45,16 @@ struct Traced {
 
 impl Calls {
     pub fn syscall(&mut self, row: &SyscallRow, kept: &Range<u64>) {
+        let name = match self.by_number.get(&row.syscall_nr) {
+            Some(name) => *name,
+            None => {
+                let name = self.name(row.name.clone(), None);
+                self.by_number.insert(row.syscall_nr, name);
+                name
+            }
+        };
         let traced = Traced {
-            name: self.name(row.name.clone(), None),
+            name,
             start: row.ts_mono_ns,
             length: row.dur_ns,
             off_cpu: row.off_cpu_ns.unwrap_or(0),
@@ -129,7 +140,7 @@ impl Calls {
         let mut sums = Sums::default();
         let (first, last) = (window.from / BIN_NS, window.to / BIN_NS);
         for (_, bag) in self.bins.iter().filter(|(number, _)| (first..last).contains(number)) {
-            bag.entries().iter().for_each(|(key, value)| sums.add(*key, *value));
+            bag.entries().for_each(|(key, value)| sums.add(key, value));
         }
         sums.take()
     }
@@ -183,6 +194,9 @@ impl Calls {
         if place > 0 && self.bins[place - 1].0 == number {
             place -= 1;
         } else {
+            if place > 0 {
+                self.bins[place - 1].1.settle();
+            }
             self.bins.insert(place, (number, Bag::default()));
         }
         &mut self.bins[place].1

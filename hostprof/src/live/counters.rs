@@ -1,7 +1,6 @@
 //! Counters by key, as many keys as are met: what a thread, or all calls, come to in a bin of time.
 //!
-//! Adding is appending; now and then what has one key is put together. Lengths are counted in buckets of 256 to
-//! an octave, so that a percentile is told to four parts in a thousand.
+//! Lengths are counted in buckets of 256 to an octave, so that a percentile is told to four parts in a thousand.
 
 use crate::{hash::IntMap, lengths::Latency};
 
@@ -83,76 +82,57 @@ pub(super) fn of_kind(entries: &[(u64, u64)], kind: Kind) -> impl Iterator<Item 
 /// Counters of a bin.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Bag {
-    entries: Vec<(u64, u64)>,
-    /// Entries that are in order, each key once.
-    settled: usize,
+    /// What is still being counted.
+    hot: IntMap<u64, u64>,
+    /// What was counted when the bin was over, by key.
+    settled: Vec<(u64, u64)>,
 }
 
 impl Bag {
     #[inline]
     pub(super) fn add(&mut self, kind: Kind, sub: u64, value: u64) {
         let key = key(kind, sub);
-        // What was added last is often added again: a long wait, a loop of one call.
-        if let Some((last, sum)) = self.entries.last_mut()
-            && *last == key
-        {
-            put(key, sum, value);
-            return;
-        }
-        self.entries.push((key, value));
-        if self.entries.len() >= 2 * self.settled + 64 {
-            self.settle();
-        }
-    }
-
-    /// Puts what has one key together.
-    pub(super) fn settle(&mut self) {
-        if self.settled == self.entries.len() {
-            return;
-        }
-        merge(&mut self.entries);
-        if self.entries.len() > MOST_ENTRIES {
+        if self.hot.len() >= MOST_ENTRIES {
             self.forget_rare();
         }
-        self.settled = self.entries.len();
+        put(key, self.hot.entry(key).or_default(), value);
+    }
+
+    /// The bin is over: puts what was counted into less room. More may be added all the same.
+    pub(super) fn settle(&mut self) {
+        self.settled.reserve_exact(self.hot.len());
+        self.settled.extend(std::mem::take(&mut self.hot));
     }
 
     /// Adds futexes and wakers beyond the most frequent up to one.
     fn forget_rare(&mut self) {
         for kind in [Kind::FutexTime, Kind::FutexWaits, Kind::Waker] {
-            let mut values: Vec<u64> = of_kind(&self.entries, kind).map(|(_, value)| value).collect();
+            let is_kind = |key: u64| key >> SUB_BITS == kind as u64;
+            let mut values: Vec<u64> =
+                self.hot.iter().filter(|(key, _)| is_kind(**key)).map(|(_, value)| *value).collect();
             if values.len() <= MOST_ENTRIES / 8 {
                 continue;
             }
             values.sort_unstable_by(|a, b| b.cmp(a));
             let least = values[MOST_ENTRIES / 8];
-            for (at, value) in &mut self.entries {
-                if *at >> SUB_BITS == kind as u64 && *value <= least {
-                    *at = key(kind, OTHERS);
-                }
-            }
+            let mut rare = 0;
+            self.hot.retain(|key, value| {
+                let kept = !is_kind(*key) || *value > least;
+                rare += if kept { 0 } else { *value };
+                kept
+            });
+            *self.hot.entry(key(kind, OTHERS)).or_default() += rare;
         }
-        merge(&mut self.entries);
     }
 
-    pub(super) fn entries(&self) -> &[(u64, u64)] {
-        &self.entries
+    /// Each key, perhaps more than once, with what was counted.
+    pub(super) fn entries(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
+        self.settled.iter().copied().chain(self.hot.iter().map(|(key, value)| (*key, *value)))
     }
 }
 
 fn put(key: u64, sum: &mut u64, value: u64) {
     *sum = if is_most(key) { (*sum).max(value) } else { *sum + value };
-}
-
-fn merge(entries: &mut Vec<(u64, u64)>) {
-    entries.sort_unstable_by_key(|(key, _)| *key);
-    entries.dedup_by(|(next, value), (kept, sum)| {
-        let same = next == kept;
-        if same {
-            put(*kept, sum, *value);
-        }
-        same
-    });
 }
 
 /// Counters of several bins together.
@@ -238,6 +218,12 @@ mod tests {
 
     use super::*;
 
+    fn sums(bag: &Bag) -> Vec<(u64, u64)> {
+        let mut sums = Sums::default();
+        bag.entries().for_each(|(key, value)| sums.add(key, value));
+        sums.take()
+    }
+
     #[test]
     fn what_has_one_key_is_put_together() {
         let mut bag = Bag::default();
@@ -245,8 +231,10 @@ mod tests {
             bag.add(Kind::Switches, 0, 1);
             bag.add(Kind::RunqueueMost, 0, round);
         }
+        assert_eq!(sums(&bag), [(key(Kind::Switches, 0), 1000), (key(Kind::RunqueueMost, 0), 999)]);
         bag.settle();
-        assert_eq!(bag.entries(), [(key(Kind::Switches, 0), 1000), (key(Kind::RunqueueMost, 0), 999)]);
+        bag.add(Kind::Switches, 0, 1);
+        assert_eq!(sums(&bag), [(key(Kind::Switches, 0), 1001), (key(Kind::RunqueueMost, 0), 999)]);
     }
 
     #[test]
@@ -254,8 +242,8 @@ mod tests {
         let mut bag = Bag::default();
         bag.add(Kind::Waker, 7, 50);
         (0..10_000).for_each(|tid| bag.add(Kind::Waker, 100 + tid, 1));
-        bag.settle();
-        let wakers: Vec<_> = of_kind(bag.entries(), Kind::Waker).collect();
+        let counters = sums(&bag);
+        let wakers: Vec<_> = of_kind(&counters, Kind::Waker).collect();
         assert!(wakers.len() <= MOST_ENTRIES, "{}", wakers.len());
         assert_eq!(wakers[0], (7, 50));
         assert_eq!(wakers.iter().map(|(_, count)| count).sum::<u64>(), 10_050);

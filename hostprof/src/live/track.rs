@@ -183,11 +183,11 @@ impl Track {
         let begin = self.bins.partition_point(|bin| bin.number < first);
         for bin in self.bins.range(begin..).take_while(|bin| bin.number < last) {
             for (key, value) in bin.bag.entries() {
-                if let Some(state) = state_of(*key) {
+                if let Some(state) = state_of(key) {
                     sum.times.off_ns[state.index()] += value;
-                    slices(state, bin.number * BIN_NS, *value);
+                    slices(state, bin.number * BIN_NS, value);
                 } else {
-                    sums.add(*key, *value);
+                    sums.add(key, value);
                 }
             }
             if bin.number + 1 == last {
