@@ -193,7 +193,7 @@ fn session(options: &Options, looks: Option<Looks<'_>>) -> Result<Outcome> {
     let (sender, receiver) = sync_channel(WAITING_MESSAGES);
     let (asked_to_stop, over) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
     let (pipeline, viewer) = if watched {
-        let (tap, pictures) = viewer::ends(started, Proc::new());
+        let (tap, pictures) = viewer::ends(started, Proc::new(), options.probes.has(HTTP));
         let parts = viewer::Parts {
             slots: kernel.slot_reader(),
             messages: sender.clone(),

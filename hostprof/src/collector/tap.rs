@@ -39,15 +39,17 @@ pub struct Tap {
     begun: MonoNs,
     pictures: SyncSender<Picture>,
     proc: Proc,
+    /// Whether requests are looked for.
+    http: bool,
     look: Option<Box<Look>>,
     cared: u64,
 }
 
 impl Tap {
     /// A tap of a recording that began then.
-    pub fn new(begun: MonoNs, pictures: SyncSender<Picture>, proc: Proc) -> Self {
+    pub fn new(begun: MonoNs, pictures: SyncSender<Picture>, proc: Proc, http: bool) -> Self {
         let rolling = Rolling::new(begun.0..u64::MAX);
-        Self { rolling, begun, pictures, proc, look: None, cared: 0 }
+        Self { rolling, begun, pictures, proc, http, look: None, cared: 0 }
     }
 
     /// A thread began, was met, or has another name.
@@ -105,6 +107,9 @@ impl Tap {
         }
         let Some(look) = self.look.take_if(|look| look.at <= until) else { return };
         self.rolling.open(fold.open(&look.slots, look.at));
+        if self.http {
+            self.rolling.requests_in_flight(fold.requests_in_flight() as u64);
+        }
         let window = Window::before(look.at.0, look.length_ns, self.begun.0.max(self.rolling.kept().start));
         if !window.is_empty() {
             // A view that is stopped has not fetched the last one: it gets the next it asks for.

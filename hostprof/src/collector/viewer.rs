@@ -59,9 +59,9 @@ pub(super) struct Parts {
 }
 
 /// The two ends of pictures: one for the pipeline, one for a viewer.
-pub(super) fn ends(begun: MonoNs, proc: Proc) -> (Tap, Receiver<Picture>) {
+pub(super) fn ends(begun: MonoNs, proc: Proc, http: bool) -> (Tap, Receiver<Picture>) {
     let (sender, receiver) = sync_channel(1);
-    (Tap::new(begun, sender, proc), receiver)
+    (Tap::new(begun, sender, proc, http), receiver)
 }
 
 impl Viewer {

@@ -40,8 +40,10 @@ pub(super) struct Served {
     tokens: VecDeque<Token>,
     /// When a request's last token came.
     last: HashMap<(RequestSource, String), u64>,
-    /// The sources that are asked, whether or not they have seen a request.
-    pub sources: Vec<RequestSource>,
+    /// The sources that have seen a request, or look for some.
+    sources: Vec<RequestSource>,
+    /// What probe `http` has in flight now; `None` where it is off.
+    in_flight: Option<u64>,
     /// Whether requests in flight become known with their rows: in a recording that has ended.
     pub whole: bool,
 }
@@ -73,6 +75,12 @@ impl Served {
         let before = self.last.insert((row.source, row.request_id.clone()), row.ts_mono_ns);
         let gap = before.map(|before| row.ts_mono_ns.saturating_sub(before));
         self.tokens.push_back(Token { source: row.source, at: row.ts_mono_ns, gap });
+    }
+
+    /// Probe `http` looks for requests, and has that many in flight.
+    pub fn in_flight(&mut self, requests: u64) {
+        self.met(RequestSource::Kernel);
+        self.in_flight = Some(requests);
     }
 
     fn met(&mut self, source: RequestSource) {
@@ -116,7 +124,11 @@ impl Served {
             told.tokens += 1;
             token.gap.into_iter().for_each(|ns| itl.add(ns));
         }
-        told.in_flight = self.whole.then_some(in_flight);
+        told.in_flight = match source {
+            _ if self.whole => Some(in_flight),
+            RequestSource::Kernel => self.in_flight,
+            RequestSource::Load => None,
+        };
         (told.ttft, told.itl, told.e2e) = (ttft.latency(), itl.latency(), e2e.latency());
         told
     }

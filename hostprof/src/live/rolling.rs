@@ -144,6 +144,11 @@ impl Rolling {
         self.served.request(row);
     }
 
+    /// Probe `http` looks for requests, and has that many in flight now.
+    pub fn requests_in_flight(&mut self, requests: u64) {
+        self.served.in_flight(requests);
+    }
+
     /// A token came.
     pub fn token(&mut self, row: &TokenRow) {
         self.served.token(row);

@@ -138,6 +138,11 @@ impl Fold {
         self.http.counts()
     }
 
+    /// Requests that are not answered in full.
+    pub fn requests_in_flight(&self) -> usize {
+        self.http.in_flight()
+    }
+
     /// Threads that have begun.
     pub fn begun(&self) -> u64 {
         self.begun
