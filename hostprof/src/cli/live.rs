@@ -186,7 +186,7 @@ fn sample(mut viewer: Viewer, window: Duration, keep: bool) -> Result<Picture> {
     let (begun, mut newest) = (Instant::now(), None);
     let end = window + LEAST_REFRESH;
     loop {
-        let asked = viewer.ask(window, None).is_ok_and(|asked| asked);
+        let asked = viewer.ask(window, None, true).is_ok_and(|asked| asked);
         if let Some(picture) = viewer.picture(LEAST_REFRESH, keep) {
             newest = Some(picture);
         }

@@ -210,7 +210,7 @@ impl Looking {
             // One that is late is not made up for.
             next = Instant::now() + self.refresh;
             match &mut source {
-                Source::Live(live) => asked |= live.viewer.ask(self.window, self.detail)?,
+                Source::Live(live) => asked |= live.viewer.ask(self.window, self.detail, false)?,
                 Source::Replay(player) => {
                     let before = player.at;
                     let picture = player.picture(self.window, self.detail)?;
@@ -230,11 +230,12 @@ impl Looking {
             Ask::OpenThread(tid) => self.detail = tid,
             ask => match source {
                 Source::Replay(player) => player.act(ask),
-                Source::Live(live) => {
-                    if matches!(ask, Ask::Record(true) | Ask::Save) {
-                        live.kept.store(true, Ordering::Relaxed);
-                    }
-                }
+                Source::Live(live) => match ask {
+                    Ask::Record(true) | Ask::Save => live.kept.store(true, Ordering::Relaxed),
+                    // The view goes on with what was recorded.
+                    Ask::Record(false) => live.viewer.stop(),
+                    _ => {}
+                },
             },
         }
         Ok(())

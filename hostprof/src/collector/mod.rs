@@ -21,7 +21,7 @@ use std::{
     process::ExitStatus,
     sync::{
         Arc,
-        atomic::AtomicBool,
+        atomic::{AtomicBool, AtomicU8, Ordering},
         mpsc::sync_channel,
     },
     thread,
@@ -191,7 +191,7 @@ fn session(options: &Options, looks: Option<Looks<'_>>) -> Result<Outcome> {
         })?;
 
     let (sender, receiver) = sync_channel(WAITING_MESSAGES);
-    let (asked_to_stop, over) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+    let (asked_to_stop, over) = (Arc::new(AtomicU8::new(0)), Arc::new(AtomicBool::new(false)));
     let (pipeline, viewer) = if watched {
         let (tap, pictures) = viewer::ends(started, Proc::new(), options.probes.has(HTTP));
         let parts = viewer::Parts {
@@ -247,7 +247,7 @@ fn session(options: &Options, looks: Option<Looks<'_>>) -> Result<Outcome> {
     }
     let is_over = watch::Over { failed: &|| folding.is_finished(), asked: &asked_to_stop };
     let ended = runtime.block_on(watch.until_end(signals, &mut kernel, command.as_ref(), &is_over))?;
-    over.store(true, std::sync::atomic::Ordering::Release);
+    over.store(true, Ordering::Release);
 
     let stop = clock::mono();
     if let Some(sampling) = sampling {

@@ -301,7 +301,12 @@ impl Pipeline {
 
     fn message(&mut self, message: Message) -> Result<(), SinkError> {
         match message {
-            Message::Drained(Drained::Records { stream, bytes }) => self.decode(stream, &bytes),
+            Message::Drained(Drained::Records { stream, bytes }) => {
+                if let Some(tap) = &mut self.tables.tap {
+                    tap.drained(bytes.len());
+                }
+                self.decode(stream, &bytes);
+            }
             Message::Drained(Drained::Round { drain, at }) => {
                 self.rounds.insert(drain, at);
                 if self.rounds.len() == self.drains {

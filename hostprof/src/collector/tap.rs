@@ -30,6 +30,8 @@ pub struct Look {
     pub length_ns: u64,
     /// The thread to show in depth.
     pub detail: Option<Tid>,
+    /// Whether to tell the percentiles of every thread.
+    pub exact: bool,
 }
 
 /// Bins of what is folded.
@@ -41,6 +43,9 @@ pub struct Tap {
     proc: Proc,
     /// Whether requests are looked for.
     http: bool,
+    /// Bytes that the drains have read in this round, and the most in one since the last picture.
+    round_bytes: u64,
+    ring_used: u64,
     look: Option<Box<Look>>,
     cared: u64,
 }
@@ -49,7 +54,7 @@ impl Tap {
     /// A tap of a recording that began then.
     pub fn new(begun: MonoNs, pictures: SyncSender<Picture>, proc: Proc, http: bool) -> Self {
         let rolling = Rolling::new(begun.0..u64::MAX);
-        Self { rolling, begun, pictures, proc, http, look: None, cared: 0 }
+        Self { rolling, begun, pictures, proc, http, round_bytes: 0, ring_used: 0, look: None, cared: 0 }
     }
 
     /// A thread began, was met, or has another name.
@@ -58,7 +63,8 @@ impl Tap {
         let role = roles.role(life).map(|role| role.name).unwrap_or_default();
         let known = self.rolling.life(row.tid).filter(|known| known.end_ns.is_none());
         if let Some(known) = known {
-            (known.comm, known.role) = (row.comm.clone(), role);
+            known.comm.clone_from(&row.comm);
+            self.rolling.role(row.tid, None, &role);
             return;
         }
         if row.tid == row.tgid {
@@ -80,10 +86,10 @@ impl Tap {
 
     /// A thread ended, or recording did.
     pub fn ended(&mut self, row: &ThreadRow) {
-        let Some(life) = self.rolling.life(row.tid) else { return };
+        let Some(life) = self.rolling.life_since(row.tid, row.begin_mono_ns) else { return };
         life.end_ns = Some(row.end_mono_ns);
         life.exited = row.exit_mono_ns.is_some();
-        life.role = row.role.clone().unwrap_or_default();
+        self.rolling.role(row.tid, Some(row.begin_mono_ns), row.role.as_deref().unwrap_or_default());
     }
 
     /// Samples were taken.
@@ -98,8 +104,14 @@ impl Tap {
         self.look = Some(look);
     }
 
+    /// A drain has read that much of its rings: that much of them was in use.
+    pub fn drained(&mut self, bytes: usize) {
+        self.round_bytes += bytes as u64;
+    }
+
     /// All that happened before `until` is folded.
     pub fn released(&mut self, until: MonoNs, fold: &Fold, roles: &mut Roles) {
+        self.ring_used = self.ring_used.max(std::mem::take(&mut self.round_bytes));
         if until.0 >= self.cared + CARE_NS {
             self.cared = until.0;
             self.rolling.forget(until.0);
@@ -113,7 +125,9 @@ impl Tap {
         let window = Window::before(look.at.0, look.length_ns, self.begun.0.max(self.rolling.kept().start));
         if !window.is_empty() {
             // A view that is stopped has not fetched the last one: it gets the next it asks for.
-            let _ = self.pictures.try_send(self.rolling.picture(&window, look.detail));
+            let mut picture = self.rolling.picture(&window, look.detail, look.exact);
+            picture.health.ring_used_bytes = Some(std::mem::take(&mut self.ring_used));
+            let _ = self.pictures.try_send(picture);
         }
     }
 
@@ -126,9 +140,7 @@ impl Tap {
                 continue;
             }
             let role = roles.role(life).map(|role| role.name).unwrap_or_default();
-            if let Some(known) = self.rolling.life(life.row.tid) {
-                known.role = role;
-            }
+            self.rolling.role(life.row.tid, None, &role);
         }
     }
 }

@@ -6,7 +6,7 @@ use std::{
     path::PathBuf,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU8, Ordering},
         mpsc::{Receiver, SyncSender, sync_channel},
     },
     time::Duration,
@@ -30,6 +30,14 @@ use crate::{
 /// How long what hostprof used is remembered.
 const REMEMBERED: usize = 1024;
 
+/// What whoever looks on asks for.
+pub mod asked {
+    /// The end of the recording.
+    pub const END: u8 = 1;
+    /// The end of all, the command's too.
+    pub const LEAVE: u8 = 2;
+}
+
 /// What is known of a recording when a view begins to look.
 pub struct Viewer {
     slots: Slots,
@@ -42,7 +50,7 @@ pub struct Viewer {
     sampled: bool,
     ring_bytes: u64,
     begun: MonoNs,
-    stop: Arc<AtomicBool>,
+    stop: Arc<AtomicU8>,
     ended: Arc<AtomicBool>,
     /// When looked at: CPU time of hostprof, bytes written.
     used: VecDeque<(u64, u64, u64)>,
@@ -54,7 +62,7 @@ pub(super) struct Parts {
     pub messages: SyncSender<Message>,
     pub tables: Vec<(&'static str, Arc<Progress>)>,
     pub run: PathBuf,
-    pub stop: Arc<AtomicBool>,
+    pub stop: Arc<AtomicU8>,
     pub ended: Arc<AtomicBool>,
 }
 
@@ -94,19 +102,19 @@ impl Viewer {
         self.ended.load(Ordering::Acquire)
     }
 
-    /// Ends the recording.
+    /// Ends the recording, and not the command that is recorded.
     pub fn stop(&self) {
-        self.stop.store(true, Ordering::Release);
+        self.stop.fetch_max(asked::END, Ordering::Release);
     }
 
-    /// Asks for a picture of the newest window; false where the recorder has too much to do, or has ended.
+    /// Asks for a picture of the newest window, with the percentiles of every thread where `exact`; false where the recorder has too much to do, or has ended.
     ///
     /// # Errors
     ///
     /// The kernel half cannot be read.
-    pub fn ask(&self, length: Duration, detail: Option<Tid>) -> Result<bool, LoadError> {
+    pub fn ask(&self, length: Duration, detail: Option<Tid>, exact: bool) -> Result<bool, LoadError> {
         let slots = self.slots.read()?;
-        let look = Look { at: clock::mono(), slots, length_ns: length.as_nanos() as u64, detail };
+        let look = Look { at: clock::mono(), slots, length_ns: length.as_nanos() as u64, detail, exact };
         Ok(self.messages.try_send(Message::Look(Box::new(look))).is_ok())
     }
 
@@ -156,6 +164,6 @@ fn own_rss() -> Option<u64> {
 impl Drop for Viewer {
     /// Whoever looked on is gone.
     fn drop(&mut self) {
-        self.stop();
+        self.stop.fetch_max(asked::LEAVE, Ordering::Release);
     }
 }

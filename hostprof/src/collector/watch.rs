@@ -6,7 +6,7 @@ use std::{
     process::ExitStatus,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicU8, Ordering},
         mpsc::SyncSender,
     },
     time::{Duration, Instant},
@@ -23,6 +23,7 @@ use super::{
     pipeline::{Gauges, Message},
     progress::{self, Progress},
     signals::Signals,
+    viewer::asked,
 };
 use crate::{
     bpf::Kernel,
@@ -56,8 +57,8 @@ pub struct End {
 pub struct Over<'a> {
     /// The pipeline has ended, and so has failed.
     pub failed: &'a dyn Fn() -> bool,
-    /// Somebody asked for the end.
-    pub asked: &'a AtomicBool,
+    /// What whoever looks on asked for.
+    pub asked: &'a AtomicU8,
 }
 
 /// The watch over a recording.
@@ -133,8 +134,10 @@ impl<'a> Watch<'a> {
                     if let Some(reason) = self.limit(started) {
                         return Ok(end(reason));
                     }
-                    if over.asked.load(Ordering::Acquire) {
-                        return Ok(Self::terminated(command).await);
+                    match over.asked.load(Ordering::Acquire) {
+                        0 => {}
+                        asked::END => return Ok(End { abandon_command: true, ..end(EndReason::Signal) }),
+                        _ => return Ok(Self::terminated(command).await),
                     }
                     if (over.failed)() {
                         return Ok(end(EndReason::Error("the writer ended early".to_owned())));

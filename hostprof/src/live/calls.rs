@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     bins::{BIN_NS, Window},
-    counters::{Bag, Kind, Sums, bucket, latency, of_kind},
+    counters::{Bag, Kind, Sums, bucket, key, latency, of_kind},
     picture::{Call, MemoryCalls},
 };
 use crate::{
@@ -64,8 +64,8 @@ impl Calls {
         let end = row.ts_mono_ns + row.dur_ns;
         if let Some(bytes) = row.arg1.filter(|_| !failed(row.ret) && kept.contains(&end)) {
             match row.syscall_nr {
-                MMAP => self.bin(end / BIN_NS).add(Kind::Mapped, 0, bytes),
-                MUNMAP => self.bin(end / BIN_NS).add(Kind::Unmapped, 0, bytes),
+                MMAP => self.bin(end / BIN_NS).add(key(Kind::Mapped, 0), bytes),
+                MUNMAP => self.bin(end / BIN_NS).add(key(Kind::Unmapped, 0), bytes),
                 _ => {}
             }
         }
@@ -95,17 +95,17 @@ impl Calls {
             let part = next - at;
             let off_cpu = u128::from(call.off_cpu) * u128::from(part) / u128::from(call.length.max(1));
             let bag = self.bin(at / BIN_NS);
-            bag.add(Kind::TracedTime, call.name, part);
-            bag.add(Kind::TracedOffCpu, call.name, off_cpu as u64);
+            bag.add(key(Kind::TracedTime, call.name), part);
+            bag.add(key(Kind::TracedOffCpu, call.name), off_cpu as u64);
             at = next;
         }
         if kept.contains(&end) {
             let bag = self.bin(end / BIN_NS);
-            bag.add(Kind::Rows, 0, 1);
-            bag.add(Kind::TracedLength, call.name << 16 | bucket(call.length), 1);
-            bag.add(Kind::TracedMost, call.name, call.length);
+            bag.add(key(Kind::Rows, 0), 1);
+            bag.add(key(Kind::TracedLength, call.name << 16 | bucket(call.length)), 1);
+            bag.add(key(Kind::TracedMost, call.name), call.length);
             if call.failed {
-                bag.add(Kind::TracedErrors, call.name, 1);
+                bag.add(key(Kind::TracedErrors, call.name), 1);
             }
         }
     }
@@ -175,13 +175,13 @@ impl Calls {
     }
 
     fn name(&mut self, name: Cow<'static, str>, device: Option<&str>) -> u64 {
-        let key = (name, device.map(str::to_owned));
-        if let Some(known) = self.by_name.get(&key) {
+        let named = (name, device.map(str::to_owned));
+        if let Some(known) = self.by_name.get(&named) {
             return *known;
         }
-        let key = if self.names.len() >= MOST_NAMES { (Cow::Borrowed("(others)"), None) } else { key };
-        *self.by_name.entry(key.clone()).or_insert_with(|| {
-            self.names.push(key);
+        let named = if self.names.len() >= MOST_NAMES { (Cow::Borrowed("(others)"), None) } else { named };
+        *self.by_name.entry(named.clone()).or_insert_with(|| {
+            self.names.push(named);
             self.names.len() as u64 - 1
         })
     }

@@ -2,7 +2,11 @@
 //!
 //! Lengths are counted in buckets of 256 to an octave, so that a percentile is told to four parts in a thousand.
 
-use crate::{hash::IntMap, lengths::Latency};
+use crate::{
+    hash::IntMap,
+    lengths::Latency,
+    table::{State, Word as _},
+};
 
 /// Buckets of an octave, as a power of two.
 const PRECISION: u32 = 8;
@@ -45,6 +49,8 @@ pub(super) enum Kind {
     Unmapped,
     /// Rows that ended.
     Rows,
+    /// Waits for a CPU after a wakeup.
+    Waits,
     /// The longest of the above: what is counted is the most, not the sum.
     RunqueueMost,
     CallMost,
@@ -70,6 +76,12 @@ fn is_most(key: u64) -> bool {
     key >> SUB_BITS >= Kind::RunqueueMost as u64
 }
 
+/// The state whose time a key counts.
+#[inline]
+pub(super) fn state_of(key: u64) -> Option<State> {
+    State::ALL.get(usize::try_from(key).ok()?).copied()
+}
+
 /// The keys of one kind, and what is beyond the kind.
 pub(super) fn of_kind(entries: &[(u64, u64)], kind: Kind) -> impl Iterator<Item = (u64, u64)> + '_ {
     let from = entries.partition_point(|(at, _)| *at < key(kind, 0));
@@ -82,25 +94,36 @@ pub(super) fn of_kind(entries: &[(u64, u64)], kind: Kind) -> impl Iterator<Item 
 /// Counters of a bin.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Bag {
-    /// What is still being counted.
+    /// What is still being counted, where that is a few keys.
+    few: Vec<(u64, u64)>,
+    /// The same of many.
     hot: IntMap<u64, u64>,
-    /// What was counted when the bin was over, by key.
+    /// What was counted when the bin was over.
     settled: Vec<(u64, u64)>,
 }
 
+/// Keys that are looked for one after the other.
+const FEW: usize = 16;
+
 impl Bag {
     #[inline]
-    pub(super) fn add(&mut self, kind: Kind, sub: u64, value: u64) {
-        let key = key(kind, sub);
-        if self.hot.len() >= MOST_ENTRIES {
-            self.forget_rare();
+    pub(super) fn add(&mut self, key: u64, value: u64) {
+        if let Some((_, sum)) = self.few.iter_mut().find(|(known, _)| *known == key) {
+            put(key, sum, value);
+        } else if self.few.len() < FEW {
+            self.few.push((key, value));
+        } else {
+            if self.hot.len() >= MOST_ENTRIES {
+                self.forget_rare();
+            }
+            put(key, self.hot.entry(key).or_default(), value);
         }
-        put(key, self.hot.entry(key).or_default(), value);
     }
 
     /// The bin is over: puts what was counted into less room. More may be added all the same.
     pub(super) fn settle(&mut self) {
-        self.settled.reserve_exact(self.hot.len());
+        self.settled.reserve_exact(self.few.len() + self.hot.len());
+        self.settled.extend(std::mem::take(&mut self.few));
         self.settled.extend(std::mem::take(&mut self.hot));
     }
 
@@ -127,12 +150,44 @@ impl Bag {
 
     /// Each key, perhaps more than once, with what was counted.
     pub(super) fn entries(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
-        self.settled.iter().copied().chain(self.hot.iter().map(|(key, value)| (*key, *value)))
+        let few = self.settled.iter().chain(&self.few).copied();
+        few.chain(self.hot.iter().map(|(key, value)| (*key, *value)))
     }
 }
 
 fn put(key: u64, sum: &mut u64, value: u64) {
     *sum = if is_most(key) { (*sum).max(value) } else { *sum + value };
+}
+
+/// The sums of a window that slides over bins: what enters is added, what leaves taken away.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Sliding(Vec<(u64, u64)>);
+
+impl Sliding {
+    pub(super) fn add(&mut self, key: u64, value: u64) {
+        match self.0.binary_search_by_key(&key, |(known, _)| *known) {
+            Ok(place) => self.0[place].1 += value,
+            Err(place) => self.0.insert(place, (key, value)),
+        }
+    }
+
+    pub(super) fn take(&mut self, key: u64, value: u64) {
+        if let Ok(place) = self.0.binary_search_by_key(&key, |(known, _)| *known) {
+            self.0[place].1 = self.0[place].1.saturating_sub(value);
+            if self.0[place].1 == 0 {
+                self.0.remove(place);
+            }
+        }
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    /// In the order of their keys.
+    pub(super) fn entries(&self) -> &[(u64, u64)] {
+        &self.0
+    }
 }
 
 /// Counters of several bins together.
@@ -193,20 +248,29 @@ pub(super) fn latency(buckets: &[(u64, u64)], max_ns: u64) -> Latency {
 /// Distributions added up.
 #[derive(Debug, Default)]
 pub(super) struct Lengths {
-    buckets: IntMap<u64, u64>,
+    buckets: IntMap<u64, i64>,
     max_ns: u64,
 }
 
 impl Lengths {
-    pub(super) fn add(&mut self, buckets: &[(u64, u64)], max_ns: u64) {
-        for (bucket, count) in buckets {
-            *self.buckets.entry(*bucket).or_default() += count;
-        }
+    pub(super) fn count(&mut self, bucket: u64, count: i64) {
+        *self.buckets.entry(bucket).or_default() += count;
+    }
+
+    pub(super) fn most(&mut self, max_ns: u64) {
         self.max_ns = self.max_ns.max(max_ns);
     }
 
+    /// Adds others.
+    pub(super) fn add(&mut self, other: &Self) {
+        other.buckets.iter().for_each(|(bucket, count)| self.count(*bucket, *count));
+        self.most(other.max_ns);
+    }
+
     pub(super) fn latency(&self) -> Latency {
-        let mut buckets: Vec<(u64, u64)> = self.buckets.iter().map(|(at, count)| (*at, *count)).collect();
+        let counted = |(bucket, count): (&u64, &i64)| Some((*bucket, u64::try_from(*count).ok()?));
+        let mut buckets: Vec<(u64, u64)> =
+            self.buckets.iter().filter_map(counted).filter(|(_, count)| *count > 0).collect();
         buckets.sort_unstable();
         latency(&buckets, self.max_ns)
     }
@@ -228,20 +292,20 @@ mod tests {
     fn what_has_one_key_is_put_together() {
         let mut bag = Bag::default();
         for round in 0..1000 {
-            bag.add(Kind::Switches, 0, 1);
-            bag.add(Kind::RunqueueMost, 0, round);
+            bag.add(key(Kind::Switches, 0), 1);
+            bag.add(key(Kind::RunqueueMost, 0), round);
         }
         assert_eq!(sums(&bag), [(key(Kind::Switches, 0), 1000), (key(Kind::RunqueueMost, 0), 999)]);
         bag.settle();
-        bag.add(Kind::Switches, 0, 1);
+        bag.add(key(Kind::Switches, 0), 1);
         assert_eq!(sums(&bag), [(key(Kind::Switches, 0), 1001), (key(Kind::RunqueueMost, 0), 999)]);
     }
 
     #[test]
     fn beyond_a_limit_rare_wakers_are_one() {
         let mut bag = Bag::default();
-        bag.add(Kind::Waker, 7, 50);
-        (0..10_000).for_each(|tid| bag.add(Kind::Waker, 100 + tid, 1));
+        bag.add(key(Kind::Waker, 7), 50);
+        (0..10_000).for_each(|tid| bag.add(key(Kind::Waker, 100 + tid), 1));
         let counters = sums(&bag);
         let wakers: Vec<_> = of_kind(&counters, Kind::Waker).collect();
         assert!(wakers.len() <= MOST_ENTRIES, "{}", wakers.len());

@@ -2,10 +2,10 @@
 
 use super::{
     bins::{Slices, Window},
-    counters::{Kind, OTHERS, Sums, of_kind},
+    counters::{Kind, OTHERS, of_kind},
     picture::{FutexWait, ThreadDetail},
     rolling::Rolling,
-    window::{Summed, call, empty_slices, on_cpu, settle},
+    window::{Summed, add_open, call, empty_slices, on_cpu, settle},
 };
 use crate::units::{Tgid, Tid};
 
@@ -20,9 +20,8 @@ pub(super) fn detail(
     let Summed { track, sum } = threads.iter().rfind(|thread| thread.track.life.tid == tid.0)?;
     let mut timeline = empty_slices(slices);
     on_cpu(&mut timeline, track);
-    track.sum(window, &mut Sums::default(), |state, at, ns| {
-        timeline[slices.of(at)].times.off_ns[state as usize] += ns;
-    });
+    track.states(window, |state, at, ns| timeline[slices.of(at)].times.off_ns[state as usize] += ns);
+    track.sum(window, false, |state, from, to| add_open(&mut timeline, slices, state, from, to));
     settle(&mut timeline);
     let counters = &sum.counters;
     let mut calls: Vec<_> =

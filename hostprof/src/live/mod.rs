@@ -8,6 +8,7 @@ mod bins;
 mod calls;
 mod counters;
 mod detail;
+mod group;
 mod index;
 mod memory;
 mod mostly;

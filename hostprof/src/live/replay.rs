@@ -104,7 +104,7 @@ impl Replay {
         let at = if at.0 >= self.end { last } else { at.0.max((self.begin / BIN_NS + 1) * BIN_NS) };
         let window = Window::before(at.min(last), length_ns, self.begin);
         self.hold(&window)?;
-        let mut picture = self.rolling.picture(&window, detail);
+        let mut picture = self.rolling.picture(&window, detail, true);
         let config = self.recording.config();
         complete(&mut picture, &config.probes, config.samples.interval_ns.is_some());
         let (playing, speed) = playback;

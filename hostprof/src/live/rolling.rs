@@ -4,13 +4,14 @@
 //! threads are busy.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     ops::Range,
 };
 
 use super::{
     bins::BIN_NS,
     calls::Calls,
+    group::GroupBins,
     requests::Served,
     track::{Life, Track},
 };
@@ -38,9 +39,12 @@ pub struct Rolling {
     pub(super) tracks: Vec<Track>,
     /// Places in `tracks` of a tid's lives, the last one last.
     by_tid: IntMap<u32, Vec<u32>>,
+    /// Threads of one process and role together.
+    pub(super) groups: Vec<GroupBins>,
+    by_group: HashMap<(u32, String), usize>,
     /// What of the rows is kept.
     kept: Range<u64>,
-    /// Names of main threads, of processes that may have ended.
+    /// Parents of processes.
     pub(super) parents: HashMap<u32, u32>,
     pub(super) calls: Calls,
     pub(super) served: Served,
@@ -59,6 +63,8 @@ impl Rolling {
         Self {
             tracks: Vec::new(),
             by_tid: IntMap::default(),
+            groups: Vec::new(),
+            by_group: HashMap::new(),
             kept,
             parents: HashMap::new(),
             calls: Calls::default(),
@@ -86,18 +92,54 @@ impl Rolling {
     pub(super) fn clear(&mut self) {
         self.tracks.iter_mut().for_each(Track::clear);
         self.calls.forget_before(u64::MAX);
+        self.groups.iter_mut().for_each(|group| group.forget_before(u64::MAX));
     }
 
     /// A thread began, or was met.
     pub fn begin(&mut self, life: Life) {
         let place = self.tracks.len() as u32;
         self.by_tid.entry(life.tid).or_default().push(place);
-        self.tracks.push(Track::new(life));
+        let group = self.group(life.tgid, &life.role);
+        self.tracks.push(Track::new(life, group));
+    }
+
+    fn group(&mut self, tgid: u32, role: &str) -> usize {
+        let next = self.groups.len();
+        let group = *self.by_group.entry((tgid, role.to_owned())).or_insert(next);
+        if group == next {
+            self.groups.push(GroupBins::new(tgid, role));
+        }
+        group
+    }
+
+    /// A thread has another role; `begin_ns` tells which of a tid's lives, of `None` the last.
+    pub fn role(&mut self, tid: u32, begin_ns: Option<u64>, role: &str) {
+        let Some(places) = self.by_tid.get(&tid) else { return };
+        let begun = |place: &&u32| begin_ns.is_none_or(|ns| self.tracks[**place as usize].life.begin_ns == ns);
+        let Some(place) = places.iter().rev().find(begun).map(|place| *place as usize) else { return };
+        if self.tracks[place].life.role == role {
+            return;
+        }
+        role.clone_into(&mut self.tracks[place].life.role);
+        let to = self.group(self.tracks[place].life.tgid, role);
+        let from = std::mem::replace(&mut self.tracks[place].group, to);
+        for (number, key, value) in self.tracks[place].grouped() {
+            self.groups[from].take(number, key, value);
+            self.groups[to].add(number, key, value);
+        }
     }
 
     /// The last life of a tid, to be changed.
     pub fn life(&mut self, tid: u32) -> Option<&mut Life> {
         let place = *self.by_tid.get(&tid)?.last()?;
+        Some(&mut self.tracks[place as usize].life)
+    }
+
+    /// The life of a tid that began then.
+    pub fn life_since(&mut self, tid: u32, begin_ns: u64) -> Option<&mut Life> {
+        let places = self.by_tid.get(&tid)?;
+        let begun = |place: &&u32| self.tracks[**place as usize].life.begin_ns == begin_ns;
+        let place = *places.iter().rev().find(begun)?;
         Some(&mut self.tracks[place as usize].life)
     }
 
@@ -109,7 +151,9 @@ impl Rolling {
     /// An episode ended.
     pub fn off_cpu(&mut self, row: &OffCpuRow) {
         let Some(place) = self.place(row.tid, row.ts_mono_ns, end_of(row)) else { return };
-        self.tracks[place].episode(row, &self.kept);
+        let track = &mut self.tracks[place];
+        let group = &mut self.groups[track.group];
+        track.episode(row, &self.kept, group);
     }
 
     /// Threads' episodes that are open now; those of an earlier look are no longer.
@@ -203,13 +247,11 @@ impl Rolling {
         let before = self.tracks.len();
         self.tracks.retain(|track| track.life.end_ns.is_none_or(|end| end >= from));
         if self.tracks.len() != before {
-            self.by_tid.clear();
-            for (place, track) in self.tracks.iter().enumerate() {
-                self.by_tid.entry(track.life.tid).or_default().push(place as u32);
-            }
+            self.place_anew();
         }
         self.tracks.iter_mut().for_each(|track| track.forget_before(from));
         self.calls.forget_before(from);
+        self.groups.iter_mut().for_each(|group| group.forget_before(from));
         self.served.forget_before(from);
         // The last sample before a window tells what the window began with.
         let sampled = from.saturating_sub(HISTORY_NS);
@@ -229,6 +271,25 @@ impl Rolling {
         while self.loss.front().is_some_and(|row| row.end_mono_ns < from) {
             self.loss.pop_front();
         }
+    }
+
+    /// Finds the places of tracks and groups anew, when some tracks are gone.
+    fn place_anew(&mut self) {
+        self.by_tid.clear();
+        self.by_group.clear();
+        let mut groups: Vec<Option<GroupBins>> = std::mem::take(&mut self.groups).into_iter().map(Some).collect();
+        let mut places: Vec<usize> = vec![0; groups.len()];
+        for (place, track) in self.tracks.iter_mut().enumerate() {
+            self.by_tid.entry(track.life.tid).or_default().push(place as u32);
+            if let Some(group) = groups[track.group].take() {
+                places[track.group] = self.groups.len();
+                self.by_group.insert((group.tgid, group.role.clone()), self.groups.len());
+                self.groups.push(group);
+            }
+            track.group = places[track.group];
+        }
+        let lives: HashSet<u32> = self.tracks.iter().map(|track| track.life.tgid).collect();
+        self.parents.retain(|tgid, _| lives.contains(tgid));
     }
 
     /// The life of a tid that a row belongs to: the last that had begun.

@@ -4,7 +4,8 @@ use std::{collections::VecDeque, ops::Range};
 
 use super::{
     bins::{BIN_NS, Window},
-    counters::{Bag, IRQ, Kind, Sums, bucket, key, of_kind},
+    counters::{Bag, IRQ, Kind, Sliding, Sums, bucket, key, of_kind, state_of},
+    group::{GroupBins, counts},
 };
 use crate::{
     ledger::{StateTimes, end_of},
@@ -31,7 +32,7 @@ pub struct Life {
 }
 
 /// A thread's part of a bin.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Bin {
     number: u64,
     /// The state in which the bin's last nanosecond was spent; `None` on a CPU.
@@ -40,7 +41,12 @@ struct Bin {
     futex_at_end: Option<u64>,
     /// The CPU of its last switch.
     cpu: Option<u16>,
+    /// Its longest wait for a CPU that ended.
+    most_ns: u64,
+    /// Sums, which a window that slides adds and takes away.
     bag: Bag,
+    /// Lengths by bucket, which only the thread in depth is asked for.
+    lengths: Bag,
 }
 
 /// A thread.
@@ -52,6 +58,11 @@ pub(super) struct Track {
     /// The episode that is open now, up to when it was looked at.
     pub open: Option<OffCpuRow>,
     bins: VecDeque<Bin>,
+    /// What the bags of these bins come to, by number.
+    slid: Range<u64>,
+    sliding: Sliding,
+    /// The place of its group.
+    pub group: usize,
     faults: VecDeque<PageFaultRow>,
 }
 
@@ -60,7 +71,7 @@ pub(super) struct Track {
 pub(super) struct Sum {
     pub wall_ns: u64,
     pub times: StateTimes,
-    /// Counters but those of states, by key.
+    /// Counters, by key.
     pub counters: Vec<(u64, u64)>,
     pub now: Option<State>,
     /// The futex waited for at the end.
@@ -77,12 +88,21 @@ impl Sum {
 }
 
 impl Track {
-    pub fn new(life: Life) -> Self {
-        Self { at_ns: life.begin_ns, life, open: None, bins: VecDeque::new(), faults: VecDeque::new() }
+    pub fn new(life: Life, group: usize) -> Self {
+        Self {
+            at_ns: life.begin_ns,
+            life,
+            open: None,
+            bins: VecDeque::new(),
+            slid: 0..0,
+            sliding: Sliding::default(),
+            group,
+            faults: VecDeque::new(),
+        }
     }
 
-    /// Adds what of an episode lies in `kept`.
-    pub fn episode(&mut self, row: &OffCpuRow, kept: &Range<u64>) {
+    /// Adds what of an episode lies in `kept`, and to its group.
+    pub fn episode(&mut self, row: &OffCpuRow, kept: &Range<u64>, group: &mut GroupBins) {
         let (start, end) = (row.ts_mono_ns, end_of(row));
         if row.state == State::Runqueue && self.at_ns == self.life.begin_ns {
             // A new thread lives since it may run.
@@ -96,50 +116,111 @@ impl Track {
         let futex = futex_of(row);
         for (state, from, to) in parts(row) {
             let blocked = state == row.state && !state.is_runnable();
-            self.spread(from, to, kept, |bin, ns, to_its_end| {
-                bin.bag.add(Kind::State, state.index() as u64, ns);
-                if to_its_end {
-                    (bin.at_end, bin.futex_at_end) = (Some(state), futex.filter(|_| blocked));
-                }
+            let (mut at, to) = (from.max(kept.start), to.min(kept.end));
+            while at < to {
+                let number = at / BIN_NS;
+                let bin_end = (number + 1) * BIN_NS;
+                let next = bin_end.min(to);
+                let ns = next - at;
+                self.add(number, key(Kind::State, state.index() as u64), ns);
+                group.add(number, key(Kind::State, state.index() as u64), ns);
                 if blocked && let Some(nr) = call {
-                    bin.bag.add(Kind::CallTime, nr as u64, ns);
+                    self.add(number, key(Kind::CallTime, nr as u64), ns);
                     if let Some(address) = futex {
-                        bin.bag.add(Kind::FutexTime, address, ns);
+                        self.add(number, key(Kind::FutexTime, address), ns);
                     }
                 }
-            });
+                if next == bin_end {
+                    let bin = self.bin(number);
+                    (bin.at_end, bin.futex_at_end) = (Some(state), futex.filter(|_| blocked));
+                }
+                at = next;
+            }
         }
-        if row.open_end || !kept.contains(&end) {
-            return;
+        if !row.open_end && kept.contains(&end) {
+            self.ended(row, end / BIN_NS, group);
         }
-        let bin = self.bin(end / BIN_NS);
-        if row.cpu_in.is_some() {
-            bin.cpu = row.cpu_in;
-        }
-        let bag = &mut bin.bag;
-        bag.add(Kind::Rows, 0, 1);
+    }
+
+    /// Counts an episode where it ended.
+    fn ended(&mut self, row: &OffCpuRow, number: u64, group: &mut GroupBins) {
+        self.add(number, key(Kind::Rows, 0), 1);
         if row.state != State::Runqueue {
-            bag.add(Kind::Switches, 0, 1);
+            self.add(number, key(Kind::Switches, 0), 1);
             if !row.voluntary {
-                bag.add(Kind::Involuntary, 0, 1);
+                self.add(number, key(Kind::Involuntary, 0), 1);
             }
         }
         if !row.state.is_runnable() && row.state != State::Exit {
-            bag.add(Kind::Runqueue, bucket(row.runqueue_ns), 1);
-            bag.add(Kind::RunqueueMost, 0, row.runqueue_ns);
+            let waited = key(Kind::Runqueue, bucket(row.runqueue_ns));
+            self.add(number, key(Kind::Waits, 0), 1);
+            group.add(number, waited, 1);
+            let bin = self.bin(number);
+            bin.lengths.add(waited, 1);
+            bin.most_ns = bin.most_ns.max(row.runqueue_ns);
         }
-        if let Some(nr) = call {
-            bag.add(Kind::CallLength, (nr as u64) << 16 | bucket(row.blocked_ns), 1);
-            bag.add(Kind::CallMost, nr as u64, row.blocked_ns);
-            if let Some(address) = futex {
-                bag.add(Kind::FutexWaits, address, 1);
+        if let Some(nr) = row.syscall_nr.filter(|_| row.blocked_ns > 0) {
+            let lengths = &mut self.bin(number).lengths;
+            lengths.add(key(Kind::CallLength, (nr as u64) << 16 | bucket(row.blocked_ns)), 1);
+            lengths.add(key(Kind::CallMost, nr as u64), row.blocked_ns);
+            if let Some(address) = futex_of(row) {
+                self.add(number, key(Kind::FutexWaits, address), 1);
             }
         }
         match (row.wake_source, row.waker_tid) {
-            (Some(WakeSource::Task), Some(tid)) => bag.add(Kind::Waker, tid.into(), 1),
-            (Some(WakeSource::Irq), _) => bag.add(Kind::Waker, IRQ, 1),
+            (Some(WakeSource::Task), Some(tid)) => self.add(number, key(Kind::Waker, tid.into()), 1),
+            (Some(WakeSource::Irq), _) => self.add(number, key(Kind::Waker, IRQ), 1),
             _ => {}
         }
+        if row.cpu_in.is_some() {
+            self.bin(number).cpu = row.cpu_in;
+        }
+    }
+
+    fn add(&mut self, number: u64, key: u64, value: u64) {
+        self.bin(number).bag.add(key, value);
+        if self.slid.contains(&number) {
+            self.sliding.add(key, value);
+        }
+    }
+
+    /// Moves the window over the bins.
+    pub fn slide(&mut self, window: &Window) {
+        let to = window.from / BIN_NS..window.to / BIN_NS;
+        let from = std::mem::replace(&mut self.slid, to.clone());
+        if from == to {
+            return;
+        }
+        if from.end <= to.start || to.end <= from.start {
+            self.sliding.clear();
+            self.slide_over(&to, true);
+            return;
+        }
+        self.slide_over(&(from.start..to.start.max(from.start)), false);
+        self.slide_over(&(to.end.min(from.end)..from.end), false);
+        self.slide_over(&(to.start..from.start.max(to.start)), true);
+        self.slide_over(&(from.end.min(to.end)..to.end), true);
+    }
+
+    fn slide_over(&mut self, numbers: &Range<u64>, entering: bool) {
+        let begin = self.bins.partition_point(|bin| bin.number < numbers.start);
+        for bin in self.bins.range(begin..).take_while(|bin| bin.number < numbers.end) {
+            for (key, value) in bin.bag.entries() {
+                if entering {
+                    self.sliding.add(key, value);
+                } else {
+                    self.sliding.take(key, value);
+                }
+            }
+        }
+    }
+
+    /// What its group counts of it, by bin.
+    pub fn grouped(&self) -> impl Iterator<Item = (u64, u64, u64)> + '_ {
+        self.bins.iter().flat_map(|bin| {
+            let entries = bin.bag.entries().chain(bin.lengths.entries());
+            entries.filter(|(key, _)| counts(*key)).map(|(key, value)| (bin.number, key, value))
+        })
     }
 
     /// Adds faults.
@@ -149,8 +230,10 @@ impl Track {
 
     /// Forgets what was before.
     pub fn forget_before(&mut self, ns: u64) {
-        while self.bins.front().is_some_and(|bin| (bin.number + 1) * BIN_NS <= ns) {
-            self.bins.pop_front();
+        while let Some(bin) = self.bins.pop_front_if(|bin| (bin.number + 1) * BIN_NS <= ns) {
+            if self.slid.contains(&bin.number) {
+                bin.bag.entries().for_each(|(key, value)| self.sliding.take(key, value));
+            }
         }
         while self.faults.front().is_some_and(|row| row.ts_mono_ns + row.dur_ns < ns) {
             self.faults.pop_front();
@@ -160,6 +243,8 @@ impl Track {
     /// Forgets all but its life.
     pub fn clear(&mut self) {
         self.bins.clear();
+        self.sliding.clear();
+        self.slid = 0..0;
         self.faults.clear();
         self.at_ns = self.life.begin_ns;
     }
@@ -174,59 +259,60 @@ impl Track {
         self.life.begin_ns < window.to && self.life.end_ns.is_none_or(|end| end > window.from)
     }
 
-    /// What it comes to in a window. `slices` sees time off the CPU by slice of the window.
-    pub fn sum(&self, window: &Window, sums: &mut Sums, mut slices: impl FnMut(State, u64, u64)) -> Sum {
+    /// What it comes to in a window, over which [`Track::slide`] moved. Lengths are told where `exact`.
+    pub fn sum(&self, window: &Window, exact: bool, mut open: impl FnMut(State, u64, u64)) -> Sum {
         let from = window.from.max(self.life.begin_ns);
         let to = self.life.end_ns.map_or(window.to, |end| end.min(window.to));
         let mut sum = Sum { wall_ns: to.saturating_sub(from), ..Sum::default() };
+        let mut sums = Sums::default();
+        self.sliding.entries().iter().for_each(|(key, value)| sums.add(*key, *value));
         let (first, last) = (window.from / BIN_NS, window.to / BIN_NS);
         let begin = self.bins.partition_point(|bin| bin.number < first);
+        let mut most_ns = 0;
         for bin in self.bins.range(begin..).take_while(|bin| bin.number < last) {
-            for (key, value) in bin.bag.entries() {
-                if let Some(state) = state_of(key) {
-                    sum.times.off_ns[state.index()] += value;
-                    slices(state, bin.number * BIN_NS, value);
-                } else {
-                    sums.add(key, value);
-                }
+            if exact {
+                bin.lengths.entries().for_each(|(key, value)| sums.add(key, value));
             }
             if bin.number + 1 == last {
                 (sum.now, sum.futex_now) = (bin.at_end, bin.futex_at_end);
             }
             sum.cpu = bin.cpu.or(sum.cpu);
+            most_ns = most_ns.max(bin.most_ns);
         }
+        sums.add(key(Kind::RunqueueMost, 0), most_ns);
         if let Some(row) = self.open.as_ref().filter(|row| row.ts_mono_ns >= self.at_ns) {
             let start = row.ts_mono_ns;
             if start >= from && start < to {
                 sum.cpu = row.cpu_out.or(sum.cpu);
             }
             for (state, start, end) in parts(row) {
-                let mut at = start.max(from);
-                let end = end.min(to);
-                while at < end {
-                    let next = ((at / BIN_NS + 1) * BIN_NS).min(end);
-                    slices(state, at, next - at);
-                    sum.times.off_ns[state.index()] += next - at;
-                    if state == row.state && !state.is_runnable() && let Some(nr) = row.syscall_nr {
-                        sums.add(key(Kind::CallTime, nr as u64), next - at);
-                        if let Some(address) = futex_of(row) {
-                            sums.add(key(Kind::FutexTime, address), next - at);
-                        }
+                let blocked = state == row.state && !state.is_runnable();
+                let (start, end) = (start.max(from), end.min(to));
+                if start >= end {
+                    continue;
+                }
+                open(state, start, end);
+                sums.add(key(Kind::State, state.index() as u64), end - start);
+                if blocked && let Some(nr) = row.syscall_nr {
+                    sums.add(key(Kind::CallTime, nr as u64), end - start);
+                    if let Some(address) = futex_of(row) {
+                        sums.add(key(Kind::FutexTime, address), end - start);
                     }
-                    at = next;
-                    if at == window.to {
-                        let blocked = state == row.state && !state.is_runnable();
-                        (sum.now, sum.futex_now) = (Some(state), futex_of(row).filter(|_| blocked));
-                    }
+                }
+                if end == window.to {
+                    (sum.now, sum.futex_now) = (Some(state), futex_of(row).filter(|_| blocked));
                 }
             }
         }
         if self.life.exited && self.life.end_ns.is_some_and(|end| end < window.to) {
             sum.now = Some(State::Exit);
         }
+        sum.counters = sums.take();
+        for (state, ns) in of_kind(&sum.counters, Kind::State) {
+            sum.times.off_ns[state as usize] += ns;
+        }
         let off: u64 = sum.times.off_ns.iter().sum();
         sum.times.on_cpu_ns = sum.wall_ns.saturating_sub(off);
-        sum.counters = sums.take();
         for row in &self.faults {
             let part = window.part_of(row.ts_mono_ns, row.ts_mono_ns + row.dur_ns);
             sum.minor_faults += row.minor as f64 * part;
@@ -235,14 +321,16 @@ impl Track {
         sum
     }
 
-    fn spread(&mut self, from: u64, to: u64, kept: &Range<u64>, mut each: impl FnMut(&mut Bin, u64, bool)) {
-        let (mut at, to) = (from.max(kept.start), to.min(kept.end));
-        while at < to {
-            let number = at / BIN_NS;
-            let bin_end = (number + 1) * BIN_NS;
-            let end = bin_end.min(to);
-            each(self.bin(number), end - at, end == bin_end);
-            at = end;
+    /// Time off the CPU by state in a window, each with its bin's beginning.
+    pub fn states(&self, window: &Window, mut each: impl FnMut(State, u64, u64)) {
+        let (first, last) = (window.from / BIN_NS, window.to / BIN_NS);
+        let begin = self.bins.partition_point(|bin| bin.number < first);
+        for bin in self.bins.range(begin..).take_while(|bin| bin.number < last) {
+            for (key, value) in bin.bag.entries() {
+                if let Some(state) = state_of(key) {
+                    each(state, bin.number * BIN_NS, value);
+                }
+            }
         }
     }
 
@@ -258,8 +346,9 @@ impl Track {
         } else {
             if place > 0 {
                 self.bins[place - 1].bag.settle();
+                self.bins[place - 1].lengths.settle();
             }
-            self.bins.insert(place, Bin { number, at_end: None, futex_at_end: None, cpu: None, bag: Bag::default() });
+            self.bins.insert(place, Bin { number, ..Bin::default() });
         }
         &mut self.bins[place]
     }
@@ -277,8 +366,4 @@ pub(super) fn parts(row: &OffCpuRow) -> [(State, u64, u64); 2] {
 fn futex_of(row: &OffCpuRow) -> Option<u64> {
     let by_address = row.state == State::Futex && row.syscall_nr.is_some_and(|nr| BY_ADDRESS.contains(&nr));
     row.arg0.filter(|_| by_address)
-}
-
-fn state_of(of: u64) -> Option<State> {
-    State::ALL.get(of.wrapping_sub(key(Kind::State, 0)) as usize).copied()
 }

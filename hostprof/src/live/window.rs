@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::{
     bins::{Slices, Window},
-    counters::{IRQ, Kind, Lengths, OTHERS, Sums, latency, of_kind},
+    counters::{IRQ, Kind, Lengths, OTHERS, latency, of_kind},
     detail, memory,
     mostly::mostly,
     picture::{Call, Health, Picture, ProbeHealth, Process, Role, Share, Slice, Thread, Waker},
@@ -35,7 +35,7 @@ impl Group {
         Self { slices: slices.map(empty_slices).unwrap_or_default(), ..Self::default() }
     }
 
-    fn add(&mut self, share: &Share, buckets: &[(u64, u64)]) {
+    fn add(&mut self, share: &Share) {
         let sum = &mut self.share;
         sum.threads += share.threads;
         sum.wall_ns += share.wall_ns;
@@ -44,7 +44,7 @@ impl Group {
         sum.involuntary += share.involuntary;
         sum.minor_faults += share.minor_faults;
         sum.major_faults += share.major_faults;
-        self.lengths.add(buckets, share.runqueue.max_ns.unwrap_or(0));
+        self.lengths.most(share.runqueue.max_ns.unwrap_or(0));
     }
 
     fn share(&mut self) -> Share {
@@ -61,25 +61,43 @@ pub(super) struct Summed<'a> {
 
 impl Rolling {
     /// The picture of a window, with `detail` in depth; what is not told by rows is left for others to fill in.
-    pub fn picture(&self, window: &Window, detail: Option<Tid>) -> Picture {
+    /// Percentiles of single threads are told where `exact`, and of the one in depth.
+    pub fn picture(&mut self, window: &Window, detail: Option<Tid>, exact: bool) -> Picture {
+        self.tracks.iter_mut().for_each(|track| track.slide(window));
+        self.told(window, detail, exact)
+    }
+
+    fn told(&self, window: &Window, detail: Option<Tid>, exact: bool) -> Picture {
         let slices = window.slices(ROLE_SLICES);
-        let mut sums = Sums::default();
         let (mut roles, mut processes) = (BTreeMap::<&str, Group>::new(), BTreeMap::<u32, Group>::new());
         let mut all = Group::new(None);
         let (mut threads, mut summed) = (Vec::new(), Vec::new());
         for track in self.tracks.iter().filter(|track| track.lives_in(window)) {
             let role = roles.entry(&track.life.role).or_insert_with(|| Group::new(Some(&slices)));
-            let sum = track.sum(window, &mut sums, |state, at, ns| {
-                role.slices[slices.of(at)].times.off_ns[state as usize] += ns;
+            let exact = exact || detail == Some(Tid(track.life.tid));
+            let sum = track.sum(window, exact, |state, from, to| {
+                add_open(&mut role.slices, &slices, state, from, to);
             });
             on_cpu(&mut role.slices, track);
-            let buckets: Vec<(u64, u64)> = of_kind(&sum.counters, Kind::Runqueue).collect();
-            let share = share(&sum, &buckets);
-            role.add(&share, &buckets);
-            processes.entry(track.life.tgid).or_insert_with(|| Group::new(None)).add(&share, &buckets);
-            all.add(&share, &buckets);
+            let share = share(&sum, exact);
+            role.add(&share);
+            processes.entry(track.life.tgid).or_insert_with(|| Group::new(None)).add(&share);
+            all.add(&share);
             threads.push(self.thread(track, &sum, share));
             summed.push(Summed { track, sum });
+        }
+        for group in &self.groups {
+            let Some(role) = roles.get_mut(&*group.role) else { continue };
+            let mut lengths = Lengths::default();
+            group.window(window, &mut lengths, |state, at, ns| {
+                let sum = &mut role.slices[slices.of(at)].times.off_ns[state as usize];
+                *sum = sum.saturating_add_signed(ns);
+            });
+            role.lengths.add(&lengths);
+            if let Some(process) = processes.get_mut(&group.tgid) {
+                process.lengths.add(&lengths);
+            }
+            all.lengths.add(&lengths);
         }
         let rows: u64 = summed.iter().map(|summed| summed.sum.count(Kind::Rows)).sum();
         let (calls, calls_rows) = self.calls.window(window, &self.counted);
@@ -193,14 +211,21 @@ impl Rolling {
     }
 }
 
-fn share(sum: &Sum, buckets: &[(u64, u64)]) -> Share {
+fn share(sum: &Sum, exact: bool) -> Share {
+    let (count, most) = (sum.count(Kind::Waits), sum.count(Kind::RunqueueMost));
+    let runqueue = if exact {
+        let buckets: Vec<(u64, u64)> = of_kind(&sum.counters, Kind::Runqueue).collect();
+        latency(&buckets, most)
+    } else {
+        Latency { count, max_ns: (count > 0).then_some(most), ..Latency::default() }
+    };
     Share {
         threads: 1,
         wall_ns: sum.wall_ns,
         times: sum.times,
         switches: sum.count(Kind::Switches),
         involuntary: sum.count(Kind::Involuntary),
-        runqueue: latency(buckets, sum.count(Kind::RunqueueMost)),
+        runqueue,
         minor_faults: sum.minor_faults,
         major_faults: sum.major_faults,
     }
@@ -225,6 +250,14 @@ pub(super) fn call(counters: &[(u64, u64)], nr: u64, total_ns: u64) -> Call {
         total_ns,
         off_cpu_ns: Some(total_ns),
         errors: None,
+    }
+}
+
+/// Adds a stretch off the CPU to the slices it lies in.
+pub(super) fn add_open(into: &mut [Slice], slices: &Slices, state: State, from: u64, to: u64) {
+    for slice in &mut into[slices.of(from)..=slices.of(to - 1)] {
+        let window = Window { from: slice.from.0, to: slice.to.0 };
+        slice.times.off_ns[state as usize] += window.overlap(from, to);
     }
 }
 
