@@ -134,7 +134,7 @@ fn a_target_that_ends_leaves_the_view_which_goes_on_with_its_recording() {
     let dir = tempfile::tempdir().unwrap();
     let arguments = ["live", "--pid", &target.pid(), "-o", dir.path().to_str().unwrap()];
     let mut terminal = Terminal::start(&hostprof_path(), &arguments, &[]);
-    terminal.until("sleep");
+    terminal.until("(bash)");
     drop(target);
     terminal.until("ended: ");
     terminal.until("REPLAY");

@@ -50,7 +50,7 @@ fn the_engine_that_is_picked_is_watched() {
     terminal.press("/61.25");
     terminal.until("/61.25▏");
     terminal.press("\r");
-    terminal.until("llama-server)");
+    terminal.until("(sleep)");
     // What is watched is kept where that is asked for.
     terminal.press("r");
     terminal.until("run_001");

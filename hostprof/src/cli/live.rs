@@ -31,7 +31,7 @@ use crate::{
 const LEAST_REFRESH: Duration = Duration::from_millis(100);
 
 /// The longest window: so much is held.
-const MOST_WINDOW: Duration = Duration::from_secs(60);
+const MOST_WINDOW: Duration = Duration::from_mins(1);
 
 /// How long a sample may take beyond its window.
 const PATIENCE: Duration = Duration::from_secs(5);

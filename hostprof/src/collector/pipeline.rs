@@ -277,6 +277,7 @@ impl Pipeline {
     }
 
     /// The pipeline, watched.
+    #[must_use]
     pub fn tapped(mut self, tap: Tap) -> Self {
         self.tables.tap = Some(tap);
         self

@@ -72,7 +72,9 @@ impl Tap {
                 Some(tid) => self.rolling.life(tid).map(|parent| parent.tgid),
                 None => self.proc.process(Tgid(row.tgid)).map(|process| process.parent.0),
             };
-            parent.into_iter().for_each(|parent| self.rolling.parent(row.tgid, parent));
+            if let Some(parent) = parent {
+                self.rolling.parent(row.tgid, parent);
+            }
         }
         self.rolling.begin(crate::live::Life {
             tid: row.tid,

@@ -190,20 +190,32 @@ impl Sliding {
     }
 }
 
-/// Counters of several bins together.
+/// Counters of several bins together, put in order at the end.
 #[derive(Debug, Default)]
-pub(super) struct Sums(IntMap<u64, u64>);
+pub(super) struct Sums(Vec<(u64, u64)>);
 
 impl Sums {
+    /// These, and more to come.
+    pub(super) fn of(entries: &[(u64, u64)]) -> Self {
+        Self(entries.to_vec())
+    }
+
     #[inline]
     pub(super) fn add(&mut self, key: u64, value: u64) {
-        put(key, self.0.entry(key).or_default(), value);
+        self.0.push((key, value));
     }
 
     /// The sums in the order of their keys; none is left.
     pub(super) fn take(&mut self) -> Vec<(u64, u64)> {
-        let mut entries: Vec<(u64, u64)> = self.0.drain().collect();
-        entries.sort_unstable_by_key(|(key, _)| *key);
+        let mut entries = std::mem::take(&mut self.0);
+        entries.sort_by_key(|(key, _)| *key);
+        entries.dedup_by(|(next, value), (kept, sum)| {
+            let same = next == kept;
+            if same {
+                put(*kept, sum, *value);
+            }
+            same
+        });
         entries
     }
 }

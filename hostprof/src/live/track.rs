@@ -264,8 +264,7 @@ impl Track {
         let from = window.from.max(self.life.begin_ns);
         let to = self.life.end_ns.map_or(window.to, |end| end.min(window.to));
         let mut sum = Sum { wall_ns: to.saturating_sub(from), ..Sum::default() };
-        let mut sums = Sums::default();
-        self.sliding.entries().iter().for_each(|(key, value)| sums.add(*key, *value));
+        let mut sums = Sums::of(self.sliding.entries());
         let (first, last) = (window.from / BIN_NS, window.to / BIN_NS);
         let begin = self.bins.partition_point(|bin| bin.number < first);
         let mut most_ns = 0;
