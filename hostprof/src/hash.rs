@@ -39,6 +39,10 @@ impl Hasher for Mix {
         self.word(word);
     }
 
+    fn write_i32(&mut self, word: i32) {
+        self.word(word as u64);
+    }
+
     fn write_isize(&mut self, word: isize) {
         self.word(word as u64);
     }

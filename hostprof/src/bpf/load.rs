@@ -15,7 +15,7 @@ use hostprof_common::{
     layout::KernelLayout,
     ring::Cell,
     shed::Tallies,
-    slot::{Slot, adopt, given_out},
+    slot::{Slot, adopt},
     span::{CallCounts, CountKey, Open, SpanStats},
     stats::CpuStats,
 };
@@ -28,6 +28,7 @@ use super::{
     layout,
     log::KernelLog,
     ring::CellRing,
+    slots::Slots,
     sockets::{self, Sockets},
     span::{SpanSettings, Spans},
     support,
@@ -104,9 +105,8 @@ pub struct Kernel {
     left_out: Vec<(&'static str, String)>,
     sockets: Option<Sockets>,
     http: Http,
-    slots: Array<MapData, Slot>,
+    slots: Slots,
     stats: Array<MapData, CpuStats>,
-    given_out: Array<MapData, u64>,
     btf: Btf,
     spans: Spans,
     cost: Option<Cost>,
@@ -199,9 +199,8 @@ impl Kernel {
             threads: take(&mut ebpf, "THREADS")?,
             long: take(&mut ebpf, "LONG_RECORDS")?,
         };
-        let slots = take(&mut ebpf, "SLOTS")?;
+        let slots = Slots::new(take(&mut ebpf, "SLOTS")?, take(&mut ebpf, "GIVEN_OUT")?);
         let stats = take(&mut ebpf, "STATS")?;
-        let given_out = take(&mut ebpf, "GIVEN_OUT")?;
         let sockets = take(&mut ebpf, "SOCKET_BYTES").map(Sockets::new)?;
         let http = Http::new(&mut ebpf)?;
         let spans = Spans::new(&mut ebpf, &settings.spans)?;
@@ -245,7 +244,6 @@ impl Kernel {
             http,
             slots,
             stats,
-            given_out,
             btf,
             spans,
             cost,
@@ -434,16 +432,12 @@ impl Kernel {
     ///
     /// The map cannot be read.
     pub fn slots(&self) -> Result<Vec<Slot>, LoadError> {
-        let mut live = Vec::new();
-        let used =
-            self.given_out.get(&given_out::SLOTS, 0).map_err(|error| refused("read the slots", &error))?;
-        for index in 1..=u32::try_from(used).unwrap_or(u32::MAX).min(self.slots.len() - 1) {
-            let slot = self.slots.get(&index, 0).map_err(|error| refused("read the slots", &error))?;
-            if slot.utid != 0 {
-                live.push(slot);
-            }
-        }
-        Ok(live)
+        self.slots.read()
+    }
+
+    /// The same, to be read by another thread.
+    pub fn slot_reader(&self) -> Slots {
+        self.slots.clone()
     }
 
     /// How often the kernel skipped a program because it was running already: what it would have seen is

@@ -11,6 +11,7 @@ mod log;
 mod nvidia;
 mod priority;
 mod ring;
+mod slots;
 mod sockets;
 mod span;
 mod support;
@@ -27,6 +28,7 @@ pub use self::{
         Achieved, DrainPriority, achievable as drain_priority, allow as allow_priority,
         prefer as prefer_thread,
     },
+    slots::Slots,
     sockets::Sockets,
     span::{SpanHook, SpanSettings, Spans},
     support::{

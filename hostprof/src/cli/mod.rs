@@ -9,11 +9,15 @@ mod docs;
 mod doctor;
 mod export;
 mod list;
+mod live;
 mod load;
+mod look;
 mod man;
 mod pick;
+mod picture_text;
 mod query;
 mod record;
+mod replay;
 mod report;
 mod settings;
 
@@ -26,7 +30,7 @@ use self::settings::Configured;
 pub use self::settings::SettingsError;
 
 /// Where the threads of an LLM server (or any program) wait, and why, from the kernel, with nothing
-/// changed in the program. Alone on a terminal: pick what to record.
+/// changed in the program. Alone on a terminal: pick what to watch.
 #[derive(Debug, Parser)]
 #[command(name = "hostprof", version, disable_help_subcommand = true)]
 pub struct Cli {
@@ -40,6 +44,10 @@ enum Command {
     Record(Box<record::Args>),
     /// Record programs whose true answer is known; set what was intended beside what was observed
     Calibrate(calibrate::Args),
+    /// Watch a process live: what its threads wait for, in a view on the terminal
+    Live(Box<live::Args>),
+    /// Look at a recording through the same view, at any of its times
+    Replay(Box<replay::Args>),
     /// Compare a recording with the kernel's own counters, thread by thread
     Check(check::CheckArgs),
     /// Tell what a recording shows: where the time went, by role, thread and wait
@@ -103,6 +111,8 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
     match command {
         Command::Record(args) => record::run(*args),
         Command::Calibrate(args) => calibrate::run(&args),
+        Command::Live(args) => live::run(*args),
+        Command::Replay(args) => replay::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Load(args) => load::run(*args),
@@ -144,6 +154,10 @@ pub fn failure(error: &anyhow::Error, runs_command: bool) -> ExitCode {
 impl Cli {
     /// Whether this runs a command, whose exit status is then hostprof's.
     pub fn runs_command(&self) -> bool {
-        matches!(&self.command, Some(Command::Record(args)) if args.runs_command())
+        match &self.command {
+            Some(Command::Record(args)) => args.runs_command(),
+            Some(Command::Live(args)) => args.runs_command(),
+            _ => false,
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! `hostprof` alone: a list of what could be recorded; the choice is recorded.
+//! `hostprof` alone: a list of what could be watched; the choice is.
 
 use std::{
     ffi::OsString,
@@ -37,7 +37,7 @@ const INTERRUPTED: u8 = 130;
 ///
 /// # Errors
 ///
-/// The terminal fails, or the choice could not be recorded.
+/// The terminal fails, or the choice could not be watched.
 pub fn run() -> Result<ExitCode> {
     if !(io::stdin().is_terminal() && io::stdout().is_terminal()) {
         eprint!("{}", Cli::command().render_help());
@@ -47,8 +47,7 @@ pub fn run() -> Result<ExitCode> {
         Picked::Process(pid) => pid,
         Picked::Nothing(status) => return Ok(ExitCode::from(status)),
     };
-    let words = ["hostprof", "record", "--pid", &pid.to_string()].map(OsString::from);
-    eprintln!("hostprof record --pid {pid}   (Ctrl-C ends it)");
+    let words = ["hostprof", "live", "--pid", &pid.to_string()].map(OsString::from);
     super::run(parse_from(&words)?)
 }
 

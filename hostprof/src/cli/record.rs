@@ -251,6 +251,32 @@ impl Args {
     pub fn runs_command(&self) -> bool {
         !self.target.command.is_empty()
     }
+
+    /// What they ask of the collector.
+    pub(super) fn options(self) -> Result<Options> {
+        let tree = self.target.tree;
+        let wanted = self.target.wanted()?;
+        let ring_bytes = self.ring_size.map(ring_bytes).transpose()?;
+        Ok(Options {
+            wanted,
+            tree,
+            out: self.out,
+            duration: self.duration,
+            max_bytes: Some(self.max_size),
+            min_free: self.min_free,
+            probes: Selection::parse(&self.probe)?,
+            ioctl_devices: self.ioctl_device,
+            stand_ins: self.stand_in,
+            keep_ioctl_bytes: self.keep_ioctl_bytes,
+            futex_threshold: self.futex_threshold,
+            max_threads: self.max_threads,
+            ring_bytes,
+            drain_priority: self.drain_priority,
+            sample_interval: Some(self.sample_interval).filter(|time| !self.no_samples && !time.is_zero()),
+            max_overhead: self.max_overhead,
+            also: self.also,
+        })
+    }
 }
 
 impl Target {
@@ -287,28 +313,7 @@ fn ring_bytes(bytes: u64) -> Result<u32> {
 ///
 /// Nothing, or not all, could be recorded.
 pub fn run(args: Args) -> Result<ExitCode> {
-    let tree = args.target.tree;
-    let wanted = args.target.wanted()?;
-    let ring_bytes = args.ring_size.map(ring_bytes).transpose()?;
-    let options = Options {
-        wanted,
-        tree,
-        out: args.out,
-        duration: args.duration,
-        max_bytes: Some(args.max_size),
-        min_free: args.min_free,
-        probes: Selection::parse(&args.probe)?,
-        ioctl_devices: args.ioctl_device,
-        stand_ins: args.stand_in,
-        keep_ioctl_bytes: args.keep_ioctl_bytes,
-        futex_threshold: args.futex_threshold,
-        max_threads: args.max_threads,
-        ring_bytes,
-        drain_priority: args.drain_priority,
-        sample_interval: Some(args.sample_interval).filter(|time| !args.no_samples && !time.is_zero()),
-        max_overhead: args.max_overhead,
-        also: args.also,
-    };
+    let options = args.options()?;
     let outcome = collector::record(&options)?;
     summary(&outcome);
     println!("{}", outcome.run.display());
@@ -318,7 +323,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
     })
 }
 
-fn summary(outcome: &Outcome) {
+pub(super) fn summary(outcome: &Outcome) {
     for note in &outcome.notes {
         eprintln!("hostprof: {note}");
     }
@@ -353,7 +358,7 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     }
 }
 
-fn duration_or_none(text: &str) -> Result<Duration, String> {
+pub(super) fn duration_or_none(text: &str) -> Result<Duration, String> {
     let (number, unit) = split_unit(text)?;
     let seconds = match unit {
         "ns" => number / 1e9,

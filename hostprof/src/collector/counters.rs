@@ -15,7 +15,7 @@ use crate::{
     units::MonoNs,
 };
 
-/// How many readings make an interval of the histogram's rows.
+/// How many readings make an interval of the histogram's rows, where nobody looks on.
 const HISTOGRAM_READINGS: u32 = 10;
 
 /// A reading of all counters of the kernel half.
@@ -46,12 +46,13 @@ pub struct Counters {
     histogram_at: MonoNs,
     histogram: Vec<CpuStats>,
     readings: u32,
+    readings_each: u32,
     dropped: Vec<(&'static str, u64)>,
 }
 
 impl Counters {
-    /// From a first reading, before anything was recorded.
-    pub fn new(at: MonoNs, reading: Reading) -> Self {
+    /// From a first reading, before anything was recorded. `watched` makes each reading an interval.
+    pub fn new(at: MonoNs, reading: Reading, watched: bool) -> Self {
         Self {
             at,
             histogram: reading.cpus.clone(),
@@ -59,6 +60,7 @@ impl Counters {
             calls: HashMap::new(),
             histogram_at: at,
             readings: 0,
+            readings_each: if watched { 1 } else { HISTOGRAM_READINGS },
             dropped: Vec::new(),
         }
     }
@@ -110,7 +112,7 @@ impl Counters {
     /// case.
     pub fn completes(&mut self, whole: bool) -> bool {
         self.readings += 1;
-        let complete = whole || self.readings >= HISTOGRAM_READINGS;
+        let complete = whole || self.readings >= self.readings_each;
         if complete {
             self.readings = 0;
         }
@@ -204,7 +206,7 @@ mod tests {
     #[test]
     fn what_was_lost_since_the_last_reading_is_told_by_cpu_and_reason() {
         let none = Reading { cpus: vec![stats(), stats()], spans: vec![SpanStats::default(); 2] };
-        let mut counters = Counters::new(MonoNs(10), none.clone());
+        let mut counters = Counters::new(MonoNs(10), none.clone(), false);
         let mut now = none;
         now.cpus[1].episodes_full = 3;
         now.cpus[1].threads_busy = 1;
@@ -222,7 +224,7 @@ mod tests {
     #[test]
     fn counted_calls_are_told_by_interval() {
         let none = Reading { cpus: Vec::new(), spans: Vec::new() };
-        let mut counters = Counters::new(MonoNs(10), none.clone());
+        let mut counters = Counters::new(MonoNs(10), none.clone(), false);
         counters.losses(MonoNs(50), none);
         let key = CountKey { tgid: 7, nr: 202 };
         let mut calls = CallCounts::ZERO;

@@ -16,13 +16,19 @@ mod sampling;
 mod shedding;
 mod signals;
 mod spans;
+mod tap;
+mod viewer;
 mod watch;
 
 use std::{
     ffi::OsString,
     path::PathBuf,
     process::ExitStatus,
-    sync::{Arc, mpsc::sync_channel},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU8, Ordering},
+        mpsc::sync_channel,
+    },
     thread,
     time::Duration,
 };
@@ -30,13 +36,16 @@ use std::{
 use anyhow::{Context as _, Result, anyhow, ensure};
 use nix::unistd::{Gid, Uid};
 
-pub use self::pipeline::{Folded, Gauges, Message, Pipeline};
 use self::{
     counters::{Counters, Reading},
     kernel_log::EventLog,
     sampling::Sampling,
     signals::Signals,
     watch::Watch,
+};
+pub use self::{
+    pipeline::{Folded, Gauges, Message, Pipeline},
+    viewer::Viewer,
 };
 use crate::{
     also::{Also, Tool},
@@ -138,6 +147,9 @@ pub struct Outcome {
     pub status: Option<ExitStatus>,
 }
 
+/// Takes a viewer when recording has begun.
+pub type Looks<'a> = Box<dyn FnOnce(Viewer) -> Result<()> + 'a>;
+
 /// Records until an end comes.
 ///
 /// # Errors
@@ -145,12 +157,26 @@ pub struct Outcome {
 /// Nothing could be recorded; nothing is left behind then. Or a failure in the middle: what was written
 /// before stays readable, and `config.json` tells the failure.
 pub fn record(options: &Options) -> Result<Outcome> {
+    session(options, None)
+}
+
+/// Records while somebody looks on, and leaves the terminal alone.
+///
+/// # Errors
+///
+/// As for [`record`].
+pub fn live(options: &Options, looks: Looks<'_>) -> Result<Outcome> {
+    session(options, Some(looks))
+}
+
+fn session(options: &Options, looks: Option<Looks<'_>>) -> Result<Outcome> {
+    let watched = looks.is_some();
     let invoker = Invoker::find();
     ensure!(
         options.sample_interval.is_some() || !options.probes.names(NETWORK),
         "run probe {NETWORK}: it is read with the samples (leave out --no-samples)"
     );
-    let mut command = hold(&options.wanted, &invoker)?;
+    let mut command = hold(&options.wanted, &invoker, watched)?;
     let proc = Proc::new();
     let mut devices = Devices::select(&options.ioctl_devices)?;
     devices.stand_in(&options.stand_ins)?;
@@ -158,11 +184,15 @@ pub fn record(options: &Options) -> Result<Outcome> {
     // Before anything is recorded: NVML may take a second to start.
     let host = Host::read();
     let mut options = options.clone();
-    let (mut kernel, rings, settings) = load_for(&mut options, &proc, &selector, &devices)?;
+    let mut told = Vec::new();
+    let (mut kernel, rings, settings) = load_for(&mut options, &proc, &selector, &devices, &mut told)?;
+    if !watched {
+        told.drain(..).for_each(|note| eprintln!("hostprof: {note}"));
+    }
     let options = &options;
     let started = clock::mono();
     // Before the first thread is recorded: what the rings lose from then on is loss.
-    let counters = Counters::new(started, Reading::of(&kernel)?);
+    let counters = Counters::new(started, Reading::of(&kernel)?, watched);
     let attached = attach::attach(&mut kernel, &proc, &selector, options.tree)?;
     http::tell_ports(&mut kernel, &proc, &options.probes, &attached.found.processes)?;
     let mut also = Also::hold(&options.also, &attached.found.processes, invoker.uid);
@@ -187,6 +217,21 @@ pub fn record(options: &Options) -> Result<Outcome> {
         })?;
 
     let (sender, receiver) = sync_channel(WAITING_MESSAGES);
+    let (asked_to_stop, over) = (Arc::new(AtomicU8::new(0)), Arc::new(AtomicBool::new(false)));
+    let (pipeline, viewer) = if watched {
+        let (tap, pictures) = viewer::ends(started, Proc::new(), options.probes.has(HTTP));
+        let parts = viewer::Parts {
+            slots: kernel.slot_reader(),
+            messages: sender.clone(),
+            tables: sink.progress(),
+            run: folder.path().to_owned(),
+            stop: Arc::clone(&asked_to_stop),
+            ended: Arc::clone(&over),
+        };
+        (pipeline.tapped(tap), Some(Viewer::new(parts, pictures, &config)))
+    } else {
+        (pipeline, None)
+    };
     let folding = thread::Builder::new()
         .name("hostprof-fold".to_owned())
         .spawn(move || pipeline.run(&receiver))
@@ -207,7 +252,13 @@ pub fn record(options: &Options) -> Result<Outcome> {
         .map(|interval| Sampling::start(interval, config.host.gpus.are_told(), sockets, &gauges, &sender))
         .transpose()
         .context("start a thread")?;
-    let begun = first.and_then(|()| go(&mut config, &folder, &mut also, command.as_mut()));
+    let begun =
+        first.and_then(|()| go(&mut config, &folder, &mut also, command.as_mut())).and_then(|()| match looks
+            .zip(viewer)
+        {
+            Some((looks, viewer)) => looks(viewer),
+            None => Ok(()),
+        });
     if let Err(error) = begun {
         sampling.map(Sampling::finish);
         drains.map(Drains::finish);
@@ -218,14 +269,19 @@ pub fn record(options: &Options) -> Result<Outcome> {
     }
 
     let mut watch = Watch::new(options, &sink, &folder, &gauges, counters, sender.clone());
+    if watched {
+        watch.hide_progress();
+    }
+    let is_over = watch::Over { failed: &|| folding.is_finished(), asked: &asked_to_stop };
     let ended = runtime.block_on(watch.until_end(
         signals,
         events,
         &mut kernel,
         &mut drains,
         command.as_ref(),
-        || folding.is_finished(),
+        &is_over,
     ))?;
+    over.store(true, Ordering::Release);
 
     let stop = clock::mono();
     also.stop();
@@ -263,10 +319,11 @@ pub fn record(options: &Options) -> Result<Outcome> {
     config.clock_anchors = anchors;
     http::note(&mut config, &kernel, &folded)?;
     nvidia::note(&mut config, &folded);
-    let mut notes = attached.found.notes;
+    let mut notes = told;
+    notes.extend(attached.found.notes);
     notes.extend(also.finish(&folder, &mut config.also));
     notes.extend(untold_note(kernel.stats()?.iter().map(|cpu| cpu.sockets_untold).sum()));
-    conclude(config, &folder, stop, notes, &folded, &ended, command.as_ref())
+    conclude(config, &folder, stop, notes, &folded, &ended, command.as_ref().filter(|_| !watched))
 }
 
 /// The kernel's log, where probe xid is on, or why there is none.
@@ -381,10 +438,10 @@ fn selector(wanted: &Wanted, command: Option<&HeldCommand>) -> Result<Selector> 
     }
 }
 
-fn hold(wanted: &Wanted, invoker: &Invoker) -> Result<Option<HeldCommand>> {
+fn hold(wanted: &Wanted, invoker: &Invoker, watched: bool) -> Result<Option<HeldCommand>> {
     let Wanted::Command { command, as_user } = wanted else { return Ok(None) };
     let user: Option<(Uid, Gid)> = (*as_user && invoker.through_sudo).then_some((invoker.uid, invoker.gid));
-    Ok(Some(HeldCommand::hold(command, user)?))
+    Ok(Some(HeldCommand::hold(command, user, watched)?))
 }
 
 /// Loads and attaches the kernel half with the probes that the target calls for, and says what they cost.
@@ -393,6 +450,7 @@ fn load_for(
     proc: &Proc,
     selector: &Selector,
     devices: &Devices,
+    told: &mut Vec<String>,
 ) -> Result<(Kernel, Rings, bpf::Settings)> {
     let mut added = Vec::new();
     if options.probes.asks_for_device() && spans::has_device(proc, selector, options.tree, devices) {
@@ -401,7 +459,7 @@ fn load_for(
     let loaded = match load(options, devices) {
         // What nobody named need not run.
         Err(LoadError::NoSpanHook(reason)) if !added.is_empty() => {
-            eprintln!("hostprof: probes {} left out: {reason}", added.join(", "));
+            told.push(format!("probes {} left out: {reason}", added.join(", ")));
             options.probes.leave_out(&added);
             load(options, devices)?
         }
@@ -412,7 +470,7 @@ fn load_for(
         ensure!(!options.probes.names(probe), "run probe {probe}: {reason}");
     }
     if let Some(price) = spans::price(kernel.spans(), &options.probes) {
-        eprintln!("hostprof: {price}");
+        told.push(price);
     }
     Ok(loaded)
 }

@@ -12,7 +12,12 @@ use std::{
 
 use hostprof_common::{shed::Tallies, slot::Slot};
 
-use super::{fds::Fds, role, sampling::SampleTables};
+use super::{
+    fds::Fds,
+    role,
+    sampling::SampleTables,
+    tap::{Look, Tap},
+};
 use crate::{
     bpf::{self, Drained},
     clock,
@@ -53,6 +58,8 @@ pub enum Message {
     Gpus(Box<GpuSamples>),
     /// A step below the ceiling.
     Shed(ShedRow),
+    /// A view wants a picture.
+    Look(Box<Look>),
     /// The drains have ended, threads are recorded no more: what the kernel half kept of each, and when it stopped.
     Ended(MonoNs, Vec<Slot>, Vec<Tallies>),
     /// The same, and recording is over.
@@ -156,6 +163,8 @@ struct Tables {
     samples: SampleTables,
     roles: role::Roles,
     fds: Fds,
+    /// What a view is shown; `None` where nobody looks.
+    tap: Option<Tap>,
     error: Option<SinkError>,
 }
 
@@ -168,7 +177,16 @@ impl Tables {
 }
 
 impl Rows for Tables {
+    fn alive(&mut self, life: &Life) {
+        if let Some(tap) = &mut self.tap {
+            tap.alive(life, &mut self.roles);
+        }
+    }
+
     fn off_cpu(&mut self, mut row: OffCpuRow) {
+        if let Some(tap) = &mut self.tap {
+            tap.rolling.off_cpu(&row);
+        }
         row.fd_kind = self.fds.kind(&row);
         let result = self.off_cpu.push(row);
         self.keep(result);
@@ -180,34 +198,52 @@ impl Rows for Tables {
     }
 
     fn syscall(&mut self, row: SyscallRow) {
+        if let Some(tap) = &mut self.tap {
+            tap.rolling.syscall(&row);
+        }
         let result = self.syscall.push(row);
         self.keep(result);
     }
 
     fn gpu_ioctl(&mut self, row: GpuIoctlRow) {
+        if let Some(tap) = &mut self.tap {
+            tap.rolling.gpu_ioctl(&row);
+        }
         let result = self.gpu_ioctl.push(row);
         self.keep(result);
     }
 
     fn page_fault(&mut self, row: PageFaultRow) {
         if self.page_faults {
+            if let Some(tap) = &mut self.tap {
+                tap.rolling.page_fault(&row);
+            }
             let result = self.page_fault.push(row);
             self.keep(result);
         }
     }
 
     fn request(&mut self, row: RequestRow) {
+        if let Some(tap) = &mut self.tap {
+            tap.rolling.request(&row);
+        }
         let result = self.request.push(row);
         self.keep(result);
     }
 
     fn token(&mut self, row: TokenRow) {
+        if let Some(tap) = &mut self.tap {
+            tap.rolling.token(&row);
+        }
         let result = self.token.push(row);
         self.keep(result);
     }
 
     fn thread(&mut self, life: &Life) {
         let row = self.roles.assign(life);
+        if let Some(tap) = &mut self.tap {
+            tap.ended(&row);
+        }
         let result = self.thread.push(row);
         self.keep(result);
     }
@@ -261,6 +297,7 @@ impl Pipeline {
             samples: SampleTables::new(sink)?,
             roles: role::Roles::new(engine, proc.clone()),
             fds: Fds::new(proc.clone()),
+            tap: None,
             error: None,
         };
         Ok(Self {
@@ -276,6 +313,13 @@ impl Pipeline {
             gauged: (0, 0),
             proc,
         })
+    }
+
+    /// The pipeline, watched.
+    #[must_use]
+    pub fn tapped(mut self, tap: Tap) -> Self {
+        self.tables.tap = Some(tap);
+        self
     }
 
     /// Runs until [`Message::Stop`], or until every sender is gone.
@@ -297,7 +341,12 @@ impl Pipeline {
 
     fn message(&mut self, message: Message) -> Result<(), SinkError> {
         match message {
-            Message::Drained(Drained::Records { stream, bytes }) => self.decode(stream, &bytes),
+            Message::Drained(Drained::Records { stream, bytes }) => {
+                if let Some(tap) = &mut self.tables.tap {
+                    tap.drained(bytes.len());
+                }
+                self.decode(stream, &bytes);
+            }
             Message::Drained(Drained::Round { drain, at }) => {
                 self.rounds.insert(drain, at);
                 if self.rounds.len() == self.drains {
@@ -317,20 +366,43 @@ impl Pipeline {
                     if threads != std::mem::replace(&mut self.gauged, threads) {
                         self.gauges.set_processes(self.fold.processes());
                     }
+                    if let Some(tap) = &mut self.tables.tap {
+                        tap.released(MonoNs(until), &self.fold, &mut self.tables.roles);
+                    }
                 }
                 self.tick()?;
             }
             Message::Seed(tid, seed) => self.fold.seed(tid, *seed),
             Message::Program(tgid, exe) => self.fold.program(tgid, exe),
             Message::Placement(tgid, placement) => self.fold.placement(tgid, placement),
-            Message::Histogram(row) => self.tables.histogram.push(row)?,
-            Message::Loss(row) => self.tables.loss.push(row)?,
+            Message::Histogram(row) => {
+                if let Some(tap) = &mut self.tables.tap {
+                    tap.rolling.histogram(row.clone());
+                }
+                self.tables.histogram.push(row)?;
+            }
+            Message::Loss(row) => {
+                if let Some(tap) = &mut self.tables.tap {
+                    tap.rolling.loss(row.clone());
+                }
+                self.tables.loss.push(row)?;
+            }
             Message::GpuEvent(row) => self.tables.gpu_event.push(row)?,
-            Message::Samples(samples) => self.tables.samples.push(*samples)?,
+            Message::Samples(samples) => {
+                if let Some(tap) = &mut self.tables.tap {
+                    tap.samples(&samples);
+                }
+                self.tables.samples.push(*samples)?;
+            }
+            Message::Gpus(samples) => self.tables.samples.push_gpus(*samples)?,
             Message::Shed(row) => self.tables.shed.push(row)?,
+            Message::Look(look) => {
+                if let Some(tap) = &mut self.tables.tap {
+                    tap.look(look);
+                }
+            }
             // The gauges stay: the target's processes live on.
             Message::Ended(at, slots, tallies) => self.end_threads(at, &slots, &tallies),
-            Message::Gpus(samples) => self.tables.samples.push_gpus(*samples)?,
             Message::Stop(..) => {}
         }
         Ok(())

@@ -38,6 +38,11 @@ impl Progress {
         Self { shown: io::stderr().is_terminal(), start: now, duration, last: (now, 0, own_cpu()) }
     }
 
+    /// Shows nothing from now on.
+    pub fn hide(&mut self) {
+        self.shown = false;
+    }
+
     /// Draws it anew.
     pub fn show(&mut self, state: &State) {
         if !self.shown {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use crate::{
     ledger::{
         StateTimes,
-        roles::{Rules, ThreadFacts},
+        roles::{Role, Rules, ThreadFacts},
     },
     probe::{Life, escape_comm},
     table::ThreadRow,
@@ -33,30 +33,33 @@ impl Roles {
     /// The thread's row with its role.
     pub fn assign(&mut self, life: &Life) -> ThreadRow {
         let mut row = life.row.clone();
-        let process_comm = self.process_comm(&row);
+        if let Some(role) = self.role(life) {
+            row.role = Some(role.name);
+            row.role_rule = Some(role.rule);
+            row.role_confidence = Some(role.confidence);
+        }
+        row
+    }
+
+    /// What the thread does, by its life so far.
+    pub fn role(&mut self, life: &Life) -> Option<Role> {
+        let row = &life.row;
+        let process_comm = self.process_comm(row);
         let off_ns: u64 = life.off_ns.iter().sum();
         let times = StateTimes {
             on_cpu_ns: (row.end_mono_ns - row.begin_mono_ns).saturating_sub(off_ns),
             unattributed_ns: 0,
             off_ns: life.off_ns,
         };
-        let role = self.rules.as_ref().and_then(|rules| {
-            rules.assign(&ThreadFacts {
-                comm: &row.comm,
-                process_comm: &process_comm,
-                exe: row.exe.as_deref(),
-                is_main: row.tid == row.tgid,
-                engine: self.engine.as_deref(),
-                times: &times,
-                syscalls: &life.syscalls,
-            })
-        });
-        if let Some(role) = role {
-            row.role = Some(role.name);
-            row.role_rule = Some(role.rule);
-            row.role_confidence = Some(role.confidence);
-        }
-        row
+        self.rules.as_ref()?.assign(&ThreadFacts {
+            comm: &row.comm,
+            process_comm: &process_comm,
+            exe: row.exe.as_deref(),
+            is_main: row.tid == row.tgid,
+            engine: self.engine.as_deref(),
+            times: &times,
+            syscalls: &life.syscalls,
+        })
     }
 
     fn process_comm(&mut self, row: &ThreadRow) -> String {

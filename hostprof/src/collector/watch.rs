@@ -4,7 +4,11 @@
 use std::{
     path::PathBuf,
     process::ExitStatus,
-    sync::{Arc, mpsc::SyncSender},
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering},
+        mpsc::SyncSender,
+    },
     time::{Duration, Instant},
 };
 
@@ -21,6 +25,7 @@ use super::{
     progress::{self, Progress},
     shedding::Shedding,
     signals::Signals,
+    viewer::asked,
 };
 use crate::{
     bpf::{Alarm, Cost, Drains, Kernel},
@@ -57,6 +62,14 @@ pub struct End {
     pub status: Option<ExitStatus>,
     /// The command was told to end and did not: it is not waited for.
     pub abandon_command: bool,
+}
+
+/// What ends a recording beside the target and the limits.
+pub struct Over<'a> {
+    /// The pipeline has ended, and so has failed.
+    pub failed: &'a dyn Fn() -> bool,
+    /// What whoever looks on asked for.
+    pub asked: &'a AtomicU8,
 }
 
 /// The watch over a recording.
@@ -108,10 +121,10 @@ impl<'a> Watch<'a> {
         kernel: &mut Kernel,
         drains: &mut Option<Drains>,
         command: Option<&HeldCommand>,
-        pipeline_ended: impl Fn() -> bool,
+        over: &Over<'_>,
     ) -> Result<End> {
         let mut events = events.map(EventLog::follow).transpose()?;
-        let end = self.until(&mut signals, &mut events, kernel, drains, command, pipeline_ended).await;
+        let end = self.until(&mut signals, &mut events, kernel, drains, command, over).await;
         self.events(events.and_then(|events| events.unread().ok()).unwrap_or_default());
         end
     }
@@ -123,7 +136,7 @@ impl<'a> Watch<'a> {
         kernel: &mut Kernel,
         drains: &mut Option<Drains>,
         command: Option<&HeldCommand>,
-        pipeline_ended: impl Fn() -> bool,
+        over: &Over<'_>,
     ) -> Result<End> {
         let mut log = kernel.log();
         let mut ticks = interval(TICK);
@@ -159,7 +172,12 @@ impl<'a> Watch<'a> {
                     if let Some(reason) = self.limit(started) {
                         return Ok(end(reason));
                     }
-                    if pipeline_ended() {
+                    match over.asked.load(Ordering::Acquire) {
+                        0 => {}
+                        asked::END => return Ok(End { abandon_command: true, ..end(EndReason::Signal) }),
+                        _ => return Ok(Self::terminated(command).await),
+                    }
+                    if (over.failed)() {
                         return Ok(end(EndReason::Error("the writer ended early".to_owned())));
                     }
                     // Twice, since a thread may be met just as another ends.
@@ -183,7 +201,7 @@ impl<'a> Watch<'a> {
         }
     }
 
-    /// SIGTERM: passes it on to the command and gives that a little time.
+    /// SIGTERM, or whoever looks on leaves: passes it on to the command and gives that a little time.
     async fn terminated(command: Option<&HeldCommand>) -> End {
         let mut end = End { reason: EndReason::Signal, status: None, abandon_command: true };
         let Some(command) = command else { return end };
@@ -292,6 +310,11 @@ impl<'a> Watch<'a> {
     /// The clock anchors.
     pub fn anchors(&self) -> Vec<ClockAnchor> {
         self.anchors.clone()
+    }
+
+    /// Shows no progress line.
+    pub fn hide_progress(&mut self) {
+        self.progress.hide();
     }
 
     /// Takes the progress line away.

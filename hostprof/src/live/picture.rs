@@ -335,14 +335,15 @@ pub struct Health {
     pub own_cpu_ns: Option<u64>,
     /// Resident set now; for a recording, the greatest.
     pub own_rss_bytes: Option<u64>,
-    /// Rows that ended in the window.
+    /// Rows of `off_cpu`, `syscall` and `gpu_ioctl` that ended in the window.
     pub records: u64,
     /// What of the recording under way: `None` where nothing is written.
     pub recorder: Option<Recorder>,
     pub probes: Vec<ProbeHealth>,
     /// The overhead ceiling.
     pub ceiling: Ceiling,
-    /// Bytes of the rings that are in use, at the last look, and all; `None` for a recording.
+    /// Bytes of the rings that were in use when they were emptied (50 times a second), the most since the last
+    /// picture, and all; `None` for a recording.
     pub ring_used_bytes: Option<u64>,
     pub ring_bytes: u64,
 }

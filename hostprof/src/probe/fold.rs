@@ -35,6 +35,8 @@ use crate::{
 
 /// Where rows go.
 pub trait Rows {
+    /// A thread began, was met, or has another name.
+    fn alive(&mut self, _life: &Life) {}
     /// An off-CPU episode ended, or recording did.
     fn off_cpu(&mut self, row: OffCpuRow);
     /// Episodes that were counted and not recorded.
@@ -153,6 +155,11 @@ impl Fold {
         self.nvidia
     }
 
+    /// Requests that are not answered in full.
+    pub fn requests_in_flight(&self) -> usize {
+        self.http.in_flight()
+    }
+
     /// Threads that have begun.
     pub fn begun(&self) -> u64 {
         self.begun
@@ -161,6 +168,21 @@ impl Fold {
     /// Threads that are recorded now.
     pub fn live(&self) -> usize {
         self.threads.len()
+    }
+
+    /// The threads that are recorded now.
+    pub fn lives(&self) -> impl Iterator<Item = &Life> {
+        self.threads.values()
+    }
+
+    /// The episodes that are open, as the kernel half kept them by `at`. One that has ended meanwhile is still
+    /// among them.
+    pub fn open(&self, slots: &[Slot], at: MonoNs) -> Vec<OffCpuRow> {
+        let open = |slot: &Slot| {
+            let life = self.threads.get(&Utid(slot.utid))?;
+            open_row(life, slot, at, &self.devices, false)
+        };
+        slots.iter().filter_map(open).collect()
     }
 
     /// The processes that have a thread that is recorded now, sorted.
@@ -181,7 +203,7 @@ impl Fold {
         match event {
             Event::Runnable(Runnable { head }) => self.episode(head, None, rows),
             Event::Blocked(blocked) => self.episode(&blocked.head, Some(blocked), rows),
-            Event::Begin(begin) => self.begin(begin),
+            Event::Begin(begin) => self.begin(begin, rows),
             Event::End(end) => self.end(end, rows),
             Event::First(first) => {
                 if let Some(life) = self.life(Utid(first.utid)) {
@@ -195,12 +217,14 @@ impl Fold {
                     life.row.comm = name;
                     life.row.exe = Some(path.clone());
                     let tgid = Tgid(life.row.tgid);
+                    rows.alive(life);
                     self.programs.insert(tgid, path);
                 }
             }
             Event::Rename(rename) => {
                 if let Some(life) = self.life(Utid(rename.utid)) {
                     life.row.comm = comm::escape(&rename.comm);
+                    rows.alive(life);
                 }
             }
             Event::Span(span) => self.span(span, rows),
@@ -258,7 +282,7 @@ impl Fold {
         life
     }
 
-    fn begin(&mut self, begin: &Begin) {
+    fn begin(&mut self, begin: &Begin, rows: &mut impl Rows) {
         self.begun += 1;
         let parent_tid = self.threads.get(&Utid(begin.parent_utid)).map(|life| life.row.tid);
         let seed = if begin.cause == cause::ADOPTED { self.seeds.remove(&Tid(begin.tid)) } else { None };
@@ -283,6 +307,7 @@ impl Fold {
             life.place(&placement);
             self.placements.insert(Tgid(begin.tgid), placement);
         }
+        rows.alive(&life);
         self.threads.insert(Utid(begin.utid), life);
     }
 
@@ -383,6 +408,7 @@ impl Fold {
             let major = life.faults(head.min_flt, head.maj_flt);
             closed(life, head, blocked, &self.devices, major)
         };
+        life.waits(row.state, row.open_start);
         row.cpu_in = Some(head.cpu_in);
         let (out, into) = (row.ts_mono_ns, head.in_ns);
         match blocked {
@@ -425,18 +451,9 @@ fn waker(flags: u16, tid: u32) -> (Option<WakeSource>, Option<u32>) {
 }
 
 /// An episode that began while the thread was recorded, its times to be filled in.
-fn closed(
-    life: &mut Life,
-    head: &Head,
-    blocked: Option<&Blocked>,
-    devices: &Devices,
-    major: bool,
-) -> OffCpuRow {
+fn closed(life: &Life, head: &Head, blocked: Option<&Blocked>, devices: &Devices, major: bool) -> OffCpuRow {
     let rdev = blocked.map_or(0, |blocked| blocked.rdev);
     let state = state::decide(head, rdev, devices, life.last_wait);
-    if !state.is_runnable() && !matches!(state, State::Stopped | State::Traced | State::Frozen) {
-        life.last_wait = Some(state);
-    }
     let syscall_nr = tally::called(state, head);
     let with_args = blocked.filter(|_| tally::is_call(state, head));
     OffCpuRow {
@@ -456,7 +473,7 @@ fn closed(
 
 /// An episode that was open when recording of the thread began: why, `/proc` told, a moment later.
 /// `blocked` is what the kernel half saw: whether a wakeup ended it.
-fn open_start(life: &mut Life, blocked: bool, devices: &Devices) -> OffCpuRow {
+fn open_start(life: &Life, blocked: bool, devices: &Devices) -> OffCpuRow {
     let seed = life.seed.as_ref().filter(|seed| blocked && seed.is_blocked());
     let syscall = seed.and_then(|seed| seed.syscall);
     let head = Head {
@@ -473,7 +490,6 @@ fn open_start(life: &mut Life, blocked: bool, devices: &Devices) -> OffCpuRow {
         }
         _ => State::Other,
     };
-    life.last_wait = Some(state);
     OffCpuRow {
         ts_mono_ns: life.row.begin_mono_ns,
         tid: life.row.tid,
@@ -490,6 +506,18 @@ fn open_start(life: &mut Life, blocked: bool, devices: &Devices) -> OffCpuRow {
 
 /// The episode that is open when recording ends, if the thread is off the CPU.
 fn open_end(life: &mut Life, slot: &Slot, end: MonoNs, devices: &Devices) -> Option<OffCpuRow> {
+    let switched = !matches!(slot.presence, presence::ON_CPU | presence::UNKNOWN);
+    // A new thread that never ran has no switch-out to its account.
+    let new = slot.last.nvcsw + slot.last.nivcsw == 0;
+    let major = switched && life.faults(slot.last.min_flt as u32, slot.last.maj_flt as u32);
+    if switched && !new {
+        life.last_sequence(&slot.last);
+    }
+    open_row(life, slot, end, devices, major)
+}
+
+/// The episode that a slot tells of, up to `end`; none where the thread runs.
+fn open_row(life: &Life, slot: &Slot, end: MonoNs, devices: &Devices, major: bool) -> Option<OffCpuRow> {
     let mut row = match slot.presence {
         presence::ON_CPU => return None,
         presence::UNKNOWN => {
@@ -510,15 +538,9 @@ fn open_end(life: &mut Life, slot: &Slot, end: MonoNs, devices: &Devices) -> Opt
             };
             let blocked =
                 Blocked { head, arg0: slot.arg0, arg1: slot.arg1, rdev: slot.rdev, ..Blocked::default() };
-            // A new thread that never ran has no switch-out to its account.
-            let new = slot.last.nvcsw + slot.last.nivcsw == 0;
-            let major = life.faults(slot.last.min_flt as u32, slot.last.maj_flt as u32);
-            if !new {
-                life.last_sequence(&slot.last);
-            }
             let mut row =
                 closed(life, &head, (slot.flags & flag::BLOCKED != 0).then_some(&blocked), devices, major);
-            if new {
+            if slot.last.nvcsw + slot.last.nivcsw == 0 {
                 row.state = State::Runqueue;
             }
             row

@@ -199,6 +199,14 @@ impl Life {
         self.add(row.state, row.blocked_ns, row.runqueue_ns, row.syscall_nr, row.episodes);
     }
 
+    /// Notes a wait, which a restarted system call goes on with.
+    pub fn waits(&mut self, state: State, met_in_it: bool) {
+        let interrupts = matches!(state, State::Stopped | State::Traced | State::Frozen);
+        if met_in_it || !state.is_runnable() && !interrupts {
+            self.last_wait = Some(state);
+        }
+    }
+
     /// Adds an episode to what the thread's role is told by.
     pub fn count(&mut self, row: &OffCpuRow) {
         self.add(row.state, row.blocked_ns, row.runqueue_ns, row.syscall_nr, 1);

@@ -186,8 +186,18 @@ impl Recording {
     /// The rows that overlap a window of CLOCK_MONOTONIC nanoseconds: parts outside it are not read. Rows
     /// are whole; clipping them is the caller's.
     pub fn rows_within<T: Table>(&self, window: RangeInclusive<u64>) -> Result<Rows<T>, RecordingError> {
+        self.rows_ended(window, u64::MAX)
+    }
+
+    /// Of the rows that overlap a window those that ended by then: parts of later rows are not read either, which
+    /// long rows, known from elsewhere, would else make necessary.
+    pub fn rows_ended<T: Table>(
+        &self,
+        window: RangeInclusive<u64>,
+        by: u64,
+    ) -> Result<Rows<T>, RecordingError> {
         let parts = self.part_paths(T::NAME)?.into_iter();
-        Ok(Rows { parts, open: None, window, row: PhantomData })
+        Ok(Rows { parts, open: None, window, by, row: PhantomData })
     }
 
     /// Parts that were under way when the recorder was killed; what is in them is lost. Those of a
@@ -251,11 +261,16 @@ fn open_part(path: &Path) -> Result<(File, ArrowReaderMetadata), RecordingError>
 }
 
 fn span(metadata: &ParquetMetaData) -> Option<(u64, u64)> {
+    Some((value(metadata, part_key::MIN_START)?, value(metadata, part_key::MAX_END)?))
+}
+
+fn first_end(metadata: &ParquetMetaData) -> Option<u64> {
+    value(metadata, part_key::MIN_END)
+}
+
+fn value(metadata: &ParquetMetaData, key: &str) -> Option<u64> {
     let values = metadata.file_metadata().key_value_metadata()?;
-    let value = |key: &str| -> Option<u64> {
-        values.iter().find(|pair| pair.key == key)?.value.as_ref()?.parse().ok()
-    };
-    Some((value(part_key::MIN_START)?, value(part_key::MAX_END)?))
+    values.iter().find(|pair| pair.key == key)?.value.as_ref()?.parse().ok()
 }
 
 /// The rows of a table, a batch at a time. After an error there is no more.
@@ -263,6 +278,7 @@ pub struct Rows<T> {
     parts: vec::IntoIter<PathBuf>,
     open: Option<(PathBuf, ParquetRecordBatchReader)>,
     window: RangeInclusive<u64>,
+    by: u64,
     row: PhantomData<fn() -> T>,
 }
 
@@ -272,6 +288,7 @@ impl<T: Table> Rows<T> {
         let (file, metadata) = open_part(path)?;
         if span(metadata.metadata())
             .is_some_and(|(start, end)| start > *self.window.end() || end < *self.window.start())
+            || first_end(metadata.metadata()).is_some_and(|end| end > self.by)
         {
             return Ok(None);
         }
@@ -322,10 +339,10 @@ impl<T: Table> Rows<T> {
             };
             return Some(match T::rows(&batch) {
                 Ok(mut rows) => {
-                    if self.window != (0..=u64::MAX) {
+                    if self.window != (0..=u64::MAX) || self.by != u64::MAX {
                         rows.retain(|row| {
                             let (start, end) = row.span_mono_ns();
-                            start <= *self.window.end() && end >= *self.window.start()
+                            start <= *self.window.end() && end >= *self.window.start() && end <= self.by
                         });
                     }
                     Ok(rows)

@@ -11,7 +11,7 @@ use std::{
         fd::AsFd as _,
         unix::{
             ffi::{OsStrExt as _, OsStringExt as _},
-            fs::PermissionsExt as _,
+            fs::{OpenOptionsExt as _, PermissionsExt as _},
             process::ExitStatusExt as _,
         },
     },
@@ -27,8 +27,8 @@ use nix::{
         wait::{WaitPidFlag, WaitStatus, waitpid},
     },
     unistd::{
-        ForkResult, Gid, Pid, Uid, execv, fork, getpgrp, pipe2, setgroups, setpgid, setresgid, setresuid,
-        tcsetpgrp,
+        ForkResult, Gid, Pid, Uid, dup2_stderr, dup2_stdin, dup2_stdout, execv, fork, getpgrp, pipe2,
+        setgroups, setpgid, setresgid, setresuid, tcsetpgrp,
     },
 };
 
@@ -36,6 +36,9 @@ use crate::units::Tgid;
 
 /// Tells a command the run folder that it is recorded into: `hostprof load` within it writes its rows there.
 pub const RUN_VARIABLE: &str = "HOSTPROF_RUN";
+
+/// What a command printed that was run without a terminal, in the run folder.
+pub const COMMAND_LOG: &str = "command.log";
 
 /// Why a command could not be run.
 #[derive(Debug, thiserror::Error)]
@@ -72,12 +75,17 @@ pub struct HeldCommand {
 }
 
 impl HeldCommand {
-    /// Forks the child that will run the command, as `user` where that is given.
+    /// Forks the child that will run the command, as `user` where that is given. What is `detached` leaves the
+    /// terminal to hostprof: it reads nothing, and what it prints goes to `command.log` in the run folder.
     ///
     /// # Errors
     ///
     /// The command is not there or not executable; told before anything is started.
-    pub fn hold(command: &[OsString], user: Option<(Uid, Gid)>) -> Result<Self, CommandError> {
+    pub fn hold(
+        command: &[OsString],
+        user: Option<(Uid, Gid)>,
+        detached: bool,
+    ) -> Result<Self, CommandError> {
         let name = command.first().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let program = resolve(&name)?;
         let start = |error: Errno| CommandError::Start(name.clone(), error.into());
@@ -91,7 +99,7 @@ impl HeldCommand {
         match unsafe { fork() }.map_err(start)? {
             ForkResult::Child => {
                 drop((hold_write, failure_read));
-                let error = child(File::from(hold_read), &path, &arguments, user);
+                let error = child(File::from(hold_read), &path, &arguments, user, detached);
                 let _ = File::from(failure_write).write_all(&(error as i32).to_ne_bytes());
                 std::process::exit(127);
             }
@@ -102,7 +110,7 @@ impl HeldCommand {
                     pid: child,
                     start: Some(File::from(hold_write)),
                     failure: File::from(failure_read),
-                    has_terminal: give_terminal(child),
+                    has_terminal: !detached && give_terminal(child),
                 })
             }
         }
@@ -192,12 +200,21 @@ fn give_terminal(child: Pid) -> bool {
 }
 
 /// The child's part: waits for the word, a path and a zero, then becomes the command. Returns only when that fails.
-fn child(hold: File, path: &CString, arguments: &[CString], user: Option<(Uid, Gid)>) -> Errno {
+fn child(
+    hold: File,
+    path: &CString,
+    arguments: &[CString],
+    user: Option<(Uid, Gid)>,
+    detached: bool,
+) -> Errno {
     let _ = setpgid(Pid::from_raw(0), Pid::from_raw(0));
     let mut word = Vec::new();
     // Without a word hostprof is gone: there is nothing to run for.
     if BufReader::new(hold).read_until(0, &mut word).is_err() || word.pop() != Some(0) {
         std::process::exit(125);
+    }
+    if detached && let Err(error) = leave_terminal(&OsString::from_vec(word.clone())) {
+        return error;
     }
     // SAFETY: the child has one thread.
     unsafe { std::env::set_var(RUN_VARIABLE, OsString::from_vec(word)) };
@@ -218,6 +235,21 @@ fn child(hold: File, path: &CString, arguments: &[CString], user: Option<(Uid, G
         Ok(never) => match never {},
         Err(error) => error,
     }
+}
+
+/// Reads from nothing and writes to a file in the run folder.
+fn leave_terminal(run: &OsString) -> Result<(), Errno> {
+    let failed = |error: io::Error| Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO));
+    let nothing = File::open("/dev/null").map_err(failed)?;
+    let log = File::options()
+        .create(true)
+        .append(true)
+        .mode(0o600)
+        .open(Path::new(run).join(COMMAND_LOG))
+        .map_err(failed)?;
+    dup2_stdin(nothing)?;
+    dup2_stdout(&log)?;
+    dup2_stderr(log)
 }
 
 /// Finds a command as a shell does.

@@ -1,7 +1,7 @@
 //! The terminal while a view has it: raw, on the alternate screen, and given back however the program ends.
 //!
-//! Given back when [`Screen`] is dropped, before a panic is told, and on SIGINT, SIGTERM and SIGHUP, which
-//! become a turn of the view's loop instead of the end of the program.
+//! Given back when [`Screen`] is dropped, before a panic is told, while the program is stopped, and on SIGINT,
+//! SIGTERM and SIGHUP, which become a turn of the view's loop instead of the end of the program.
 
 use std::{
     io,
@@ -9,13 +9,17 @@ use std::{
 };
 
 use nix::sys::{
-    signal::{SigSet, SigmaskHow, Signal, sigprocmask},
+    signal::{SigSet, SigmaskHow, Signal, raise, sigprocmask},
     signalfd::{SfdFlags, SignalFd},
 };
 use ratatui::{
     DefaultTerminal, Frame,
     crossterm::event::{self, Event, KeyEvent, KeyEventKind},
 };
+
+/// Signals that end a program, and those of a shell's jobs.
+const TAKEN: [Signal; 5] =
+    [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGTSTP, Signal::SIGCONT];
 
 /// How soon a signal is noticed.
 const SIGNAL_CHECK: Duration = Duration::from_millis(100);
@@ -50,10 +54,10 @@ impl Screen {
     ///
     /// Standard output is none, or refuses.
     pub fn enter() -> io::Result<Self> {
-        let ending: SigSet = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP].into_iter().collect();
+        let taken: SigSet = TAKEN.into_iter().collect();
         let mut mask = SigSet::empty();
-        sigprocmask(SigmaskHow::SIG_BLOCK, Some(&ending), Some(&mut mask))?;
-        let entered = SignalFd::with_flags(&ending, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)
+        sigprocmask(SigmaskHow::SIG_BLOCK, Some(&taken), Some(&mut mask))?;
+        let entered = SignalFd::with_flags(&taken, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)
             .map_err(io::Error::from)
             // Also lets a panic give the terminal back first.
             .and_then(|signals| Ok((signals, ratatui::try_init()?)));
@@ -75,6 +79,25 @@ impl Screen {
         self.terminal.draw(draw).map(drop)
     }
 
+    /// Stops the program, as a shell's Ctrl-Z does, with the terminal given back; takes it again when the program
+    /// goes on.
+    ///
+    /// # Errors
+    ///
+    /// The terminal is gone.
+    pub fn suspend(&mut self) -> io::Result<()> {
+        ratatui::try_restore()?;
+        raise(Signal::SIGSTOP)?;
+        // The SIGCONT that made it go on is not to be taken for another.
+        while self.signals.read_signal()?.is_some_and(|signal| signal.ssi_signo != Signal::SIGCONT as u32) {}
+        self.enter_again()
+    }
+
+    fn enter_again(&mut self) -> io::Result<()> {
+        self.terminal = ratatui::try_init()?;
+        self.terminal.clear()
+    }
+
     /// Waits for something to happen, at most so long.
     ///
     /// # Errors
@@ -84,7 +107,16 @@ impl Screen {
         let end = Instant::now() + at_most;
         loop {
             if let Some(signal) = self.signals.read_signal()? {
-                return Ok(Turn::Signal(signal.ssi_signo.cast_signed()));
+                let number = signal.ssi_signo.cast_signed();
+                if number == Signal::SIGTSTP as i32 {
+                    self.suspend()?;
+                } else if number == Signal::SIGCONT as i32 {
+                    // Stopped by a signal that nobody can take: what the terminal was told is not known.
+                    self.enter_again()?;
+                } else {
+                    return Ok(Turn::Signal(number));
+                }
+                return Ok(Turn::Resized);
             }
             let left = end.saturating_duration_since(Instant::now());
             if event::poll(left.min(SIGNAL_CHECK))? {

@@ -21,7 +21,7 @@ const fn layer(module: &'static str, may_name: &'static [&'static str]) -> Layer
 }
 
 /// `units, clock ← table ← {probe, sampler, request, ledger, recording, live}`, `probe ← {order, bpf}`,
-/// `recording ← sink`, `{request, sink} ← load`, `live ← tui`.
+/// `recording ← sink`, `{request, sink} ← load`, `{probe, recording, ledger} ← live ← tui`.
 const LAYERS: &[Layer] = &[
     layer("units", &[]),
     layer("hash", &[]),
@@ -41,7 +41,7 @@ const LAYERS: &[Layer] = &[
     layer("load", &["units", "humane", "usage", "clock", "table", "request", "recording", "sink"]),
     layer("export", &["units", "clock", "table", "recording"]),
     layer("lengths", &[]),
-    layer("live", &["units", "hash", "clock", "lengths", "table", "request", "ledger"]),
+    layer("live", &["units", "hash", "clock", "lengths", "table", "probe", "request", "ledger", "recording"]),
     layer("bpf", &["units", "clock", "table", "probe"]),
     layer("tui", &["units", "humane", "clock", "lengths", "table", "ledger", "live"]),
 ];

@@ -81,6 +81,9 @@ enum Workload {
         /// Microseconds of each sleep
         #[arg(long, default_value_t = 1000)]
         us: u64,
+        /// More threads that do the same, until the first has done
+        #[arg(long, default_value_t = 0)]
+        more: usize,
     },
     /// A thread `caller` makes known system calls and counts them; a thread `partner` answers its futexes
     ///
@@ -276,7 +279,7 @@ fn run(report: &Report, workload: Workload) -> anyhow::Result<()> {
         Workload::YieldSpin { seconds } => cpu_time::yield_spin(report, seconds),
         Workload::Spin { seconds, threads } => cpu_time::spin(report, seconds, threads),
         Workload::Storm { threads, seconds } => cpu_time::storm(report, threads, seconds),
-        Workload::Sleeps { count, us } => waits::sleeps(report, "sleeps", count, us),
+        Workload::Sleeps { count, us, more } => waits::sleeps(report, "sleeps", count, us, more),
         Workload::Calls { ioctls, maps, futexes, others } => {
             calls::run(report, calls::Numbers { ioctls, maps, futexes, others })
         }
@@ -290,7 +293,7 @@ fn run(report: &Report, workload: Workload) -> anyhow::Result<()> {
         Workload::Int80Sleep { count, us } => int80::sleeps(report, count, us),
         Workload::ExecFromThread { seconds } => processes::exec_from_thread(report, seconds),
         Workload::ExecTarget { seconds } => {
-            waits::sleeps(report, "exec-target", (seconds * 200.0).round() as u64, 5000)
+            waits::sleeps(report, "exec-target", (seconds * 200.0).round() as u64, 5000, 0)
         }
         Workload::ForkTree { depth, width, sleeps } => processes::fork_tree(report, depth, width, sleeps),
         Workload::PidReuse { count, us } => processes::pid_reuse(report, count, us),

@@ -41,13 +41,27 @@ pub(crate) fn deadlock(report: &Report, threads: usize) -> Result<()> {
     Ok(())
 }
 
-pub(crate) fn sleeps(report: &Report, workload: &str, count: u64, us: u64) -> Result<()> {
+pub(crate) fn sleeps(report: &Report, workload: &str, count: u64, us: u64, more: usize) -> Result<()> {
+    let sleep = move || std::thread::sleep(Duration::from_micros(us));
+    let over = Arc::new(AtomicBool::new(false));
+    let others = (0..more)
+        .map(|_| {
+            let over = Arc::clone(&over);
+            start("sleeper", move || {
+                while !over.load(Ordering::Relaxed) && !stop::requested() {
+                    sleep();
+                }
+            })
+        })
+        .collect::<Result<Vec<_>>>()?;
     report.ready(workload, json!({"count": count, "us": us}));
     let slept = slept(report, count, move || {
-        std::thread::sleep(Duration::from_micros(us));
+        sleep();
         true
-    })?;
-    report.done(slept);
+    });
+    over.store(true, Ordering::Relaxed);
+    others.into_iter().try_for_each(|other| other.join(report))?;
+    report.done(slept?);
     Ok(())
 }
 

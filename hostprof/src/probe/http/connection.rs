@@ -83,6 +83,11 @@ impl Connection {
         }
     }
 
+    /// Requests to an LLM server that are not answered in full.
+    pub fn in_flight(&self) -> usize {
+        self.pending.iter().filter(|pending| pending.is_wanted).count()
+    }
+
     /// Recording ends: what is in flight has no end.
     pub fn finish(&mut self, counts: &mut HttpCounts, rows: &mut impl Rows) {
         while !self.pending.is_empty() {

@@ -112,6 +112,11 @@ impl Http {
         }
     }
 
+    /// Requests that are not answered in full.
+    pub fn in_flight(&self) -> usize {
+        self.connections.values().map(Connection::in_flight).sum()
+    }
+
     /// Recording ends: requests in flight become rows without an end.
     pub fn finish(&mut self, rows: &mut impl Rows) {
         let mut connections: Vec<_> = self.connections.drain().collect();

@@ -4,6 +4,7 @@
 
 pub mod recorded;
 pub mod recorder;
+pub mod terminal;
 pub mod workload;
 
 use std::{

@@ -2,6 +2,7 @@
 
 mod bystander;
 mod collector;
+mod live;
 mod offline;
 mod programs;
 mod rate;
@@ -27,6 +28,8 @@ pub enum Suite {
     Bystander,
     /// What does the recorder itself use, how soon does it record, and how much can it take?
     Collector,
+    /// What does a live view use beyond the recording it looks at, and does it cost a record?
+    Live,
     /// How long does each eBPF program run, in a pass of its own?
     Programs,
     /// How do report and check grow with the recording?
@@ -34,14 +37,15 @@ pub enum Suite {
 }
 
 impl Suite {
-    pub const ALL: [Self; 5] =
-        [Self::Slowdown, Self::Bystander, Self::Collector, Self::Programs, Self::Offline];
+    pub const ALL: [Self; 6] =
+        [Self::Slowdown, Self::Bystander, Self::Collector, Self::Live, Self::Programs, Self::Offline];
 
     fn name(self) -> &'static str {
         match self {
             Self::Slowdown => "slowdown",
             Self::Bystander => "bystander",
             Self::Collector => "collector",
+            Self::Live => "live",
             Self::Programs => "programs",
             Self::Offline => "offline",
         }
@@ -56,6 +60,7 @@ impl Suite {
                 collector::run(bench, server, results)?;
                 rate::run(bench, results)
             }
+            Self::Live => live::run(bench, results),
             Self::Programs => programs::run(bench, server, results),
             Self::Offline => offline::run(bench, results),
         }

@@ -1,0 +1,241 @@
+//! Traced system calls and ioctls, by name.
+
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, HashMap, VecDeque},
+    ops::Range,
+};
+
+use super::{
+    bins::{BIN_NS, Window},
+    counters::{Bag, Kind, Sums, bucket, key, latency, of_kind},
+    picture::{Call, MemoryCalls},
+};
+use crate::{
+    hash::IntMap,
+    lengths::{Bucket, Latency},
+    probe::syscalls,
+    table::{GpuIoctlRow, HistogramRow, State, SyscallRow},
+};
+
+/// Names that are told apart; ioctls without a name have their number for one.
+const MOST_NAMES: usize = 4096;
+
+const MMAP: i32 = 9;
+const MUNMAP: i32 = 11;
+
+/// Traced calls in bins.
+#[derive(Debug, Default)]
+pub(super) struct Calls {
+    names: Vec<(Cow<'static, str>, Option<String>)>,
+    by_name: HashMap<(Cow<'static, str>, Option<String>), u64>,
+    /// Names of system calls, by number: most rows need no more.
+    by_number: IntMap<i32, u64>,
+    bins: VecDeque<(u64, Bag)>,
+}
+
+/// One call, as its tables have it.
+struct Traced {
+    name: u64,
+    start: u64,
+    length: u64,
+    off_cpu: u64,
+    failed: bool,
+}
+
+impl Calls {
+    pub fn syscall(&mut self, row: &SyscallRow, kept: &Range<u64>) {
+        let name = match self.by_number.get(&row.syscall_nr) {
+            Some(name) => *name,
+            None => {
+                let name = self.name(row.name.clone(), None);
+                self.by_number.insert(row.syscall_nr, name);
+                name
+            }
+        };
+        let traced = Traced {
+            name,
+            start: row.ts_mono_ns,
+            length: row.dur_ns,
+            off_cpu: row.off_cpu_ns.unwrap_or(0),
+            failed: failed(row.ret),
+        };
+        self.add(&traced, kept);
+        let end = row.ts_mono_ns + row.dur_ns;
+        if let Some(bytes) = row.arg1.filter(|_| !failed(row.ret) && kept.contains(&end)) {
+            match row.syscall_nr {
+                MMAP => self.bin(end / BIN_NS).add(key(Kind::Mapped, 0), bytes),
+                MUNMAP => self.bin(end / BIN_NS).add(key(Kind::Unmapped, 0), bytes),
+                _ => {}
+            }
+        }
+    }
+
+    pub fn gpu_ioctl(&mut self, row: &GpuIoctlRow, kept: &Range<u64>) {
+        let name = match (&row.name, &row.rm_cmd_name) {
+            (Some(name), Some(command)) => Cow::Owned(format!("{name} {command}")),
+            (Some(name), None) => name.clone(),
+            (None, _) => Cow::Owned(format!("{:#x}", row.request)),
+        };
+        let traced = Traced {
+            name: self.name(name, Some(&row.device)),
+            start: row.ts_mono_ns,
+            length: row.dur_ns,
+            off_cpu: row.off_cpu_ns.unwrap_or(0),
+            failed: failed(row.ret) || row.nv_status.is_some_and(|status| status != 0),
+        };
+        self.add(&traced, kept);
+    }
+
+    fn add(&mut self, call: &Traced, kept: &Range<u64>) {
+        let (start, end) = (call.start, call.start + call.length);
+        let (mut at, to) = (start.max(kept.start), end.min(kept.end));
+        while at < to {
+            let next = ((at / BIN_NS + 1) * BIN_NS).min(to);
+            let part = next - at;
+            let off_cpu = u128::from(call.off_cpu) * u128::from(part) / u128::from(call.length.max(1));
+            let bag = self.bin(at / BIN_NS);
+            bag.add(key(Kind::TracedTime, call.name), part);
+            bag.add(key(Kind::TracedOffCpu, call.name), off_cpu as u64);
+            at = next;
+        }
+        if kept.contains(&end) {
+            let bag = self.bin(end / BIN_NS);
+            bag.add(key(Kind::Rows, 0), 1);
+            bag.add(key(Kind::TracedLength, call.name << 16 | bucket(call.length)), 1);
+            bag.add(key(Kind::TracedMost, call.name), call.length);
+            if call.failed {
+                bag.add(key(Kind::TracedErrors, call.name), 1);
+            }
+        }
+    }
+
+    pub fn forget_before(&mut self, ns: u64) {
+        while self.bins.front().is_some_and(|(number, _)| (number + 1).saturating_mul(BIN_NS) <= ns) {
+            self.bins.pop_front();
+        }
+    }
+
+    /// What the calls come to in a window, most time first, with those that were only counted; and the rows that
+    /// ended.
+    pub fn window(&self, window: &Window, counted: &VecDeque<HistogramRow>) -> (Vec<Call>, u64) {
+        let sums = self.sums(window);
+        let mut calls = self.calls(&sums, |_| true);
+        calls.extend(of_histograms(window, counted, &calls));
+        calls.sort_by(|a, b| b.total_ns.cmp(&a.total_ns).then_with(|| a.name.cmp(&b.name)));
+        (calls, of_kind(&sums, Kind::Rows).map(|(_, rows)| rows).sum())
+    }
+
+    /// What of them changes the address space.
+    pub fn memory(&self, window: &Window) -> MemoryCalls {
+        let sums = self.sums(window);
+        let names = syscalls::calls(State::Memory);
+        let mut by_name = self.calls(&sums, |name| names.contains(&name));
+        by_name.sort_by(|a, b| b.total_ns.cmp(&a.total_ns).then_with(|| a.name.cmp(&b.name)));
+        let sum = |kind| of_kind(&sums, kind).map(|(_, bytes)| bytes).sum();
+        MemoryCalls { by_name, mapped_bytes: sum(Kind::Mapped), unmapped_bytes: sum(Kind::Unmapped) }
+    }
+
+    fn sums(&self, window: &Window) -> Vec<(u64, u64)> {
+        let mut sums = Sums::default();
+        let (first, last) = (window.from / BIN_NS, window.to / BIN_NS);
+        for (_, bag) in self.bins.iter().filter(|(number, _)| (first..last).contains(number)) {
+            bag.entries().for_each(|(key, value)| sums.add(key, value));
+        }
+        sums.take()
+    }
+
+    fn calls(&self, sums: &[(u64, u64)], wanted: impl Fn(&str) -> bool) -> Vec<Call> {
+        let mut lengths: BTreeMap<u64, Vec<(u64, u64)>> = BTreeMap::new();
+        for (sub, count) in of_kind(sums, Kind::TracedLength) {
+            lengths.entry(sub >> 16).or_default().push((sub & 0xffff, count));
+        }
+        let by_name = |kind| -> HashMap<u64, u64> { of_kind(sums, kind).collect() };
+        let (times, off_cpu) = (by_name(Kind::TracedTime), by_name(Kind::TracedOffCpu));
+        let (errors, most) = (by_name(Kind::TracedErrors), by_name(Kind::TracedMost));
+        let mut met: Vec<u64> = times.keys().chain(lengths.keys()).copied().collect();
+        met.sort_unstable();
+        met.dedup();
+        met.into_iter()
+            .filter_map(|name| {
+                let (text, device) = self.names.get(name as usize)?;
+                let of = |sums: &HashMap<u64, u64>| sums.get(&name).copied().unwrap_or(0);
+                let latency =
+                    lengths.get(&name).map_or_else(Latency::default, |buckets| latency(buckets, of(&most)));
+                wanted(text).then(|| Call {
+                    name: text.to_string(),
+                    device: device.clone(),
+                    latency,
+                    total_ns: of(&times),
+                    off_cpu_ns: Some(of(&off_cpu)),
+                    errors: Some(of(&errors)),
+                })
+            })
+            .collect()
+    }
+
+    fn name(&mut self, name: Cow<'static, str>, device: Option<&str>) -> u64 {
+        let named = (name, device.map(str::to_owned));
+        if let Some(known) = self.by_name.get(&named) {
+            return *known;
+        }
+        let named = if self.names.len() >= MOST_NAMES { (Cow::Borrowed("(others)"), None) } else { named };
+        *self.by_name.entry(named.clone()).or_insert_with(|| {
+            self.names.push(named);
+            self.names.len() as u64 - 1
+        })
+    }
+
+    fn bin(&mut self, number: u64) -> &mut Bag {
+        let mut place = self.bins.len();
+        while place > 0 && self.bins[place - 1].0 > number {
+            place -= 1;
+        }
+        if place > 0 && self.bins[place - 1].0 == number {
+            place -= 1;
+        } else {
+            if place > 0 {
+                self.bins[place - 1].1.settle();
+            }
+            self.bins.insert(place, (number, Bag::default()));
+        }
+        &mut self.bins[place].1
+    }
+}
+
+fn failed(ret: i64) -> bool {
+    (-4095..0).contains(&ret)
+}
+
+/// Calls that were counted and not traced, each interval's spread evenly over it.
+fn of_histograms(window: &Window, counted: &VecDeque<HistogramRow>, traced: &[Call]) -> Vec<Call> {
+    let mut by_name: BTreeMap<&str, (BTreeMap<(u64, u64), f64>, f64)> = BTreeMap::new();
+    for row in counted {
+        let part = window.part_of(row.ts_mono_ns, row.ts_mono_ns + row.dur_ns);
+        let Some(name) = row.key.split_once(' ').map(|(_, name)| name).filter(|_| part > 0.0) else {
+            continue;
+        };
+        let (buckets, total) = by_name.entry(name).or_default();
+        *buckets.entry((row.bucket_low_ns, row.bucket_high_ns)).or_default() += row.count as f64 * part;
+        *total += row.total_ns.unwrap_or(0) as f64 * part;
+    }
+    by_name
+        .into_iter()
+        .filter(|(name, _)| !traced.iter().any(|call| call.name == *name && call.device.is_none()))
+        .map(|(name, (buckets, total))| {
+            let mut buckets: Vec<Bucket> = buckets
+                .into_iter()
+                .map(|((low_ns, high_ns), count)| Bucket { low_ns, high_ns, count: count.round() as u64 })
+                .filter(|bucket| bucket.count > 0)
+                .collect();
+            Call {
+                name: name.to_owned(),
+                device: None,
+                latency: Latency::of_buckets(&mut buckets),
+                total_ns: total.round() as u64,
+                off_cpu_ns: None,
+                errors: None,
+            }
+        })
+        .collect()
+}

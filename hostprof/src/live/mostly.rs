@@ -1,0 +1,77 @@
+//! What threads mostly waited for, in one line: attribution, not cause.
+
+use std::collections::HashMap;
+
+use super::{
+    counters::{IRQ, Kind, OTHERS, of_kind},
+    picture::Waiting,
+    rolling::Rolling,
+    window::Summed,
+};
+use crate::{
+    ledger::StateTimes,
+    table::{State, Word as _},
+};
+
+/// The least share of its time that a thread runs, or would, to be at work.
+const AT_WORK: f64 = 0.01;
+
+/// Of the threads that are at work; where none is, of all.
+pub(super) fn mostly(rolling: &Rolling, threads: &[Summed<'_>]) -> Option<Waiting> {
+    let at_work: Vec<&Summed<'_>> = threads.iter().filter(|thread| is_at_work(&thread.sum.times)).collect();
+    let of = if at_work.is_empty() { threads.iter().collect() } else { at_work };
+    let mut times = StateTimes::default();
+    of.iter().for_each(|thread| times.add(&thread.sum.times));
+    let state = *State::ALL.iter().rev().max_by_key(|state| times.off(**state))?;
+    if times.off(state) == 0 {
+        return None;
+    }
+    let ratio = times.off(state) as f64 / times.total_ns().max(1) as f64;
+    let mut roles: HashMap<&str, u64> = HashMap::new();
+    let (mut futexes, mut wakers): (HashMap<(u32, u64), u64>, HashMap<u64, u64>) = Default::default();
+    for thread in &of {
+        let waited = thread.sum.times.off(state);
+        if waited == 0 {
+            continue;
+        }
+        *roles.entry(&thread.track.life.role).or_default() += waited;
+        for (address, ns) in of_kind(&thread.sum.counters, Kind::FutexTime) {
+            *futexes.entry((thread.track.life.tgid, address)).or_default() += ns;
+        }
+        for (waker, count) in of_kind(&thread.sum.counters, Kind::Waker) {
+            *wakers.entry(waker).or_default() += count;
+        }
+    }
+    let role = roles.iter().max_by_key(|(role, ns)| (**ns, std::cmp::Reverse(**role)));
+    let role = role.map(|(role, _)| (*role).to_owned()).unwrap_or_default();
+    let mut text = state.word().to_owned();
+    if state == State::Futex
+        && let Some(((_, address), _)) =
+            futexes.iter().max_by_key(|(key, ns)| (**ns, std::cmp::Reverse(**key)))
+        && *address != OTHERS
+    {
+        text.push_str(&format!(" {address:#x}"));
+    }
+    text.push_str(&format!(" ({:.0} %)", ratio * 100.0));
+    if !role.is_empty() {
+        text.push_str(&format!(", mostly {role}"));
+    }
+    if let Some((waker, _)) = wakers.iter().max_by_key(|(waker, count)| (**count, std::cmp::Reverse(**waker)))
+    {
+        let waker = match *waker {
+            IRQ => "interrupts".to_owned(),
+            OTHERS => "many".to_owned(),
+            tid => {
+                let waker = rolling.waker(tid, 0);
+                format!("{}/{tid}", waker.comm)
+            }
+        };
+        text.push_str(&format!(", woken by {waker}"));
+    }
+    Some(Waiting { state, ratio, role, text })
+}
+
+fn is_at_work(times: &StateTimes) -> bool {
+    let ready = times.off(State::Runqueue) + times.off(State::Preempted) + times.off(State::Throttled);
+    (times.on_cpu_ns + ready) as f64 >= AT_WORK * times.total_ns().max(1) as f64
+}

@@ -1,0 +1,318 @@
+//! Rows into bins: what a window can be made of, for as long as it is kept.
+//!
+//! Each row costs a fixed amount. What is kept is bounded: a history of a fixed length, shorter where very many
+//! threads are busy.
+
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    ops::Range,
+};
+
+use super::{
+    bins::BIN_NS,
+    calls::Calls,
+    group::GroupBins,
+    requests::Served,
+    track::{Life, Track},
+};
+use crate::{
+    hash::IntMap,
+    ledger::end_of,
+    table::{
+        CgroupSampleRow, GpuIoctlRow, HistogramRow, HostSampleRow, LossRow, OffCpuRow, PageFaultRow,
+        ProcessSampleRow, RequestRow, SyscallRow, TokenRow,
+    },
+};
+
+/// How long a live view looks back.
+pub const HISTORY_NS: u64 = 60_000_000_000;
+
+/// Bins of threads beyond which the history gets shorter: about 200 MiB.
+const MOST_BINS: usize = 1 << 20;
+
+/// Samples of a kind that are kept at most.
+const MOST_SAMPLES: usize = 1 << 16;
+
+/// Rows in bins.
+#[derive(Debug)]
+pub struct Rolling {
+    pub(super) tracks: Vec<Track>,
+    /// Places in `tracks` of a tid's lives, the last one last.
+    by_tid: IntMap<u32, Vec<u32>>,
+    /// Threads of one process and role together.
+    pub(super) groups: Vec<GroupBins>,
+    by_group: HashMap<(u32, String), usize>,
+    /// What of the rows is kept.
+    kept: Range<u64>,
+    /// Parents of processes.
+    pub(super) parents: HashMap<u32, u32>,
+    pub(super) calls: Calls,
+    pub(super) served: Served,
+    pub(super) hosts: VecDeque<HostSampleRow>,
+    pub(super) processes: VecDeque<ProcessSampleRow>,
+    pub(super) cgroups: VecDeque<CgroupSampleRow>,
+    pub(super) counted: VecDeque<HistogramRow>,
+    pub(super) loss: VecDeque<LossRow>,
+    /// Records lost in all, by probe.
+    pub(super) lost: Vec<(String, u64)>,
+}
+
+impl Rolling {
+    /// Nothing yet; what lies outside `kept` is left out.
+    pub fn new(kept: Range<u64>) -> Self {
+        Self {
+            tracks: Vec::new(),
+            by_tid: IntMap::default(),
+            groups: Vec::new(),
+            by_group: HashMap::new(),
+            kept,
+            parents: HashMap::new(),
+            calls: Calls::default(),
+            served: Served::default(),
+            hosts: VecDeque::new(),
+            processes: VecDeque::new(),
+            cgroups: VecDeque::new(),
+            counted: VecDeque::new(),
+            loss: VecDeque::new(),
+            lost: Vec::new(),
+        }
+    }
+
+    /// From when on it is whole, and to when rows are taken.
+    pub fn kept(&self) -> Range<u64> {
+        self.kept.clone()
+    }
+
+    /// Takes what of rows lies in another stretch from now on; what was taken of others stays.
+    pub(super) fn take_of(&mut self, kept: Range<u64>) {
+        self.kept = kept;
+    }
+
+    /// Forgets what rows of threads and calls came to; threads, samples and requests stay.
+    pub(super) fn clear(&mut self) {
+        self.tracks.iter_mut().for_each(Track::clear);
+        self.calls.forget_before(u64::MAX);
+        self.groups.iter_mut().for_each(|group| group.forget_before(u64::MAX));
+    }
+
+    /// A thread began, or was met.
+    pub fn begin(&mut self, life: Life) {
+        let place = self.tracks.len() as u32;
+        self.by_tid.entry(life.tid).or_default().push(place);
+        let group = self.group(life.tgid, &life.role);
+        self.tracks.push(Track::new(life, group));
+    }
+
+    fn group(&mut self, tgid: u32, role: &str) -> usize {
+        let next = self.groups.len();
+        let group = *self.by_group.entry((tgid, role.to_owned())).or_insert(next);
+        if group == next {
+            self.groups.push(GroupBins::new(tgid, role));
+        }
+        group
+    }
+
+    /// A thread has another role; `begin_ns` tells which of a tid's lives, of `None` the last.
+    pub fn role(&mut self, tid: u32, begin_ns: Option<u64>, role: &str) {
+        let Some(places) = self.by_tid.get(&tid) else { return };
+        let begun =
+            |place: &&u32| begin_ns.is_none_or(|ns| self.tracks[**place as usize].life.begin_ns == ns);
+        let Some(place) = places.iter().rev().find(begun).map(|place| *place as usize) else { return };
+        if self.tracks[place].life.role == role {
+            return;
+        }
+        role.clone_into(&mut self.tracks[place].life.role);
+        let to = self.group(self.tracks[place].life.tgid, role);
+        let from = std::mem::replace(&mut self.tracks[place].group, to);
+        for (number, key, value) in self.tracks[place].grouped() {
+            self.groups[from].take(number, key, value);
+            self.groups[to].add(number, key, value);
+        }
+    }
+
+    /// The last life of a tid, to be changed.
+    pub fn life(&mut self, tid: u32) -> Option<&mut Life> {
+        let place = *self.by_tid.get(&tid)?.last()?;
+        Some(&mut self.tracks[place as usize].life)
+    }
+
+    /// The life of a tid that began then.
+    pub fn life_since(&mut self, tid: u32, begin_ns: u64) -> Option<&mut Life> {
+        let places = self.by_tid.get(&tid)?;
+        let begun = |place: &&u32| self.tracks[**place as usize].life.begin_ns == begin_ns;
+        let place = *places.iter().rev().find(begun)?;
+        Some(&mut self.tracks[place as usize].life)
+    }
+
+    /// A process's parent.
+    pub fn parent(&mut self, tgid: u32, parent: u32) {
+        self.parents.insert(tgid, parent);
+    }
+
+    /// An episode ended.
+    pub fn off_cpu(&mut self, row: &OffCpuRow) {
+        let Some(place) = self.place(row.tid, row.ts_mono_ns, end_of(row)) else { return };
+        let track = &mut self.tracks[place];
+        let group = &mut self.groups[track.group];
+        track.episode(row, &self.kept, group);
+    }
+
+    /// Threads' episodes that are open now; those of an earlier look are no longer.
+    pub fn open(&mut self, rows: Vec<OffCpuRow>) {
+        self.tracks.iter_mut().for_each(|track| track.open = None);
+        for row in rows {
+            if let Some(place) = self.place(row.tid, row.ts_mono_ns, end_of(&row)) {
+                self.tracks[place].open = Some(row);
+            }
+        }
+    }
+
+    /// A thread's faults.
+    pub fn page_fault(&mut self, row: &PageFaultRow) {
+        if let Some(place) = self.place(row.tid, row.ts_mono_ns, row.ts_mono_ns + row.dur_ns) {
+            self.tracks[place].faults(row);
+        }
+    }
+
+    /// A call returned.
+    pub fn syscall(&mut self, row: &SyscallRow) {
+        self.calls.syscall(row, &self.kept);
+    }
+
+    /// An ioctl on a selected device returned.
+    pub fn gpu_ioctl(&mut self, row: &GpuIoctlRow) {
+        self.calls.gpu_ioctl(row, &self.kept);
+    }
+
+    /// A request ended.
+    pub fn request(&mut self, row: &RequestRow) {
+        self.served.request(row);
+    }
+
+    /// Probe `http` looks for requests, and has that many in flight now.
+    pub fn requests_in_flight(&mut self, requests: u64) {
+        self.served.in_flight(requests);
+    }
+
+    /// A token came.
+    pub fn token(&mut self, row: &TokenRow) {
+        self.served.token(row);
+    }
+
+    /// Counted in the kernel.
+    pub fn histogram(&mut self, row: HistogramRow) {
+        if row.name == crate::probe::SYSCALL {
+            bounded(&mut self.counted, row);
+        }
+    }
+
+    /// Records were lost.
+    pub fn loss(&mut self, row: LossRow) {
+        match self.lost.iter_mut().find(|(probe, _)| *probe == row.probe) {
+            Some((_, sum)) => *sum += row.dropped,
+            None => self.lost.push((row.probe.clone(), row.dropped)),
+        }
+        bounded(&mut self.loss, row);
+    }
+
+    /// The machine was sampled.
+    pub fn host(&mut self, row: HostSampleRow) {
+        bounded(&mut self.hosts, row);
+    }
+
+    /// A process was sampled.
+    pub fn process(&mut self, row: ProcessSampleRow) {
+        bounded(&mut self.processes, row);
+    }
+
+    /// A cgroup was sampled.
+    pub fn cgroup(&mut self, row: CgroupSampleRow) {
+        bounded(&mut self.cgroups, row);
+    }
+
+    /// Forgets what is older than the history that ends at `now`, and more where too much is held.
+    pub fn forget(&mut self, now: u64) {
+        let mut from = now.saturating_sub(HISTORY_NS).max(self.kept.start);
+        loop {
+            self.forget_before(from);
+            let held: usize = self.tracks.iter().map(Track::bins).sum();
+            if held <= MOST_BINS || now <= from + 10 * BIN_NS {
+                break;
+            }
+            from += (now - from) / 4;
+        }
+    }
+
+    fn forget_before(&mut self, from: u64) {
+        self.kept.start = from;
+        let before = self.tracks.len();
+        self.tracks.retain(|track| track.life.end_ns.is_none_or(|end| end >= from));
+        if self.tracks.len() != before {
+            self.place_anew();
+        }
+        self.tracks.iter_mut().for_each(|track| track.forget_before(from));
+        self.calls.forget_before(from);
+        self.groups.iter_mut().for_each(|group| group.forget_before(from));
+        self.served.forget_before(from);
+        // The last sample before a window tells what the window began with.
+        let sampled = from.saturating_sub(HISTORY_NS);
+        let old = |ts: u64| ts < sampled;
+        while self.hosts.front().is_some_and(|row| old(row.ts_mono_ns)) {
+            self.hosts.pop_front();
+        }
+        while self.processes.front().is_some_and(|row| old(row.ts_mono_ns)) {
+            self.processes.pop_front();
+        }
+        while self.cgroups.front().is_some_and(|row| old(row.ts_mono_ns)) {
+            self.cgroups.pop_front();
+        }
+        while self.counted.front().is_some_and(|row| row.ts_mono_ns + row.dur_ns < from) {
+            self.counted.pop_front();
+        }
+        while self.loss.front().is_some_and(|row| row.end_mono_ns < from) {
+            self.loss.pop_front();
+        }
+    }
+
+    /// Finds the places of tracks and groups anew, when some tracks are gone.
+    fn place_anew(&mut self) {
+        self.by_tid.clear();
+        self.by_group.clear();
+        let mut groups: Vec<Option<GroupBins>> =
+            std::mem::take(&mut self.groups).into_iter().map(Some).collect();
+        let mut places: Vec<usize> = vec![0; groups.len()];
+        for (place, track) in self.tracks.iter_mut().enumerate() {
+            self.by_tid.entry(track.life.tid).or_default().push(place as u32);
+            if let Some(group) = groups[track.group].take() {
+                places[track.group] = self.groups.len();
+                self.by_group.insert((group.tgid, group.role.clone()), self.groups.len());
+                self.groups.push(group);
+            }
+            track.group = places[track.group];
+        }
+        let lives: HashSet<u32> = self.tracks.iter().map(|track| track.life.tgid).collect();
+        self.parents.retain(|tgid, _| lives.contains(tgid));
+    }
+
+    /// The life of a tid that a row belongs to: the last that had begun.
+    fn place(&self, tid: u32, start: u64, end: u64) -> Option<usize> {
+        let places = self.by_tid.get(&tid)?;
+        let life = |place: u32| &self.tracks[place as usize].life;
+        let whole = places.iter().rev().find(|place| life(**place).begin_ns <= start);
+        let place = whole.or_else(|| places.iter().find(|place| life(**place).begin_ns <= end))?;
+        Some(*place as usize)
+    }
+
+    /// The name of a thread that lives, or did.
+    pub(super) fn comm(&self, tid: u32) -> Option<&str> {
+        let place = *self.by_tid.get(&tid)?.last()?;
+        Some(&self.tracks[place as usize].life.comm)
+    }
+}
+
+fn bounded<T>(rows: &mut VecDeque<T>, row: T) {
+    if rows.len() >= MOST_SAMPLES {
+        rows.pop_front();
+    }
+    rows.push_back(row);
+}

@@ -1,0 +1,211 @@
+//! `hostprof live` on the real kernel, on a terminal of its own and in a pipe.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
+#[path = "kernel/support/mod.rs"]
+mod support;
+
+use std::{
+    path::{Path, PathBuf},
+    process::{Child, Command},
+};
+
+use hostprof::recording::{EndReason, Recording};
+use nix::sys::signal::Signal;
+use serde_json::Value;
+use support::{Workload, hostprof, hostprof_path, poll, send, terminal::Terminal};
+
+/// A process that is ended with the test.
+struct Target(Child);
+
+impl Target {
+    /// A shell that waits for one short sleep after another.
+    fn busy() -> Self {
+        let script = "while :; do sleep 0.01; done";
+        Self(Command::new("bash").args(["-c", script]).spawn().unwrap())
+    }
+
+    fn pid(&self) -> String {
+        self.0.id().to_string()
+    }
+}
+
+impl Drop for Target {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// The picture that `--once --json` prints of a process.
+fn picture(pid: &str, out: &Path, more: &[&str]) -> Value {
+    let output = hostprof()
+        .args(["live", "--pid", pid, "--once", "--json", "-o"])
+        .arg(out)
+        .args(more)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn runs(out: &Path) -> Vec<PathBuf> {
+    Recording::list(out).unwrap()
+}
+
+/// Whether `hostprof check` passes.
+fn passes(run: &Path) {
+    let output = hostprof().arg("check").arg(run).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+}
+
+#[test]
+fn a_process_deadlocked_before_it_was_watched_waits_for_a_futex_and_nothing_else() {
+    let target = Workload::start(&["deadlock", "--threads", "4"]);
+    let dir = tempfile::tempdir().unwrap();
+    let picture = picture(&target.pid().to_string(), dir.path(), &["--window", "300ms"]);
+    let threads = picture["threads"].as_array().unwrap();
+    assert_eq!(threads.len(), 5, "{picture}");
+    for thread in threads {
+        let (wall, times) = (thread["share"]["wall_ns"].as_u64().unwrap(), &thread["share"]["times"]);
+        assert!(times["futex"].as_u64().unwrap() as f64 >= 0.99 * wall as f64, "{thread}");
+        assert_eq!(thread["now"], "futex");
+        assert_eq!(thread["top_call"]["name"], "futex");
+    }
+    assert_eq!(picture["mostly"]["state"], "futex");
+    assert_eq!(runs(dir.path()), Vec::<PathBuf>::new(), "nobody asked for the run");
+}
+
+#[test]
+fn an_open_thread_shows_the_futex_and_who_else_waits_for_it() {
+    let target = Workload::start(&["deadlock", "--threads", "4"]);
+    let address = target.ready["futex_address"].as_str().unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let (pid, out) = (target.pid().to_string(), dir.path().to_str().unwrap().to_owned());
+    let mut terminal = Terminal::start(&hostprof_path(), &["live", "--pid", &pid, "-o", &out], &[]);
+    terminal.until("futex 100%");
+    terminal.press("2");
+    terminal.until("threads 5");
+    // All but the main thread wait for one word; the main thread for the end of one of them.
+    for _ in 0..5 {
+        terminal.press("\r");
+        terminal.until("futexes it waited for 1");
+        if terminal.seen().contains(address) {
+            break;
+        }
+        terminal.press("\x1b");
+        terminal.until("threads 5");
+        terminal.press("j");
+    }
+    terminal.until("3: ");
+    assert!(terminal.seen().contains(address), "{}", terminal.seen());
+    assert!(terminal.seen().contains("waiting"), "{}", terminal.seen());
+    terminal.press("q");
+    let (code, text) = terminal.end();
+    assert_eq!(code, Some(0), "{text}");
+}
+
+#[test]
+fn a_run_recorded_by_a_view_passes_check_and_replays() {
+    let target = Target::busy();
+    let dir = tempfile::tempdir().unwrap();
+    let live = picture(&target.pid(), dir.path(), &["--window", "1s", "--record"]);
+    let [run] = runs(dir.path()).try_into().unwrap();
+    passes(&run);
+    let begin = Recording::open(&run).unwrap().config().started.mono_ns.0;
+    let at = format!("{}ns", live["to"].as_u64().unwrap() - begin);
+    let output = hostprof()
+        .args(["replay", "--once", "--json", "--window", "1s", "--at", &at])
+        .arg(&run)
+        .output()
+        .unwrap();
+    let replayed: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&live["from"], &live["to"]), (&replayed["from"], &replayed["to"]));
+    // What the view showed is what was recorded.
+    for number in ["wall_ns", "switches", "times", "runqueue"] {
+        assert_eq!(live["all"][number], replayed["all"][number], "{number}");
+    }
+}
+
+#[test]
+fn a_target_that_ends_leaves_the_view_which_goes_on_with_its_recording() {
+    let target = Target::busy();
+    let dir = tempfile::tempdir().unwrap();
+    let arguments = ["live", "--pid", &target.pid(), "-o", dir.path().to_str().unwrap()];
+    let mut terminal = Terminal::start(&hostprof_path(), &arguments, &[]);
+    terminal.until("(bash)");
+    drop(target);
+    terminal.until("ended: ");
+    terminal.until("REPLAY");
+    terminal.press("r");
+    terminal.press("q");
+    let (code, text) = terminal.end();
+    assert_eq!(code, Some(0), "{text}");
+    let [run] = runs(dir.path()).try_into().unwrap();
+    let ended = Recording::open(&run).unwrap().config().ended.clone();
+    assert_eq!(ended.map(|ended| ended.reason), Some(EndReason::TargetExit));
+    passes(&run);
+}
+
+#[test]
+fn ctrl_z_gives_the_terminal_back_until_the_view_goes_on_and_small_terminals_say_so() {
+    let target = Target::busy();
+    let dir = tempfile::tempdir().unwrap();
+    let arguments = ["live", "--pid", &target.pid(), "-o", dir.path().to_str().unwrap()];
+    let mut terminal = Terminal::start(&hostprof_path(), &arguments, &[]);
+    terminal.until("LIVE");
+    terminal.press("\x1a");
+    poll("the terminal to be given back", || (!terminal.is_raw()).then_some(()));
+    let stopped = || {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", terminal.child.id())).unwrap();
+        stat.contains(") T ").then_some(())
+    };
+    poll("a view that is stopped", stopped);
+    send(terminal.child.id(), Signal::SIGCONT);
+    poll("a view that goes on", || terminal.is_raw().then_some(()));
+    terminal.resize(5, 20);
+    send(terminal.child.id(), Signal::SIGWINCH);
+    terminal.until("hostprof needs");
+    terminal.resize(24, 100);
+    send(terminal.child.id(), Signal::SIGWINCH);
+    terminal.until("LIVE");
+    terminal.press("q");
+    let (code, text) = terminal.end();
+    assert_eq!(code, Some(0), "{text}");
+}
+
+#[test]
+fn a_view_that_is_killed_leaves_no_probe_and_a_run_that_replays() {
+    let target = Target::busy();
+    let dir = tempfile::tempdir().unwrap();
+    let arguments = ["live", "--pid", &target.pid(), "--record", "-o", dir.path().to_str().unwrap()];
+    let mut terminal = Terminal::start(&hostprof_path(), &arguments, &[]);
+    terminal.until("LIVE");
+    // The first part of a table is closed after five seconds.
+    let has_part = || {
+        let run = runs(dir.path()).pop()?;
+        std::fs::read_dir(run.join("off_cpu"))
+            .ok()?
+            .flatten()
+            .find(|part| part.file_name().to_string_lossy().starts_with("part-"))
+    };
+    poll("a part that is closed", has_part);
+    let pid = terminal.child.id();
+    send(pid, Signal::SIGKILL);
+    terminal.child.wait().unwrap();
+    // Programs and maps are held by the process's fds alone: nothing is pinned.
+    assert!(!pinned(), "a map or program of ours is pinned");
+    let [run] = runs(dir.path()).try_into().unwrap();
+    let output = hostprof().args(["replay", "--once", "--json"]).arg(&run).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let picture: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(picture["target"]["end"]["reason"], "recording was cut short");
+    assert!(picture["all"]["switches"].as_u64().unwrap() > 10, "{}", picture["all"]);
+}
+
+/// Whether anything is in the file system that keeps programs alive.
+fn pinned() -> bool {
+    std::fs::read_dir("/sys/fs/bpf").is_ok_and(|entries| {
+        entries.flatten().any(|entry| entry.file_name().to_string_lossy().contains("hostprof"))
+    })
+}
