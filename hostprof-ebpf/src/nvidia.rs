@@ -2,10 +2,7 @@
 //!
 //! A read that would have to wait for a page fails, and is told as such: the program may not sleep.
 
-use aya_ebpf::{
-    bindings::BPF_RB_NO_WAKEUP,
-    helpers::{bpf_get_smp_processor_id, generated::bpf_probe_read_user},
-};
+use aya_ebpf::{bindings::BPF_RB_NO_WAKEUP, helpers::generated::bpf_probe_read_user};
 use hostprof_common::{
     RecordKind,
     nvidia::{
@@ -116,8 +113,6 @@ pub fn exit(slot: u32, mut span: Span) {
         }
     }
     span.kind = RecordKind::NvidiaIoctl as u16;
-    // SAFETY: the helper takes nothing.
-    let cpu = unsafe { bpf_get_smp_processor_id() };
     match LONG_RECORDS.reserve_untyped::<Ioctl>(0) {
         Some(mut entry) => {
             let record = entry.as_mut_ptr();

@@ -21,7 +21,9 @@ fn check(recording: &Recording) -> Findings {
 /// Checks a recording of which a part was counted.
 fn check_counted(recording: &Recording, counted: &[OffCpuCountRow]) -> Findings {
     let mut check = Check::new(&recording.threads, &recording.loss, true, state_of);
-    counted.iter().for_each(|row| check.off_cpu_count(row));
+    for row in counted {
+        check.off_cpu_count(row);
+    }
     recording.off_cpu.iter().for_each(|row| check.off_cpu(row));
     recording.page_faults.iter().for_each(|row| check.page_fault(row));
     check.finish(true)

@@ -202,7 +202,9 @@ fn an_old_library_without_gpm_and_newer_calls_still_gives_what_it_has() {
             .map(|(at, _)| at)
             .collect();
         assert!(!places.is_empty(), "{}", String::from_utf8_lossy(name));
-        places.into_iter().for_each(|at| bytes[at..at + name.len()].copy_from_slice(other));
+        for at in places {
+            bytes[at..at + name.len()].copy_from_slice(other);
+        }
     }
     fs::write(&library, bytes).unwrap();
     let (recorded, _) = record("pid=PID", &library, 0.5);

@@ -207,25 +207,9 @@ impl Kernel {
         settings.spans.nvidia.tell(&mut ebpf)?;
 
         let cost = settings.ceiling.then(|| Cost::new(&mut ebpf)).transpose()?;
-        let mut programs: Vec<&'static str> = LIFECYCLE.to_vec();
-        programs.extend(["sched_switch", "sched_wakeup", "sched_wakeup_new"]);
-        if settings.wakers {
-            programs.push("sched_waking");
-        }
-        let mut left_out = Vec::new();
-        if settings.network {
-            match sockets::offered(&kernel_btf, &layout) {
-                Ok(()) => programs.extend(sockets::PROGRAMS),
-                Err(reason) => left_out.push((NETWORK, reason)),
-            }
-        }
-        let sockets = Some(sockets).filter(|_| settings.network && left_out.is_empty());
-        if settings.http {
-            match http::offered(&kernel_btf, &layout) {
-                Ok(()) => programs.extend(http::PROGRAMS),
-                Err(reason) => left_out.push((HTTP, reason)),
-            }
-        }
+        let (programs, left_out) = programs_for(settings, &kernel_btf, &layout);
+        let counts_bytes = settings.network && !left_out.iter().any(|(probe, _)| *probe == NETWORK);
+        let sockets = Some(sockets).filter(|_| counts_bytes);
         for tracepoint in programs.iter().copied().map(http::tracepoint) {
             if kernel_btf.tracepoint_args(tracepoint).is_none() {
                 return Err(LoadError::NoTracepoint(tracepoint));
@@ -464,6 +448,33 @@ impl Kernel {
     pub fn log(&mut self) -> Option<KernelLog> {
         KernelLog::open(&mut self.ebpf)
     }
+}
+
+/// The programs that are asked for, in the order they are attached, and the probes that this kernel does not offer.
+fn programs_for(
+    settings: &Settings,
+    btf: &KernelBtf<'_>,
+    layout: &KernelLayout,
+) -> (Vec<&'static str>, Vec<(&'static str, String)>) {
+    let mut programs: Vec<&'static str> = LIFECYCLE.to_vec();
+    programs.extend(["sched_switch", "sched_wakeup", "sched_wakeup_new"]);
+    if settings.wakers {
+        programs.push("sched_waking");
+    }
+    let mut left_out = Vec::new();
+    if settings.network {
+        match sockets::offered(btf, layout) {
+            Ok(()) => programs.extend(sockets::PROGRAMS),
+            Err(reason) => left_out.push((NETWORK, reason)),
+        }
+    }
+    if settings.http {
+        match http::offered(btf, layout) {
+            Ok(()) => programs.extend(http::PROGRAMS),
+            Err(reason) => left_out.push((HTTP, reason)),
+        }
+    }
+    (programs, left_out)
 }
 
 /// Loads the programs side by side: each takes the kernel's verifier milliseconds.

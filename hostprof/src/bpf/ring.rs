@@ -96,8 +96,9 @@ impl CellRing {
 
     /// Gives the cells that were read back to their writers.
     fn tell(&self) {
-        // SAFETY: within the mapping of a tail for each CPU; `tail` is its first field.
+        // SAFETY: within the mapping of a tail for each CPU.
         let tail = unsafe { self.memory.tails.begin.cast::<RingTail>().add(self.cpu) };
+        // SAFETY: `tail` is its first field; nobody writes it but this reader.
         unsafe { AtomicU64::from_ptr(tail.cast().as_ptr()) }.store(self.tail, Ordering::Release);
     }
 }
@@ -121,6 +122,7 @@ struct Mapping {
 // SAFETY: the memory is shared with the kernel anyway and is read and written by atomics and copies only; each
 // reader has cells and a tail of its own.
 unsafe impl Send for Mapping {}
+// SAFETY: as above.
 unsafe impl Sync for Mapping {}
 
 impl Mapping {

@@ -169,6 +169,7 @@ pub fn live(options: &Options, looks: Looks<'_>) -> Result<Outcome> {
     session(options, Some(looks))
 }
 
+#[expect(clippy::too_many_lines, reason = "a recording from start to end: the order is the matter")]
 fn session(options: &Options, looks: Option<Looks<'_>>) -> Result<Outcome> {
     let watched = looks.is_some();
     let invoker = Invoker::find();
@@ -261,7 +262,7 @@ fn session(options: &Options, looks: Option<Looks<'_>>) -> Result<Outcome> {
         });
     if let Err(error) = begun {
         sampling.map(Sampling::finish);
-        drains.map(Drains::finish);
+        finish(drains);
         drop(sender);
         let _ = folding.join();
         let _ = std::fs::remove_dir_all(folder.path());
@@ -291,7 +292,7 @@ fn session(options: &Options, looks: Option<Looks<'_>>) -> Result<Outcome> {
     config.ceiling = watch.ceiling(&mut kernel)?;
     let recursion = kernel.recursion_misses();
     kernel.detach()?;
-    drains.map(Drains::finish);
+    finish(drains);
     watch.last_counters(&kernel, stop, &skipped(recursion, options))?;
     let slots = kernel.slots()?;
     let tallies = kernel.tallies(&slots)?;
@@ -324,6 +325,13 @@ fn session(options: &Options, looks: Option<Looks<'_>>) -> Result<Outcome> {
     notes.extend(also.finish(&folder, &mut config.also));
     notes.extend(untold_note(kernel.stats()?.iter().map(|cpu| cpu.sockets_untold).sum()));
     conclude(config, &folder, stop, notes, &folded, &ended, command.as_ref().filter(|_| !watched))
+}
+
+/// Reads what is left in the rings; there are no drains any more where a ceiling has ended recording.
+fn finish(drains: Option<Drains>) {
+    if let Some(drains) = drains {
+        drains.finish();
+    }
 }
 
 /// The kernel's log, where probe xid is on, or why there is none.

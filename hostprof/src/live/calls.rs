@@ -45,13 +45,12 @@ struct Traced {
 
 impl Calls {
     pub fn syscall(&mut self, row: &SyscallRow, kept: &Range<u64>) {
-        let name = match self.by_number.get(&row.syscall_nr) {
-            Some(name) => *name,
-            None => {
-                let name = self.name(row.name.clone(), None);
-                self.by_number.insert(row.syscall_nr, name);
-                name
-            }
+        let name = if let Some(name) = self.by_number.get(&row.syscall_nr) {
+            *name
+        } else {
+            let name = self.name(row.name.clone(), None);
+            self.by_number.insert(row.syscall_nr, name);
+            name
         };
         let traced = Traced {
             name,
@@ -209,7 +208,9 @@ fn failed(ret: i64) -> bool {
 
 /// Calls that were counted and not traced, each interval's spread evenly over it.
 fn of_histograms(window: &Window, counted: &VecDeque<HistogramRow>, traced: &[Call]) -> Vec<Call> {
-    let mut by_name: BTreeMap<&str, (BTreeMap<(u64, u64), f64>, f64)> = BTreeMap::new();
+    /// By bucket, how many; and their time.
+    type Counted = (BTreeMap<(u64, u64), f64>, f64);
+    let mut by_name: BTreeMap<&str, Counted> = BTreeMap::new();
     for row in counted {
         let part = window.part_of(row.ts_mono_ns, row.ts_mono_ns + row.dur_ns);
         let Some(name) = row.key.split_once(' ').map(|(_, name)| name).filter(|_| part > 0.0) else {

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Episodes from here on are remembered: parts far behind a window are not read for them.
-const LONG_NS: u64 = 5_000_000_000;
+pub const LONG_NS: u64 = 5_000_000_000;
 
 /// How many of the worst can be jumped to.
 const WORST: usize = 100;
@@ -60,11 +60,6 @@ impl Index {
         (index.runqueue, index.blocked, index.requests) =
             (runqueue.finish(), blocked.finish(), requests.finish());
         Ok(index)
-    }
-
-    /// From when on an episode is long.
-    pub fn long_ns(&self) -> u64 {
-        LONG_NS
     }
 
     /// Long episodes that ended after that.

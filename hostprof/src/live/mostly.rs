@@ -1,6 +1,6 @@
 //! What threads mostly waited for, in one line: attribution, not cause.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, fmt::Write as _};
 
 use super::{
     counters::{IRQ, Kind, OTHERS, of_kind},
@@ -21,7 +21,9 @@ pub(super) fn mostly(rolling: &Rolling, threads: &[Summed<'_>]) -> Option<Waitin
     let at_work: Vec<&Summed<'_>> = threads.iter().filter(|thread| is_at_work(&thread.sum.times)).collect();
     let of = if at_work.is_empty() { threads.iter().collect() } else { at_work };
     let mut times = StateTimes::default();
-    of.iter().for_each(|thread| times.add(&thread.sum.times));
+    for thread in &of {
+        times.add(&thread.sum.times);
+    }
     let state = *State::ALL.iter().rev().max_by_key(|state| times.off(**state))?;
     if times.off(state) == 0 {
         return None;
@@ -50,11 +52,11 @@ pub(super) fn mostly(rolling: &Rolling, threads: &[Summed<'_>]) -> Option<Waitin
             futexes.iter().max_by_key(|(key, ns)| (**ns, std::cmp::Reverse(**key)))
         && *address != OTHERS
     {
-        text.push_str(&format!(" {address:#x}"));
+        let _ = write!(text, " {address:#x}");
     }
-    text.push_str(&format!(" ({:.0} %)", ratio * 100.0));
+    let _ = write!(text, " ({:.0} %)", ratio * 100.0);
     if !role.is_empty() {
-        text.push_str(&format!(", mostly {role}"));
+        let _ = write!(text, ", mostly {role}");
     }
     if let Some((waker, _)) = wakers.iter().max_by_key(|(waker, count)| (**count, std::cmp::Reverse(**waker)))
     {
@@ -66,7 +68,7 @@ pub(super) fn mostly(rolling: &Rolling, threads: &[Summed<'_>]) -> Option<Waitin
                 format!("{}/{tid}", waker.comm)
             }
         };
-        text.push_str(&format!(", woken by {waker}"));
+        let _ = write!(text, ", woken by {waker}");
     }
     Some(Waiting { state, ratio, role, text })
 }

@@ -5,7 +5,7 @@ use std::{collections::HashMap, ops::Range, path::Path};
 use super::{
     about::complete,
     bins::{BIN_NS, Window},
-    index::Index,
+    index::{Index, LONG_NS},
     picture::{Ceiling, End, Mode, Picture, Playback, Recorder, Target},
     rolling::Rolling,
     track::Life,
@@ -72,7 +72,9 @@ impl Replay {
         }
         let mut tokens: Vec<TokenRow> = all(&recording)?;
         tokens.sort_by_key(|row| row.ts_mono_ns);
-        tokens.iter().for_each(|row| rolling.token(row));
+        for row in &tokens {
+            rolling.token(row);
+        }
         rolling.served.whole = true;
         all::<HostSampleRow>(&recording)?.into_iter().for_each(|row| rolling.host(row));
         all::<ProcessSampleRow>(&recording)?.into_iter().for_each(|row| rolling.process(row));
@@ -172,7 +174,7 @@ impl Replay {
     }
 
     fn read(&mut self, from: u64, to: u64, follows: bool) -> Result<(), RecordingError> {
-        let by = to + self.index.long_ns();
+        let by = to + LONG_NS;
         let stretch = from..=to - 1;
         for rows in self.recording.rows_ended::<OffCpuRow>(stretch.clone(), by)? {
             rows?.iter().for_each(|row| self.rolling.off_cpu(row));

@@ -40,7 +40,7 @@ pub fn is_lost() -> bool {
 
 /// The number of the GPU that a device is, or is a part of.
 pub fn unit(device: Device) -> u32 {
-    if device == 2 { 1 } else { 0 }
+    u32::from(device == 2)
 }
 
 /// The GPU instance that a device is.
