@@ -23,7 +23,7 @@ table! {
     syscall_nr: Option<i32> ["" Dictionary],
     /// Whether they were voluntary switches, as the kernel counts them.
     voluntary: bool ["" Dictionary],
-    /// How many.
+    /// How many episodes the row sums.
     episodes: u64 ["" Plain],
     /// From switch-out to wakeup, all together.
     blocked_ns: u64 ["ns" Plain],
