@@ -13,7 +13,7 @@ use std::{
 use hostprof::{
     recording::part_key,
     sink::{Settings, Sink, Writer},
-    table::{LossRow, OffCpuRow, Table},
+    table::{LossRow, OffCpuRow, SCHEMA_VERSION, Table},
 };
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use sink_support::{Run, names, read, row, streams};
@@ -78,7 +78,7 @@ fn parts_tell_the_times_of_their_rows_and_readers_skip_by_them() {
         let pairs = metadata.key_value_metadata().unwrap();
         pairs.iter().find(|pair| pair.key == key).unwrap().value.clone().unwrap()
     };
-    assert_eq!(value(part_key::SCHEMA_VERSION), "1");
+    assert_eq!(value(part_key::SCHEMA_VERSION), SCHEMA_VERSION.to_string());
     assert_eq!(value(part_key::MIN_START), "100");
     assert_eq!(value(part_key::MAX_START), "300");
     assert_eq!(value(part_key::MIN_END), "110");

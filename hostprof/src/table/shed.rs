@@ -46,6 +46,6 @@ table! {
     own_ns: u64 ["ns" Plain],
     /// CPU time of the target's processes in that second.
     target_ns: u64 ["ns" Plain],
-    /// In words.
+    /// The same in words, for people.
     what: String ["" Dictionary],
 }
