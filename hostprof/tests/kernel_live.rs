@@ -137,6 +137,7 @@ fn a_target_that_ends_leaves_the_view_which_goes_on_with_its_recording() {
     drop(target);
     terminal.until("ended: ");
     terminal.until("REPLAY");
+    terminal.until("w saves its recording");
     terminal.press("w");
     terminal.press("q");
     let (code, text) = terminal.end();

@@ -16,7 +16,7 @@ use anyhow::{Context as _, Result};
 use super::live::ViewArgs;
 use crate::{
     collector::Viewer,
-    live::{BIN_NS, Picture, Replay, Worst},
+    live::{BIN_NS, Mode, Picture, Replay, Worst},
     tui::{
         Screen, Turn,
         live::{Ask, Colours, Options, View, Way, Worst as Jump, draw},
@@ -106,6 +106,9 @@ impl Player {
         let mut picture = self.replay.picture(self.at, window.as_nanos() as u64, detail, playback)?;
         if self.kept.as_ref().is_some_and(|kept| !kept.load(Ordering::Relaxed)) {
             picture.health.recorder = None;
+            if let Mode::Replay(playback) = &mut picture.mode {
+                playback.unsaved = true;
+            }
         }
         Ok(picture)
     }

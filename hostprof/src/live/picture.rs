@@ -77,6 +77,8 @@ pub struct Playback {
     pub playing: bool,
     /// Seconds of the recording in one of the viewer's.
     pub speed: f64,
+    /// It is of a target that was watched, and goes with the view unless it is saved.
+    pub unsaved: bool,
 }
 
 /// What is watched.

@@ -110,8 +110,13 @@ impl Replay {
         let config = self.recording.config();
         complete(&mut picture, &config.probes, config.samples.interval_ns.is_some());
         let (playing, speed) = playback;
-        picture.mode =
-            Mode::Replay(Playback { begin: MonoNs(self.begin), end: MonoNs(self.end), playing, speed });
+        picture.mode = Mode::Replay(Playback {
+            begin: MonoNs(self.begin),
+            end: MonoNs(self.end),
+            playing,
+            speed,
+            unsaved: false,
+        });
         picture.target = Target {
             elapsed_ns: window.to.min(self.end).saturating_sub(self.begin),
             end: (window.to >= self.end).then(|| End { at: MonoNs(self.end), reason: reason(config) }),

@@ -14,7 +14,11 @@ use nix::sys::{
 };
 use ratatui::{
     DefaultTerminal, Frame,
-    crossterm::event::{self, Event, KeyEvent, KeyEventKind},
+    crossterm::{
+        event::{self, Event, KeyEvent, KeyEventKind},
+        execute,
+        terminal::{Clear, ClearType},
+    },
 };
 
 /// Signals that end a program, and those of a shell's jobs.
@@ -95,7 +99,8 @@ impl Screen {
 
     fn enter_again(&mut self) -> io::Result<()> {
         self.terminal = ratatui::try_init()?;
-        self.terminal.clear()
+        // Not by `Terminal::clear`, which asks where the cursor is and fails on a terminal that does not answer.
+        execute!(io::stdout(), Clear(ClearType::All))
     }
 
     /// Waits for something to happen, at most so long.

@@ -231,7 +231,10 @@ fn notices(view: &View) -> Vec<Line<'static>> {
             Mode::Live if ago >= 1_000_000_000 => format!(" {} ago", duration(ago)),
             _ => String::new(),
         };
-        let save = if matches!(picture.mode, Mode::Live) { "; w saves what is known of it" } else { "" };
+        let save = match &picture.mode {
+            Mode::Replay(playback) if !playback.unsaved => "",
+            _ => "; w saves its recording",
+        };
         let text = format!("ended{when}: {}{save}", printable(&end.reason));
         notices.push(Line::styled(text, view.palette.warn()));
     }

@@ -30,7 +30,7 @@ const KEYS: &[(&str, &str)] = &[
 const LIVE_KEYS: &[(&str, &str)] = &[
     ("p", "freeze what is shown, and go on; what is recorded is not touched"),
     ("r", "start a recording, end it"),
-    ("w", "save what is known of a target that has ended"),
+    ("w", "save the recording of a target that has ended"),
 ];
 
 const REPLAY_KEYS: &[(&str, &str)] = &[

@@ -137,6 +137,7 @@ impl View {
             KeyCode::Char('>' | '.') => Ask::Speed(step_of(&SPEEDS, playback.speed, 1)),
             KeyCode::Left => Ask::SeekBy(-step),
             KeyCode::Right => Ask::SeekBy(step),
+            KeyCode::Char('w') if playback.unsaved => Ask::Save,
             KeyCode::Home => Ask::SeekTo(playback.begin),
             KeyCode::End => Ask::SeekTo(playback.end),
             KeyCode::Char('n') => Ask::Jump(Worst::Runqueue, Way::Next),

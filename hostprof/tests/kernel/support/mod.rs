@@ -28,7 +28,7 @@ pub use self::{
 };
 
 /// Longer than anything here takes on a loaded machine.
-const PATIENCE: Duration = Duration::from_mins(1);
+pub const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The program under test.
 pub fn hostprof_path() -> PathBuf {

@@ -84,7 +84,17 @@ impl Terminal {
     }
 
     pub fn until(&self, text: &str) {
-        poll(text, || self.seen().contains(text).then_some(()));
+        let begun = std::time::Instant::now();
+        poll(text, || {
+            let seen = self.seen();
+            let found = seen.contains(text);
+            // What is seen instead tells more than that it is not there.
+            if !found && begun.elapsed() > super::PATIENCE / 2 {
+                eprintln!("{seen}");
+                thread::sleep(super::PATIENCE / 4);
+            }
+            found.then_some(())
+        });
     }
 
     /// Makes it another size.

@@ -290,8 +290,13 @@ fn keys_of_a_replay_do_nothing_to_a_live_target() {
 #[test]
 fn a_time_is_typed_from_the_begin_or_from_now() {
     const SECOND: u64 = 1_000_000_000;
-    let playback =
-        Playback { begin: MonoNs(100 * SECOND), end: MonoNs(8_000 * SECOND), playing: false, speed: 1.0 };
+    let playback = Playback {
+        begin: MonoNs(100 * SECOND),
+        end: MonoNs(8_000 * SECOND),
+        playing: false,
+        speed: 1.0,
+        unsaved: false,
+    };
     let at = |text: &str| {
         instant(text, &playback, MonoNs(200 * SECOND)).map(|instant| instant.0 as f64 / SECOND as f64)
     };

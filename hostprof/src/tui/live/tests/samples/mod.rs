@@ -239,6 +239,7 @@ pub fn replayed() -> Picture {
         end: MonoNs(FROM + 58_800 * MS),
         playing: false,
         speed: 1.0,
+        unsaved: false,
     });
     picture.health.recorder = None;
     picture.health.ring_used_bytes = None;
