@@ -3,7 +3,7 @@
 use std::{
     borrow::Cow,
     fs::{File, OpenOptions},
-    io::{self, Seek as _, SeekFrom},
+    io::{self, Read as _, Seek as _, SeekFrom},
     os::unix::fs::OpenOptionsExt as _,
 };
 
@@ -52,27 +52,33 @@ impl Following {
     /// The log cannot be read any more.
     pub async fn next(&self) -> io::Result<Vec<GpuEventRow>> {
         self.0.readable().await?;
-        self.unread()
+        rows(|message| self.0.try_read(message))
     }
 
-    /// The rows of the messages that are there.
+    /// The rows of the messages that are there, also of those that the event loop has not been told of.
     ///
     /// # Errors
     ///
     /// As above.
-    pub fn unread(&self) -> io::Result<Vec<GpuEventRow>> {
-        let mut rows = Vec::new();
-        let mut message = [0; MESSAGE_BYTES];
-        loop {
-            match self.0.try_read(&mut message) {
-                Ok(0) => return Ok(rows),
-                Ok(bytes) => rows.extend(row(&String::from_utf8_lossy(&message[..bytes]), clock::mono().0)),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(rows),
-                // Messages were overwritten before they were read, or one is longer: the next read goes on.
-                Err(error) if matches!(error.raw_os_error(), Some(libc::EPIPE | libc::EINVAL)) => {}
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
+    pub fn unread(self) -> io::Result<Vec<GpuEventRow>> {
+        let mut log = File::from(self.0.into_nonblocking_fd()?);
+        rows(|message| log.read(message))
+    }
+}
+
+/// Reads until there is nothing more.
+fn rows(mut read: impl FnMut(&mut [u8]) -> io::Result<usize>) -> io::Result<Vec<GpuEventRow>> {
+    let mut rows = Vec::new();
+    let mut message = [0; MESSAGE_BYTES];
+    loop {
+        match read(&mut message) {
+            Ok(0) => return Ok(rows),
+            Ok(bytes) => rows.extend(row(&String::from_utf8_lossy(&message[..bytes]), clock::mono().0)),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(rows),
+            // Messages were overwritten before they were read, or one is longer: the next read goes on.
+            Err(error) if matches!(error.raw_os_error(), Some(libc::EPIPE | libc::EINVAL)) => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
         }
     }
 }
