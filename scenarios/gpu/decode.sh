@@ -10,6 +10,7 @@
 # Ends with 1 where a count or a decoding disagrees, or less than 99 % of calls or 95 % of commands have a name.
 set -u
 folder=$(realpath "$1")
+mkdir -p "$2"
 out=$(realpath "$2")
 here=$(dirname "$(realpath "$0")")
 hostprof=$folder/hostprof
