@@ -64,7 +64,7 @@ table! {
     ecc_corrected: Option<u64> ["" Dictionary],
     /// Memory errors that were not, as above.
     ecc_uncorrected: Option<u64> ["" Dictionary],
-    /// Bytes received over PCIe, the driver's counter, which can wrap.
+    /// Bytes received over PCIe, the driver's counter, which can wrap within a second.
     pcie_rx_bytes: Option<u64> ["bytes" Delta],
     /// Bytes sent over PCIe, as above.
     pcie_tx_bytes: Option<u64> ["bytes" Delta],
