@@ -75,12 +75,21 @@ const COLUMNS: &[&str] = &[
     "gpm_nvlink_tx_bytes_per_second",
 ];
 
+/// The sample before.
+struct Last<'nvml> {
+    /// Just before it was asked for: where a window begins.
+    asked_ns: u64,
+    /// When it had been taken, somewhere in between: from then on the next must wait.
+    taken_ns: u64,
+    sample: GpmSample<'nvml>,
+}
+
 /// The counters of a GPU or of a GPU instance.
 pub struct Gpm<'nvml> {
     /// The GPU; of an instance, the GPU that it is a part of.
     device: Device<'nvml>,
     gpu_instance: Option<u32>,
-    last: Option<(u64, GpmSample<'nvml>)>,
+    last: Option<Last<'nvml>>,
     supported: Option<bool>,
     /// Values that were no number.
     pub not_a_number: u64,
@@ -102,15 +111,17 @@ impl<'nvml> Gpm<'nvml> {
             Some(instance) => self.device.gpm_mig_sample(instance),
             None => self.device.gpm_sample(),
         });
+        let taken_ns = clock::mono().0;
         let Some(sample) = taken else {
             // A gap: the next window must not span it.
             self.last = None;
             return;
         };
-        if let Some((last_ns, last)) = &self.last {
+        if let Some(last) = &self.last {
             let ids: Vec<GpmMetricId> = METRICS.iter().map(|(id, ..)| *id).collect();
-            if let Some(values) = offered.ask(COLUMNS, || gpm_metrics_get(nvml, last, &sample, &ids)) {
-                row.gpm_window_ns = Some(row.ts_mono_ns - last_ns);
+            if let Some(values) = offered.ask(COLUMNS, || gpm_metrics_get(nvml, &last.sample, &sample, &ids))
+            {
+                row.gpm_window_ns = Some(row.ts_mono_ns - last.asked_ns);
                 for ((_, name, column, scale), value) in METRICS.iter().zip(values) {
                     match value {
                         Ok(metric) if metric.value.is_finite() => *column(row) = Some(metric.value * scale),
@@ -120,7 +131,7 @@ impl<'nvml> Gpm<'nvml> {
                 }
             }
         }
-        self.last = Some((row.ts_mono_ns, sample));
+        self.last = Some(Last { asked_ns: row.ts_mono_ns, taken_ns, sample });
     }
 
     fn is_supported(&mut self, offered: &mut Offered) -> bool {
@@ -136,8 +147,8 @@ impl<'nvml> Gpm<'nvml> {
 
     /// Whether the last sample is old enough; waits where it nearly is.
     fn is_due(&self, row: &mut GpuSampleRow) -> bool {
-        let Some((last_ns, _)) = &self.last else { return true };
-        let due_ns = last_ns + LEAST_WINDOW.as_nanos() as u64;
+        let Some(last) = &self.last else { return true };
+        let due_ns = last.taken_ns + LEAST_WINDOW.as_nanos() as u64;
         let early_ns = due_ns.saturating_sub(row.ts_mono_ns);
         if early_ns > WAITS_AT_MOST_NS {
             return false;
