@@ -182,14 +182,15 @@ fn session(options: &Options, looks: Option<Looks<'_>>) -> Result<Outcome> {
     let mut devices = Devices::select(&options.ioctl_devices)?;
     devices.stand_in(&options.stand_ins)?;
     let selector = selector(&options.wanted, command.as_ref())?;
-    // Before anything is recorded: NVML may take a second to start.
-    let host = Host::read();
+    // Done before anything is recorded, and beside the loading: NVML may take a second to start.
+    let host = thread::Builder::new().spawn(Host::read).context("start a thread")?;
     let mut options = options.clone();
     let mut told = Vec::new();
     let (mut kernel, rings, settings) = load_for(&mut options, &proc, &selector, &devices, &mut told)?;
     if !watched {
         told.drain(..).for_each(|note| eprintln!("hostprof: {note}"));
     }
+    let host = host.join().map_err(|_| anyhow!("read the machine: the thread panicked"))?;
     let options = &options;
     let started = clock::mono();
     // Before the first thread is recorded: what the rings lose from then on is loss.
@@ -271,7 +272,7 @@ fn session(options: &Options, looks: Option<Looks<'_>>) -> Result<Outcome> {
 
     let mut watch = Watch::new(options, &sink, &folder, &gauges, counters, sender.clone());
     if watched {
-        watch.hide_progress();
+        watch.be_quiet();
     }
     let is_over = watch::Over { failed: &|| folding.is_finished(), asked: &asked_to_stop };
     let ended = runtime.block_on(watch.until_end(

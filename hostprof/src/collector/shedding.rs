@@ -29,6 +29,8 @@ pub struct Shedding {
     target: TargetCpu,
     gauges: Arc<Gauges>,
     sender: SyncSender<Message>,
+    /// Steps are not said on the terminal.
+    quiet: bool,
     ended: bool,
 }
 
@@ -43,6 +45,7 @@ impl Shedding {
         kernel: &mut Kernel,
         gauges: &Arc<Gauges>,
         sender: SyncSender<Message>,
+        quiet: bool,
     ) -> Result<Self> {
         let mut target = TargetCpu::new(&gauges.processes());
         let spans = kernel.spans().hook().is_some();
@@ -52,7 +55,7 @@ impl Shedding {
         let cost = kernel.cost().context("set a ceiling: the programs have none")?;
         cost.set_budget(ceiling.budget())?;
         let gauges = Arc::clone(gauges);
-        Ok(Self { ceiling, most, start, used: start, target, gauges, sender, ended: false })
+        Ok(Self { ceiling, most, start, used: start, target, gauges, sender, quiet, ended: false })
     }
 
     /// Looks, and takes the step that follows. Answers when recording ended, once that is the step.
@@ -80,11 +83,13 @@ impl Shedding {
             cost.end(at.0)?;
             ended = Some(at);
         }
-        eprintln!(
-            "hostprof: to stay below {} % of the target's CPU time: {}",
-            self.most * 100.0,
-            step.row.what
-        );
+        if !self.quiet {
+            eprintln!(
+                "hostprof: to stay below {} % of the target's CPU time: {}",
+                self.most * 100.0,
+                step.row.what
+            );
+        }
         let _ = self.sender.send(Message::Shed(step.row));
         if step.rung != Rung::Everything {
             kernel.detach_spans()?;

@@ -82,6 +82,8 @@ pub struct Watch<'a> {
     counters: Counters,
     anchors: Vec<ClockAnchor>,
     progress: Progress,
+    /// Nothing is said on the terminal.
+    quiet: bool,
     shedding: Option<Shedding>,
 }
 
@@ -104,6 +106,7 @@ impl<'a> Watch<'a> {
             counters,
             anchors: vec![describe::anchor()],
             progress: Progress::new(options.duration),
+            quiet: false,
             shedding: None,
         }
     }
@@ -138,11 +141,11 @@ impl<'a> Watch<'a> {
         command: Option<&HeldCommand>,
         over: &Over<'_>,
     ) -> Result<End> {
-        let mut log = kernel.log();
+        let mut log = if self.quiet { None } else { kernel.log() };
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         if let Some(most) = self.options.max_overhead {
-            let shedding = Shedding::begin(most, kernel, &self.gauges, self.sender.clone())?;
+            let shedding = Shedding::begin(most, kernel, &self.gauges, self.sender.clone(), self.quiet)?;
             self.shedding = Some(shedding);
         }
         let mut alarm = kernel.cost().map(Cost::alarm).transpose()?.flatten();
@@ -161,7 +164,7 @@ impl<'a> Watch<'a> {
                 _ = signals.hangup.recv() => return Ok(Self::terminated(command).await),
                 _ = signals.child.recv() => {}
                 () = sounded(alarm.as_mut()) => self.look(kernel, drains)?,
-                rows = next(events) => self.events(rows),
+                rows = next(events, self.quiet) => self.events(rows),
                 _ = ticks.tick() => {
                     tick += 1;
                     self.look(kernel, drains)?;
@@ -312,8 +315,9 @@ impl<'a> Watch<'a> {
         self.anchors.clone()
     }
 
-    /// Shows no progress line.
-    pub fn hide_progress(&mut self) {
+    /// Says nothing on the terminal from now on: a view has it.
+    pub fn be_quiet(&mut self) {
+        self.quiet = true;
         self.progress.hide();
     }
 
@@ -324,12 +328,14 @@ impl<'a> Watch<'a> {
 }
 
 /// The next events of the GPU's driver; none ever, where there is no log or it cannot be read any more.
-async fn next(events: &mut Option<Following>) -> Vec<GpuEventRow> {
+async fn next(events: &mut Option<Following>, quiet: bool) -> Vec<GpuEventRow> {
     if let Some(following) = events {
         match following.next().await {
             Ok(rows) => return rows,
             Err(error) => {
-                eprintln!("hostprof: read the kernel's log: {error}");
+                if !quiet {
+                    eprintln!("hostprof: read the kernel's log: {error}");
+                }
                 *events = None;
             }
         }
