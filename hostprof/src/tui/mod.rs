@@ -3,5 +3,7 @@
 pub mod live;
 pub mod pick;
 mod screen;
+#[cfg(test)]
+mod testing;
 
 pub use self::screen::{Screen, Turn};

@@ -1,12 +1,9 @@
 //! The list by keys and as drawn.
 
-use ratatui::{
-    Terminal,
-    backend::TestBackend,
-    crossterm::event::{KeyCode, KeyEvent, KeyModifiers},
-};
+use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use super::{Outcome, Picker, Row, draw};
+use crate::tui::testing;
 
 fn row(pid: u32, engine: &str, gpu: Option<bool>, cpu: f64, command: &str) -> Row {
     Row { pid, command: command.into(), engine: engine.into(), user: "ada".into(), gpu, cpu_ratio: Some(cpu) }
@@ -37,24 +34,13 @@ fn picker() -> Picker {
 fn press(picker: &mut Picker, keys: &str) -> Outcome {
     let mut outcome = Outcome::Open;
     for key in keys.chars() {
-        let code = match key {
-            '⏎' => KeyCode::Enter,
-            '⎋' => KeyCode::Esc,
-            '⌫' => KeyCode::Backspace,
-            '↓' => KeyCode::Down,
-            '↑' => KeyCode::Up,
-            '⇥' => KeyCode::Tab,
-            key => KeyCode::Char(key),
-        };
-        outcome = picker.key(KeyEvent::new(code, KeyModifiers::NONE));
+        outcome = picker.key(testing::key(key));
     }
     outcome
 }
 
 fn screen(picker: &mut Picker, width: u16, height: u16) -> String {
-    let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
-    terminal.draw(|frame| draw(frame, picker)).unwrap();
-    terminal.backend().to_string()
+    testing::screen(width, height, |frame| draw(frame, picker))
 }
 
 #[test]

@@ -64,6 +64,15 @@ macro_rules! share_columns {
                 source: SAMPLED,
             },
             $($after,)*
+            Column {
+                title: "in all",
+                width: Width::Grow(14, 20),
+                priority: 2,
+                cell: |row, _| Cell::Bar(row.share.times),
+                key: |row| SortKey::Number(group_ratio(&row.share, Group::Io)),
+                help: "its threads' time by state over the whole window; ordered by the share of io",
+                source: SAMPLED,
+            },
         ]
     };
 }
@@ -88,15 +97,6 @@ pub static ROLES: Sheet<Role> = Sheet {
             key: |row| SortKey::Number(group_ratio(&row.share, Group::Futex)),
             help: "its threads' time by state, a column for a slice of the window, oldest left; ordered by the share \
                    of futex",
-            source: SAMPLED,
-        },
-        Column {
-            title: "in all",
-            width: Width::Grow(14, 20),
-            priority: 2,
-            cell: |row, _| Cell::Bar(row.share.times),
-            key: |row| SortKey::Number(group_ratio(&row.share, Group::Io)),
-            help: "its threads' time by state over the whole window; ordered by the share of io",
             source: SAMPLED,
         },
     ],
@@ -153,15 +153,6 @@ pub static PROCESSES: Sheet<Process> = Sheet {
             cell: |row, context| text(rate(row.share.switches as f64 / context.seconds)),
             key: |row| SortKey::Number(row.share.switches as f64),
             help: "its threads' context switches in a second",
-            source: SAMPLED,
-        },
-        Column {
-            title: "in all",
-            width: Width::Grow(14, 20),
-            priority: 2,
-            cell: |row, _| Cell::Bar(row.share.times),
-            key: |row| SortKey::Number(group_ratio(&row.share, Group::Io)),
-            help: "its threads' time by state over the whole window; ordered by the share of io",
             source: SAMPLED,
         },
     ],

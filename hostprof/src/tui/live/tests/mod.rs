@@ -6,14 +6,8 @@ mod samples;
 
 use std::time::Duration;
 
-use ratatui::{
-    Terminal,
-    backend::TestBackend,
-    crossterm::event::{KeyCode, KeyEvent, KeyModifiers},
-};
-
 use super::{Ask, Colours, Options, View, draw};
-use crate::live::Picture;
+use crate::{live::Picture, tui::testing};
 
 fn new_view(colours: Colours) -> View {
     View::new(Options { colours, refresh: Duration::from_millis(200), window: Duration::from_secs(5) })
@@ -33,29 +27,13 @@ fn view(picture: Picture) -> View {
 fn press(view: &mut View, keys: &str) -> Option<Ask> {
     let mut ask = None;
     for key in keys.chars() {
-        let code = match key {
-            '⏎' => KeyCode::Enter,
-            '⎋' => KeyCode::Esc,
-            '⌫' => KeyCode::Backspace,
-            '↓' => KeyCode::Down,
-            '↑' => KeyCode::Up,
-            '←' => KeyCode::Left,
-            '→' => KeyCode::Right,
-            '⇥' => KeyCode::Tab,
-            '⇤' => KeyCode::BackTab,
-            '⇱' => KeyCode::Home,
-            '⇲' => KeyCode::End,
-            key => KeyCode::Char(key),
-        };
-        ask = view.key(KeyEvent::new(code, KeyModifiers::NONE));
+        ask = view.key(testing::key(key));
     }
     ask
 }
 
 fn screen(view: &mut View, width: u16, height: u16) -> String {
-    let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
-    terminal.draw(|frame| draw(frame, view)).unwrap();
-    terminal.backend().to_string()
+    testing::screen(width, height, |frame| draw(frame, view))
 }
 
 /// The lines of a screen that hold a text.
