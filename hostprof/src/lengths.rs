@@ -17,16 +17,22 @@ impl Latency {
     /// What buckets tell, which are put in order: percentiles are the upper ends of theirs.
     pub fn of_buckets(buckets: &mut [Bucket]) -> Self {
         buckets.sort_by_key(|bucket| bucket.low_ns);
-        let count: u64 = buckets.iter().map(|bucket| bucket.count).sum();
+        let max_ns = buckets.last().map(|bucket| bucket.high_ns);
+        let counts: Vec<_> = buckets.iter().map(|bucket| (bucket.high_ns, bucket.count)).collect();
+        Self::of_counts(&counts, max_ns)
+    }
+
+    /// What counts tell of lengths that were at most so long each, in order, and the longest at most `max_ns`.
+    pub fn of_counts(counts: &[(u64, u64)], max_ns: Option<u64>) -> Self {
+        let count: u64 = counts.iter().map(|(_, count)| count).sum();
         let at = |percent: u64| {
             let rank = (count * percent).div_ceil(100);
             let mut below = 0;
-            buckets.iter().find_map(|bucket| {
-                below += bucket.count;
-                (below >= rank).then_some(bucket.high_ns)
+            counts.iter().find_map(|&(high_ns, count)| {
+                below += count;
+                (below >= rank).then(|| max_ns.map_or(high_ns, |max_ns| high_ns.min(max_ns)))
             })
         };
-        let max_ns = buckets.last().map(|bucket| bucket.high_ns);
         Self { count, p50_ns: at(50), p95_ns: at(95), p99_ns: at(99), max_ns }
     }
 }
@@ -37,6 +43,16 @@ pub struct Bucket {
     pub low_ns: u64,
     pub high_ns: u64,
     pub count: u64,
+}
+
+impl Bucket {
+    /// Adds a count to that of the bucket that begins there.
+    pub fn add(buckets: &mut Vec<Self>, low_ns: u64, high_ns: u64, count: u64) {
+        match buckets.iter_mut().find(|bucket| bucket.low_ns == low_ns) {
+            Some(bucket) => bucket.count += count,
+            None => buckets.push(Self { low_ns, high_ns, count }),
+        }
+    }
 }
 
 /// Lengths under way, kept to three figures.

@@ -1,6 +1,6 @@
 //! What this process has used so far, as the kernel counts it.
 
-use std::time::Duration;
+use std::{fs, time::Duration};
 
 use nix::{
     sys::{
@@ -8,7 +8,7 @@ use nix::{
         time::TimeVal,
     },
     time::{clock_getcpuclockid, clock_gettime},
-    unistd::Pid,
+    unistd::{Pid, SysconfVar, sysconf},
 };
 
 /// CPU time of all its threads.
@@ -22,6 +22,13 @@ pub fn own_cpu() -> Duration {
 /// Its greatest resident set, in bytes.
 pub fn own_max_rss() -> u64 {
     getrusage(UsageWho::RUSAGE_SELF).map_or(0, |usage| usage.max_rss() as u64 * 1024)
+}
+
+/// Its resident set now, in bytes.
+pub fn own_rss() -> Option<u64> {
+    let pages: u64 = fs::read_to_string("/proc/self/statm").ok()?.split(' ').nth(1)?.parse().ok()?;
+    let page = sysconf(SysconfVar::PAGE_SIZE).ok().flatten()?;
+    Some(pages * page as u64)
 }
 
 /// CPU time of another process: of all its threads, those that have ended among them. `None` where it is gone.

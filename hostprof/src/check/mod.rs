@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 pub use self::calls::Call;
-pub(crate) use self::recording::{all, each};
+pub(crate) use self::recording::each;
 use self::tally::{Displaced, Tally};
 pub use self::{
     recording::check,

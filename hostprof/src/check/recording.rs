@@ -19,8 +19,8 @@ const AHEAD: usize = 2;
 ///
 /// A part of it cannot be read.
 pub fn check(recording: &Recording) -> Result<Findings, RecordingError> {
-    let threads: Vec<ThreadRow> = all(recording)?;
-    let loss: Vec<LossRow> = all(recording)?;
+    let threads: Vec<ThreadRow> = recording.all()?;
+    let loss: Vec<LossRow> = recording.all()?;
     let config = recording.config();
     let page_faults = config.probes.iter().any(|probe| probe.on && probe.name == PAGE_FAULT);
     let mut check = Check::new(&threads, &loss, page_faults, state_of);
@@ -90,12 +90,6 @@ where
             Err(error) => vec![Err(error)],
         }));
     Ok(rows.peekable())
-}
-
-/// All rows of a small table.
-pub(crate) fn all<T: Table>(recording: &Recording) -> Result<Vec<T>, RecordingError> {
-    let batches: Vec<Vec<T>> = recording.rows()?.collect::<Result<_, _>>()?;
-    Ok(batches.into_iter().flatten().collect())
 }
 
 /// Hands out the rows of a table in file order; they are decoded ahead, on a thread of their own.

@@ -2,7 +2,6 @@
 
 use std::{
     collections::VecDeque,
-    fs,
     path::PathBuf,
     sync::{
         Arc,
@@ -141,7 +140,7 @@ impl Viewer {
         let part = window / now.0.saturating_sub(at).max(1) as f64;
         let health = &mut picture.health;
         health.own_cpu_ns = Some(((now.1 - cpu) as f64 * part) as u64);
-        health.own_rss_bytes = own_rss();
+        health.own_rss_bytes = usage::own_rss();
         health.ring_bytes = self.ring_bytes;
         health.recorder = kept.then(|| Recorder {
             run: self.run.display().to_string(),
@@ -150,13 +149,6 @@ impl Viewer {
             elapsed_ns: picture.target.elapsed_ns,
         });
     }
-}
-
-/// Resident set of this process.
-fn own_rss() -> Option<u64> {
-    let pages: u64 = fs::read_to_string("/proc/self/statm").ok()?.split(' ').nth(1)?.parse().ok()?;
-    let page = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE).ok().flatten()?;
-    Some(pages * page as u64)
 }
 
 impl Drop for Viewer {

@@ -25,7 +25,7 @@ pub use self::{
     unwritten::Unwritten,
     window::{Window, WindowLedger, WindowShare},
 };
-use crate::table::{LossRow, OffCpuCountRow, OffCpuRow, State, ThreadRow, Word};
+use crate::table::{LossRow, OffCpuCountRow, OffCpuRow, ThreadRow, Word};
 
 /// One thread's account.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -105,7 +105,7 @@ impl Ledger {
         let end_ns = row.ts_mono_ns.saturating_add(row.dur_ns);
         let thread = self.replay.lives().at(row.tid, row.ts_mono_ns, end_ns)?;
         self.threads[thread].episodes[row.state.index()] += row.episodes;
-        let waited = if row.state.is_runnable() { row.state } else { State::Runqueue };
+        let waited = row.state.once_runnable();
         self.counted.resize(self.threads.len(), [0; OFF_STATES]);
         for (state, ns) in [(row.state, row.blocked_ns), (waited, row.runqueue_ns)] {
             for sums in [&mut self.threads[thread].recorded_ns, &mut self.counted[thread]] {

@@ -141,7 +141,7 @@ impl Episode {
             end_ns: end_of(row),
             // A thread that stayed runnable was never blocked: a row that says so contradicts itself.
             before_wake: if runnable { Part::Unattributed } else { Part::Off(row.state) },
-            after_wake: Part::Off(if runnable { row.state } else { State::Runqueue }),
+            after_wake: Part::Off(row.state.once_runnable()),
         }
     }
 

@@ -1,7 +1,36 @@
 //! Time in bins, and windows made of them.
 
+use std::collections::VecDeque;
+
 /// The length of a bin. Windows end where one does, and begin where one does or where recording began.
 pub const BIN_NS: u64 = 100_000_000;
+
+/// What is kept of a bin's time.
+pub(super) trait Bin {
+    /// One with nothing in it.
+    fn new(number: u64) -> Self;
+    /// Which one it is: its time in units of [`BIN_NS`].
+    fn number(&self) -> u64;
+    /// A later one has begun.
+    fn settle(&mut self);
+}
+
+/// The bin of that number, made where there is none. Most that are asked for are the newest.
+pub(super) fn bin<B: Bin>(bins: &mut VecDeque<B>, number: u64) -> &mut B {
+    let mut place = bins.len();
+    while place > 0 && bins[place - 1].number() > number {
+        place -= 1;
+    }
+    if place > 0 && bins[place - 1].number() == number {
+        place -= 1;
+    } else {
+        if place > 0 {
+            bins[place - 1].settle();
+        }
+        bins.insert(place, B::new(number));
+    }
+    &mut bins[place]
+}
 
 /// A stretch of time, half open, `CLOCK_MONOTONIC`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

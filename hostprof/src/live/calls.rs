@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    bins::{BIN_NS, Window},
+    bins::{BIN_NS, Window, bin},
     counters::{Bag, Kind, Sums, bucket, key, latency, of_kind},
     picture::{Call, MemoryCalls},
 };
@@ -57,11 +57,11 @@ impl Calls {
             start: row.ts_mono_ns,
             length: row.dur_ns,
             off_cpu: row.off_cpu_ns.unwrap_or(0),
-            failed: failed(row.ret),
+            failed: row.failed(),
         };
         self.add(&traced, kept);
         let end = row.ts_mono_ns + row.dur_ns;
-        if let Some(bytes) = row.arg1.filter(|_| !failed(row.ret) && kept.contains(&end)) {
+        if let Some(bytes) = row.arg1.filter(|_| !row.failed() && kept.contains(&end)) {
             match row.syscall_nr {
                 MMAP => self.bin(end / BIN_NS).add(key(Kind::Mapped, 0), bytes),
                 MUNMAP => self.bin(end / BIN_NS).add(key(Kind::Unmapped, 0), bytes),
@@ -81,7 +81,7 @@ impl Calls {
             start: row.ts_mono_ns,
             length: row.dur_ns,
             off_cpu: row.off_cpu_ns.unwrap_or(0),
-            failed: failed(row.ret) || row.nv_status.is_some_and(|status| status != 0),
+            failed: row.failed(),
         };
         self.add(&traced, kept);
     }
@@ -186,24 +186,8 @@ impl Calls {
     }
 
     fn bin(&mut self, number: u64) -> &mut Bag {
-        let mut place = self.bins.len();
-        while place > 0 && self.bins[place - 1].0 > number {
-            place -= 1;
-        }
-        if place > 0 && self.bins[place - 1].0 == number {
-            place -= 1;
-        } else {
-            if place > 0 {
-                self.bins[place - 1].1.settle();
-            }
-            self.bins.insert(place, (number, Bag::default()));
-        }
-        &mut self.bins[place].1
+        &mut bin(&mut self.bins, number).1
     }
-}
-
-fn failed(ret: i64) -> bool {
-    (-4095..0).contains(&ret)
 }
 
 /// Calls that were counted and not traced, each interval's spread evenly over it.

@@ -2,6 +2,7 @@
 //!
 //! Lengths are counted in buckets of 256 to an octave, so that a percentile is told to four parts in a thousand.
 
+use super::bins::Bin;
 use crate::{
     hash::IntMap,
     lengths::Latency,
@@ -155,6 +156,21 @@ impl Bag {
     }
 }
 
+/// A bin with nothing but counters.
+impl Bin for (u64, Bag) {
+    fn new(number: u64) -> Self {
+        (number, Bag::default())
+    }
+
+    fn number(&self) -> u64 {
+        self.0
+    }
+
+    fn settle(&mut self) {
+        self.1.settle();
+    }
+}
+
 fn put(key: u64, sum: &mut u64, value: u64) {
     *sum = if is_most(key) { (*sum).max(value) } else { *sum + value };
 }
@@ -241,20 +257,11 @@ fn longest(bucket: u64) -> u64 {
 
 /// A distribution from counts by bucket, in order, and the longest.
 pub(super) fn latency(buckets: &[(u64, u64)], max_ns: u64) -> Latency {
-    let count: u64 = buckets.iter().map(|(_, count)| count).sum();
-    if count == 0 {
+    if buckets.iter().all(|(_, count)| *count == 0) {
         return Latency::default();
     }
-    let at = |percent: u64| {
-        let rank = (count * percent).div_ceil(100);
-        let mut below = 0;
-        let found = buckets.iter().find(|(_, count)| {
-            below += count;
-            below >= rank
-        });
-        found.map(|(bucket, _)| longest(*bucket).min(max_ns))
-    };
-    Latency { count, p50_ns: at(50), p95_ns: at(95), p99_ns: at(99), max_ns: Some(max_ns) }
+    let counts: Vec<_> = buckets.iter().map(|(bucket, count)| (longest(*bucket), *count)).collect();
+    Latency::of_counts(&counts, Some(max_ns))
 }
 
 /// Distributions added up.

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use super::{
-    bins::{BIN_NS, Window},
+    bins::{BIN_NS, Window, bin},
     counters::{Bag, Kind, Lengths, key, state_of},
 };
 use crate::table::State;
@@ -25,12 +25,12 @@ impl GroupBins {
 
     /// Adds to a bin.
     pub fn add(&mut self, number: u64, key: u64, value: u64) {
-        bin(&mut self.bins, number).add(key, value);
+        bin(&mut self.bins, number).1.add(key, value);
     }
 
     /// Takes from a bin.
     pub fn take(&mut self, number: u64, key: u64, value: u64) {
-        bin(&mut self.moved, number).add(key, value);
+        bin(&mut self.moved, number).1.add(key, value);
     }
 
     pub fn forget_before(&mut self, ns: u64) {
@@ -62,20 +62,4 @@ impl GroupBins {
 /// Whether a group counts the key.
 pub(super) fn counts(of: u64) -> bool {
     state_of(of).is_some() || (key(Kind::Runqueue, 0)..key(Kind::CallTime, 0)).contains(&of)
-}
-
-fn bin(bins: &mut VecDeque<(u64, Bag)>, number: u64) -> &mut Bag {
-    let mut place = bins.len();
-    while place > 0 && bins[place - 1].0 > number {
-        place -= 1;
-    }
-    if place > 0 && bins[place - 1].0 == number {
-        place -= 1;
-    } else {
-        if place > 0 {
-            bins[place - 1].1.settle();
-        }
-        bins.insert(place, (number, Bag::default()));
-    }
-    &mut bins[place].1
 }

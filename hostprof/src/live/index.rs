@@ -2,7 +2,7 @@
 
 use std::{cmp::Reverse, collections::BinaryHeap};
 
-use super::replay::{Worst, all};
+use super::replay::Worst;
 use crate::{
     ledger::{Unwritten, end_of},
     recording::{Recording, RecordingError},
@@ -52,7 +52,7 @@ impl Index {
         }
         let unwritten = unwritten.finish();
         threads.extend(unwritten);
-        for row in all::<RequestRow>(recording)? {
+        for row in recording.all::<RequestRow>()? {
             if let (Some(e2e), Some(end)) = (Latencies::of(&row).e2e_ns, row.end_mono_ns) {
                 requests.add((e2e, end, row.tid.unwrap_or(0)));
             }

@@ -15,7 +15,7 @@ use crate::{
     recording::{Config, Recording, RecordingError},
     table::{
         CgroupSampleRow, GpuIoctlRow, HistogramRow, HostSampleRow, LossRow, OffCpuRow, PageFaultRow,
-        ProcessSampleRow, RequestRow, SyscallRow, Table, ThreadRow, TokenRow,
+        ProcessSampleRow, RequestRow, SyscallRow, ThreadRow, TokenRow,
     },
     units::{MonoNs, Tid},
 };
@@ -58,7 +58,7 @@ impl Replay {
     /// It is none, or damaged.
     pub fn open(run: &Path) -> Result<Self, RecordingError> {
         let recording = Recording::open(run)?;
-        let mut threads: Vec<ThreadRow> = all(&recording)?;
+        let mut threads: Vec<ThreadRow> = recording.all()?;
         let index = Index::of(&recording, &mut threads)?;
         let config = recording.config();
         let begin = config.started.mono_ns.0;
@@ -67,20 +67,20 @@ impl Replay {
         let mut rolling = Rolling::new(0..0);
         threads.sort_by_key(|row| row.begin_mono_ns);
         begin_all(&mut rolling, &threads);
-        for row in all::<RequestRow>(&recording)? {
+        for row in recording.all::<RequestRow>()? {
             rolling.request(&row);
         }
-        let mut tokens: Vec<TokenRow> = all(&recording)?;
+        let mut tokens: Vec<TokenRow> = recording.all()?;
         tokens.sort_by_key(|row| row.ts_mono_ns);
         for row in &tokens {
             rolling.token(row);
         }
         rolling.served.whole = true;
-        all::<HostSampleRow>(&recording)?.into_iter().for_each(|row| rolling.host(row));
-        all::<ProcessSampleRow>(&recording)?.into_iter().for_each(|row| rolling.process(row));
-        all::<CgroupSampleRow>(&recording)?.into_iter().for_each(|row| rolling.cgroup(row));
-        all::<HistogramRow>(&recording)?.into_iter().for_each(|row| rolling.histogram(row));
-        all::<LossRow>(&recording)?.into_iter().for_each(|row| rolling.loss(row));
+        recording.all::<HostSampleRow>()?.into_iter().for_each(|row| rolling.host(row));
+        recording.all::<ProcessSampleRow>()?.into_iter().for_each(|row| rolling.process(row));
+        recording.all::<CgroupSampleRow>()?.into_iter().for_each(|row| rolling.cgroup(row));
+        recording.all::<HistogramRow>()?.into_iter().for_each(|row| rolling.histogram(row));
+        recording.all::<LossRow>()?.into_iter().for_each(|row| rolling.loss(row));
         Ok(Self { recording, index, rolling, held: 0..0, begin, end, jumped: HashMap::new() })
     }
 
@@ -230,12 +230,4 @@ fn reason(config: &Config) -> String {
         Some(ended) => format!("recording ended ({})", ended.reason),
         None => "recording was cut short".to_owned(),
     }
-}
-
-pub(super) fn all<T: Table>(recording: &Recording) -> Result<Vec<T>, RecordingError> {
-    let mut all = Vec::new();
-    for rows in recording.rows::<T>()? {
-        all.extend(rows?);
-    }
-    Ok(all)
 }

@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, ops::Range};
 
 use super::{
-    bins::{BIN_NS, Window},
+    bins::{self, BIN_NS, Window, bin},
     counters::{Bag, IRQ, Kind, Sliding, Sums, bucket, key, of_kind, state_of},
     group::{GroupBins, counts},
 };
@@ -333,23 +333,23 @@ impl Track {
         }
     }
 
-    /// The bin of that number. Most are the newest.
     fn bin(&mut self, number: u64) -> &mut Bin {
-        let mut place = self.bins.len();
-        while place > 0 && self.bins[place - 1].number > number {
-            place -= 1;
-        }
-        let known = place > 0 && self.bins[place - 1].number == number;
-        if known {
-            place -= 1;
-        } else {
-            if place > 0 {
-                self.bins[place - 1].bag.settle();
-                self.bins[place - 1].lengths.settle();
-            }
-            self.bins.insert(place, Bin { number, ..Bin::default() });
-        }
-        &mut self.bins[place]
+        bin(&mut self.bins, number)
+    }
+}
+
+impl bins::Bin for Bin {
+    fn new(number: u64) -> Self {
+        Self { number, ..Self::default() }
+    }
+
+    fn number(&self) -> u64 {
+        self.number
+    }
+
+    fn settle(&mut self) {
+        self.bag.settle();
+        self.lengths.settle();
     }
 }
 
@@ -357,8 +357,7 @@ impl Track {
 pub(super) fn parts(row: &OffCpuRow) -> [(State, u64, u64); 2] {
     let (start, end) = (row.ts_mono_ns, end_of(row));
     let wake = start + row.blocked_ns;
-    let after = if row.state.is_runnable() { row.state } else { State::Runqueue };
-    [(row.state, start, wake), (after, wake, end)]
+    [(row.state, start, wake), (row.state.once_runnable(), wake, end)]
 }
 
 /// The futex that an episode waited for, where the call's first argument is its address.

@@ -222,7 +222,7 @@ impl Life {
         episodes: u64,
     ) {
         self.off_ns[state.index()] += blocked_ns;
-        let waited = if state.is_runnable() { state } else { State::Runqueue };
+        let waited = state.once_runnable();
         self.off_ns[waited.index()] += runqueue_ns;
         if let Some(nr) = syscall_nr {
             match self.syscalls.iter_mut().find(|(known, _)| *known == nr) {

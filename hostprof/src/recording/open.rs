@@ -183,6 +183,12 @@ impl Recording {
         self.rows_within(0..=u64::MAX)
     }
 
+    /// All rows of a small table at once, in the same order.
+    pub fn all<T: Table>(&self) -> Result<Vec<T>, RecordingError> {
+        let batches: Vec<Vec<T>> = self.rows()?.collect::<Result<_, _>>()?;
+        Ok(batches.into_iter().flatten().collect())
+    }
+
     /// The rows that overlap a window of CLOCK_MONOTONIC nanoseconds: parts outside it are not read. Rows
     /// are whole; clipping them is the caller's.
     pub fn rows_within<T: Table>(&self, window: RangeInclusive<u64>) -> Result<Rows<T>, RecordingError> {

@@ -29,15 +29,12 @@ struct Traced {
 impl Calls {
     /// Adds a row.
     pub fn syscall(&mut self, row: &SyscallRow) {
-        self.add(None, row.name.clone(), row.dur_ns, row.off_cpu_ns, row.ret);
+        self.add(None, row.name.clone(), row.dur_ns, row.off_cpu_ns, row.failed());
     }
 
     /// Adds a row.
     pub fn gpu_ioctl(&mut self, row: &GpuIoctlRow) {
-        let refused = row.ret >= 0 && row.nv_status.is_some_and(|status| status != 0);
-        // The driver answers in its structure what others return.
-        let ret = if refused { -1 } else { row.ret };
-        self.add(Some(row.device.clone()), call_name(row), row.dur_ns, row.off_cpu_ns, ret);
+        self.add(Some(row.device.clone()), call_name(row), row.dur_ns, row.off_cpu_ns, row.failed());
     }
 
     fn add(
@@ -46,7 +43,7 @@ impl Calls {
         name: Cow<'static, str>,
         dur_ns: u64,
         off_cpu_ns: Option<u64>,
-        ret: i64,
+        failed: bool,
     ) {
         let mut key = (device, name);
         if self.traced.len() >= NAMES && !self.traced.contains_key(&key) {
@@ -61,8 +58,7 @@ impl Calls {
         traced.lengths.add(dur_ns);
         traced.total_ns += dur_ns;
         traced.off_cpu_ns += off_cpu_ns.unwrap_or(0);
-        // Addresses are never among the last page's.
-        traced.errors += u64::from((-4095..0).contains(&ret));
+        traced.errors += u64::from(failed);
     }
 
     /// The names, most time first; then those that were only counted.
@@ -97,14 +93,7 @@ fn counted(histogram: &[HistogramRow]) -> Vec<SystemCall> {
         let name = row.key.split_once(' ').map_or(row.key.as_str(), |(_, name)| name);
         let (total_ns, buckets) = names.entry(name).or_default();
         *total_ns += row.total_ns.unwrap_or(0);
-        match buckets.iter_mut().find(|bucket| bucket.low_ns == row.bucket_low_ns) {
-            Some(bucket) => bucket.count += row.count,
-            None => buckets.push(Bucket {
-                low_ns: row.bucket_low_ns,
-                high_ns: row.bucket_high_ns,
-                count: row.count,
-            }),
-        }
+        Bucket::add(buckets, row.bucket_low_ns, row.bucket_high_ns, row.count);
     }
     names
         .into_iter()

@@ -16,7 +16,6 @@ use super::{
     text::{NAME_WIDTH, heading, join, more},
 };
 use crate::{
-    check::all,
     humane::{bytes, count, duration, fitted, plural, printable, share},
     recording::{Recording, RecordingError},
     table::{CgroupSampleRow, DiskSampleRow, HostSampleRow, ProcessSampleRow},
@@ -117,7 +116,7 @@ pub struct Process {
 ///
 /// A table cannot be read.
 pub fn host(recording: &Recording) -> Result<Option<Host>, RecordingError> {
-    Ok(Host::of(&all(recording)?, &all(recording)?, &all(recording)?, &all(recording)?))
+    Ok(Host::of(&recording.all()?, &recording.all()?, &recording.all()?, &recording.all()?))
 }
 
 impl Host {

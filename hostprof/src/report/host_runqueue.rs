@@ -15,14 +15,7 @@ pub fn host_runqueue<'a>(rows: impl IntoIterator<Item = &'a HistogramRow>) -> Op
             without_length += row.count;
             continue;
         }
-        match buckets.iter_mut().find(|bucket| bucket.low_ns == row.bucket_low_ns) {
-            Some(bucket) => bucket.count += row.count,
-            None => buckets.push(Bucket {
-                low_ns: row.bucket_low_ns,
-                high_ns: row.bucket_high_ns,
-                count: row.count,
-            }),
-        }
+        Bucket::add(&mut buckets, row.bucket_low_ns, row.bucket_high_ns, row.count);
     }
     if buckets.is_empty() && without_length == 0 {
         return None;

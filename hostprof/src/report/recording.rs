@@ -6,7 +6,7 @@ use super::{
     Fold, ProbeOff, Report, RunHeader, gpu::gpus, host::host, requests::RequestFold, resemblance, shed,
 };
 use crate::{
-    check::{all, each},
+    check::each,
     ledger::Unwritten,
     recording::{Config, Recording, RecordingError},
     table::{
@@ -22,7 +22,7 @@ use crate::{
 ///
 /// A part of it cannot be read.
 pub fn report(recording: &Recording) -> Result<Report, RecordingError> {
-    let mut threads: Vec<ThreadRow> = all(recording)?;
+    let mut threads: Vec<ThreadRow> = recording.all()?;
     if recording.config().ended.is_none() {
         let mut unwritten = Unwritten::new(&threads);
         each::<OffCpuRow>(recording, |row| unwritten.off_cpu(row))?;
@@ -30,18 +30,18 @@ pub fn report(recording: &Recording) -> Result<Report, RecordingError> {
         let unwritten = unwritten.finish();
         threads.extend(unwritten);
     }
-    let loss: Vec<LossRow> = all(recording)?;
-    let histogram: Vec<HistogramRow> = all(recording)?;
+    let loss: Vec<LossRow> = recording.all()?;
+    let histogram: Vec<HistogramRow> = recording.all()?;
     let mut fold = Fold::new(&threads, &loss);
     each::<OffCpuRow>(recording, |row| fold.off_cpu(row))?;
     each::<OffCpuCountRow>(recording, |row| fold.off_cpu_count(row))?;
     each::<PageFaultRow>(recording, |row| fold.page_fault(row))?;
     each::<SyscallRow>(recording, |row| fold.syscall(row))?;
     each::<GpuIoctlRow>(recording, |row| fold.gpu_ioctl(row))?;
-    all::<GpuEventRow>(recording)?.into_iter().for_each(|row| fold.gpu_event(row));
+    recording.all::<GpuEventRow>()?.into_iter().for_each(|row| fold.gpu_event(row));
     let name = recording.path().file_name().map(|name| name.to_string_lossy().into_owned());
     let mut report = fold.finish(header(recording.config(), name.unwrap_or_default()), &histogram);
-    report.shed = shed::shed(&all::<ShedRow>(recording)?, recording.config(), &report);
+    report.shed = shed::shed(&recording.all::<ShedRow>()?, recording.config(), &report);
     report.host = host(recording)?;
     report.gpus = gpus(recording)?;
     report.resembles = resemblance::of(&report);

@@ -2,7 +2,14 @@
 
 use std::borrow::Cow;
 
-use super::table;
+use super::{syscall::is_error, table};
+
+impl GpuIoctlRow {
+    /// Whether it returned an error, or the driver answered with one in its structure.
+    pub fn failed(&self) -> bool {
+        is_error(self.ret) || self.nv_status.is_some_and(|status| status != 0)
+    }
+}
 
 table! {
     /// One row is an ioctl on a selected device (`--ioctl-device`), from enter to exit.

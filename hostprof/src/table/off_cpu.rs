@@ -109,6 +109,13 @@ impl State {
     pub fn is_runnable(self) -> bool {
         matches!(self, Self::Throttled | Self::Preempted | Self::Yield)
     }
+
+    /// As which state the time counts that a thread in this one waits for a CPU: [`Self::Runqueue`] once it was woken,
+    /// this one where it was runnable all along.
+    #[must_use]
+    pub fn once_runnable(self) -> Self {
+        if self.is_runnable() { self } else { Self::Runqueue }
+    }
 }
 
 table! {

@@ -4,6 +4,18 @@ use std::borrow::Cow;
 
 use super::table;
 
+/// Whether a call returned a negative errno. Addresses are never among the last page's.
+pub(super) fn is_error(ret: i64) -> bool {
+    (-4095..0).contains(&ret)
+}
+
+impl SyscallRow {
+    /// Whether it returned an error.
+    pub fn failed(&self) -> bool {
+        is_error(self.ret)
+    }
+}
+
 table! {
     /// One row is a system call that was traced: which are, the probes `memory`, `futex` and `syscall` say. An
     /// ioctl on a selected device is a row of `gpu_ioctl` instead, where probe `ioctl` ran. A call that was

@@ -8,7 +8,6 @@ use serde::Serialize;
 
 pub use self::text::write;
 use crate::{
-    check::all,
     ledger::{Gpm, gpm},
     recording::{Absent, Config, Recording, RecordingError},
     table::{GpuProcessSampleRow, GpuSampleRow, GpuUse, TargetBy},
@@ -139,7 +138,7 @@ pub struct GpuProcess {
 ///
 /// A table cannot be read.
 pub fn gpus(recording: &Recording) -> Result<Option<Gpus>, RecordingError> {
-    Ok(Gpus::of(recording.config(), &all(recording)?, &all(recording)?))
+    Ok(Gpus::of(recording.config(), &recording.all()?, &recording.all()?))
 }
 
 impl Gpus {
