@@ -65,6 +65,8 @@ const WAITING_MESSAGES: usize = 64;
 
 /// What a `kill -9` costs at most, below a ceiling.
 const CEILING_PART_INTERVAL: Duration = Duration::from_secs(20);
+/// Rows that are encoded at a time, below a ceiling: for half a millisecond.
+const CEILING_BATCH_ROWS: usize = 512;
 /// The most threads that drain the rings, and below a ceiling the CPUs that share one: each costs its wakeups.
 const DRAINS: usize = 16;
 const CEILING_CPUS_A_DRAIN: usize = 16;
@@ -195,8 +197,14 @@ fn session(options: &Options, looks: Option<Looks<'_>>) -> Result<Outcome> {
     let started = clock::mono();
     // Before the first thread is recorded: what the rings lose from then on is loss.
     let counters = Counters::new(started, Reading::of(&kernel)?, watched);
+    let ceiling = options.max_overhead.map(|most| shedding::set(most, &mut kernel)).transpose()?;
+    if ceiling.is_some() {
+        // While it waits for a CPU, to begin or to take a step, the programs cost.
+        bpf::raise_thread(options.drain_priority);
+    }
     let attached = attach::attach(&mut kernel, &proc, &selector, options.tree)?;
     http::tell_ports(&mut kernel, &proc, &options.probes, &attached.found.processes)?;
+    kernel.heed_end()?;
     let mut also = Also::hold(&options.also, &attached.found.processes, invoker.uid);
 
     let (events, no_log) = kernel_log(&options.probes)?;
@@ -218,6 +226,7 @@ fn session(options: &Options, looks: Option<Looks<'_>>) -> Result<Outcome> {
             let _ = std::fs::remove_dir_all(folder.path());
         })?;
 
+    kernel.heed_end()?;
     let (sender, receiver) = sync_channel(WAITING_MESSAGES);
     let (asked_to_stop, over) = (Arc::new(AtomicU8::new(0)), Arc::new(AtomicBool::new(false)));
     let (pipeline, viewer) = if watched {
@@ -246,8 +255,10 @@ fn session(options: &Options, looks: Option<Looks<'_>>) -> Result<Outcome> {
     let mut drains = Drains::start(rings, streams, options.drain_priority, round, &sender)
         .map(Some)
         .context("start a thread")?;
+    kernel.heed_end()?;
     // Storage may take a second for these, in which an unread ring would overflow.
     let first = first_files(&config, &folder);
+    kernel.heed_end()?;
     let sockets = kernel.take_sockets();
     let sampling = options
         .sample_interval
@@ -270,7 +281,7 @@ fn session(options: &Options, looks: Option<Looks<'_>>) -> Result<Outcome> {
         return Err(error);
     }
 
-    let mut watch = Watch::new(options, &sink, &folder, &gauges, counters, sender.clone());
+    let mut watch = Watch::new(options, &sink, &folder, &gauges, counters, ceiling, sender.clone());
     if watched {
         watch.be_quiet();
     }
@@ -290,10 +301,10 @@ fn session(options: &Options, looks: Option<Looks<'_>>) -> Result<Outcome> {
     if let Some(sampling) = sampling {
         sampling.finish().put(&mut config.samples);
     }
-    config.ceiling = watch.ceiling(&mut kernel)?;
     let recursion = kernel.recursion_misses();
     kernel.detach()?;
     finish(drains);
+    config.ceiling = watch.ceiling(&mut kernel)?;
     watch.last_counters(&kernel, stop, &skipped(recursion, options))?;
     let slots = kernel.slots()?;
     let tallies = kernel.tallies(&slots)?;
@@ -359,8 +370,13 @@ fn begin(
     proc: Proc,
 ) -> Result<(ParquetSink, Arc<Gauges>, Pipeline)> {
     let settings = match options.max_overhead {
-        // A part costs a file, whatever is in it.
-        Some(_) => SinkSettings { part_interval: CEILING_PART_INTERVAL, ..SinkSettings::default() },
+        // What is done at once counts in one second.
+        Some(_) => SinkSettings {
+            part_interval: CEILING_PART_INTERVAL,
+            in_turn: true,
+            batch_rows: CEILING_BATCH_ROWS,
+            ..SinkSettings::default()
+        },
         None => SinkSettings::default(),
     };
     let sink = ParquetSink::new(Arc::clone(folder), settings);

@@ -60,9 +60,9 @@ pub enum Message {
     Shed(ShedRow),
     /// A view wants a picture.
     Look(Box<Look>),
-    /// The drains have ended, threads are recorded no more: what the kernel half kept of each, and when it stopped.
-    Ended(MonoNs, Vec<Slot>, Vec<Tallies>),
-    /// The same, and recording is over.
+    /// The drains have ended, and threads were recorded no more from then on.
+    Ended(MonoNs),
+    /// Recording is over: when, and what the kernel half kept of each thread.
     Stop(MonoNs, Vec<Slot>, Vec<Tallies>),
 }
 
@@ -258,7 +258,7 @@ pub struct Pipeline {
     drains: usize,
     thread_stream: usize,
     undecodable: u64,
-    threads_ended: bool,
+    threads_ended: Option<MonoNs>,
     gauges: Arc<Gauges>,
     /// Threads begun and threads living, of which the gauges know the processes.
     gauged: (u64, usize),
@@ -308,7 +308,7 @@ impl Pipeline {
             drains: streams.drains,
             thread_stream: streams.threads(),
             undecodable: 0,
-            threads_ended: false,
+            threads_ended: None,
             gauges,
             gauged: (0, 0),
             proc,
@@ -401,8 +401,13 @@ impl Pipeline {
                     tap.look(look);
                 }
             }
-            // The gauges stay: the target's processes live on.
-            Message::Ended(at, slots, tallies) => self.end_threads(at, &slots, &tallies),
+            // Their rows wait for the end: to make them costs as much as many records. The gauges stay: the target's
+            // processes live on.
+            Message::Ended(at) => {
+                let (fold, tables) = (&mut self.fold, &mut self.tables);
+                self.order.finish(|event| fold.event(event, tables));
+                self.threads_ended = Some(at);
+            }
             Message::Stop(..) => {}
         }
         Ok(())
@@ -446,17 +451,13 @@ impl Pipeline {
         self.tables.error.take().map_or(Ok(()), Err)
     }
 
-    fn end_threads(&mut self, stop: MonoNs, slots: &[Slot], tallies: &[Tallies]) {
-        if std::mem::replace(&mut self.threads_ended, true) {
-            return;
-        }
+    fn finish(mut self, stop: MonoNs, slots: &[Slot], tallies: &[Tallies]) -> Result<Folded, SinkError> {
         let (fold, tables, proc) = (&mut self.fold, &mut self.tables, &self.proc);
         self.order.finish(|event| fold.event(event, tables));
-        fold.finish(stop, slots, tallies, |tgid, tid| proc.seed(tgid, tid), tables);
-    }
-
-    fn finish(mut self, stop: MonoNs, slots: &[Slot], tallies: &[Tallies]) -> Result<Folded, SinkError> {
-        self.end_threads(stop, slots, tallies);
+        let ended = self.threads_ended;
+        // What is read now of a thread tells nothing of when its recording ended.
+        let seed = |tgid, tid| if ended.is_some() { None } else { proc.seed(tgid, tid) };
+        fold.finish(ended.unwrap_or(stop), slots, tallies, seed, tables);
         let folded = Folded {
             counts: self.fold.counts(),
             http: self.fold.http_counts(),
