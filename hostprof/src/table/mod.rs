@@ -264,9 +264,10 @@ macro_rules! table {
             }
 
             fn finish(&mut self) -> Result<arrow::array::RecordBatch, arrow::error::ArrowError> {
+                static SCHEMA: std::sync::OnceLock<arrow::datatypes::SchemaRef> = std::sync::OnceLock::new();
                 self.rows = 0;
                 arrow::array::RecordBatch::try_new(
-                    <$row as $crate::table::Table>::batch_schema(),
+                    SCHEMA.get_or_init(<$row as $crate::table::Table>::batch_schema).clone(),
                     vec![$( <$type as $crate::table::Cell>::finish(&mut self.$field), )+],
                 )
             }
