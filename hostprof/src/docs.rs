@@ -25,7 +25,8 @@ fn schema() -> String {
         "# Tables\n\n{MADE}\nSchema version {SCHEMA_VERSION}. Every table is a folder of Parquet parts in the run folder; `SELECT` \
          works on them unchanged, as `'runs/run_001/off_cpu/*.parquet'` in DuckDB. Each column's unit and meaning \
          are in the file too, in its field metadata. Times are CLOCK_MONOTONIC nanoseconds; absent is null, never \
-         zero; rows are written in end order.\n"
+         zero. The rows of a part are in the order of their ends; the parts of a table overlap where several threads \
+         wrote them, as on 8 CPUs and more.\n"
     );
     macro_rules! each {
         ($($row:ty),+ $(,)?) => { $( table::<$row>(&mut page); )+ };

@@ -137,6 +137,10 @@ pub struct Args {
     #[arg(long, env = "HOSTPROF_DRAIN_PRIORITY", hide_env_values = true, value_enum, default_value_t)]
     drain_priority: DrainPriority,
 
+    /// Threads that put records in order and fold them [default: one for each 4 CPUs, 8 at most]
+    #[arg(long, hide = true, env = "HOSTPROF_FOLDS", value_parser = clap::value_parser!(u16).range(1..=64), value_name = "N")]
+    folds: Option<u16>,
+
     /// Time between two samples of processes, cgroups, disks and the machine, 100ms at least; 0 for none
     #[arg(
         long,
@@ -271,6 +275,7 @@ impl Args {
             futex_threshold: self.futex_threshold,
             max_threads: self.max_threads,
             ring_bytes,
+            folds: self.folds.map(usize::from),
             drain_priority: self.drain_priority,
             sample_interval: Some(self.sample_interval).filter(|time| !self.no_samples && !time.is_zero()),
             max_overhead: self.max_overhead,

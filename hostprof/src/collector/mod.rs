@@ -5,6 +5,8 @@ mod ceiling;
 mod counters;
 mod describe;
 mod fds;
+mod folds;
+mod gauges;
 mod gpu_sampling;
 mod http;
 mod kernel_log;
@@ -16,6 +18,7 @@ mod sampling;
 mod shedding;
 mod signals;
 mod spans;
+mod tables;
 mod tap;
 mod viewer;
 mod watch;
@@ -27,7 +30,6 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU8, Ordering},
-        mpsc::sync_channel,
     },
     thread,
     time::Duration,
@@ -44,7 +46,9 @@ use self::{
     watch::Watch,
 };
 pub use self::{
-    pipeline::{Folded, Gauges, Message, Pipeline},
+    folds::{Folding, Folds, Inlet},
+    gauges::Gauges,
+    pipeline::{Folded, Kept, Message, Setting},
     viewer::Viewer,
 };
 use crate::{
@@ -55,13 +59,10 @@ use crate::{
     probe::{Devices, HOST_RUNQUEUE, HTTP, NETWORK, PAGE_FAULT, SCHED, Selection, WAKER, XID},
     recording::{Config, Dropped, EndReason, Ended, Host, Moment, RunFolder, Totals},
     sink::{ParquetSink, Settings as SinkSettings, SinkError},
-    target::{Found, HeldCommand, Proc, Selector, TreeMode},
+    target::{HeldCommand, Proc, Selector, TreeMode},
     units::MonoNs,
     usage,
 };
-
-/// Messages that may wait for the pipeline: at most 64 batches of 256 KiB.
-const WAITING_MESSAGES: usize = 64;
 
 /// What a `kill -9` costs at most, below a ceiling.
 const CEILING_PART_INTERVAL: Duration = Duration::from_secs(20);
@@ -72,6 +73,8 @@ const CEILING_CPUS_A_DRAIN: usize = 16;
 const ALL_RINGS_BYTES: u32 = 256 << 20;
 const RING_BYTES: u32 = 8 << 20;
 const LEAST_RING_BYTES: u32 = 1 << 20;
+/// Batches of a table that may wait for its encoder, however many folds there are.
+const LEAST_QUEUED_BATCHES: usize = 32;
 
 /// Holds space for the last `config.json`, whose `ended` a full disk must not swallow.
 const RESERVE_FILE: &str = ".reserve";
@@ -120,6 +123,8 @@ pub struct Options {
     pub max_threads: u32,
     /// The most bytes of each CPU's ring. `None`: by the number of CPUs.
     pub ring_bytes: Option<u32>,
+    /// Threads that fold. `None`: by the number of CPUs.
+    pub folds: Option<usize>,
     /// The drains' priority.
     pub drain_priority: DrainPriority,
     /// Time between two samples; `None` for no samples.
@@ -213,37 +218,38 @@ fn session(options: &Options, looks: Option<Looks<'_>>) -> Result<Outcome> {
     config.host = host;
     config.capabilities = capabilities;
     let streams = streams(options, &rings);
-    let (sink, gauges, pipeline) = begin(options, &folder, streams, devices, &attached.found, proc)
-        .inspect_err(|_| {
+    let setting = Setting {
+        streams,
+        devices,
+        page_faults: options.probes.has(PAGE_FAULT),
+        proc,
+        gauges: Arc::new(Gauges::new(&attached.found.processes)),
+    };
+    let count = folds(options, streams, watched);
+    let (sink, folds) =
+        begin(options, &folder, count, &setting, attached.found.engine).inspect_err(|_| {
             let _ = std::fs::remove_dir_all(folder.path());
         })?;
-
-    let (sender, receiver) = sync_channel(WAITING_MESSAGES);
+    let (inlet, gauges) = (folds.inlet(), setting.gauges);
     let (asked_to_stop, over) = (Arc::new(AtomicU8::new(0)), Arc::new(AtomicBool::new(false)));
-    let (pipeline, viewer) = if watched {
+    let (folds, viewer) = if watched {
         let (tap, pictures) = viewer::ends(started, Proc::new(), options.probes.has(HTTP));
         let parts = viewer::Parts {
             slots: kernel.slot_reader(),
-            messages: sender.clone(),
+            messages: inlet.first().clone(),
             tables: sink.progress(),
             run: folder.path().to_owned(),
             stop: Arc::clone(&asked_to_stop),
             ended: Arc::clone(&over),
         };
-        (pipeline.tapped(tap), Some(Viewer::new(parts, pictures, &config)))
+        (folds.with_first(|first| first.tapped(tap)), Some(Viewer::new(parts, pictures, &config)))
     } else {
-        (pipeline, None)
+        (folds, None)
     };
-    let folding = thread::Builder::new()
-        .name("hostprof-fold".to_owned())
-        .spawn(move || pipeline.run(&receiver))
-        .context("start a thread")?;
-    for message in attached.messages {
-        // A pipeline that is gone tells why when it is joined.
-        let _ = sender.send(message);
-    }
+    let folding = folds.start().context("start a thread")?;
+    attached.met.iter().for_each(|met| inlet.met(met));
     let round = if options.max_overhead.is_some() { bpf::CEILING_ROUND } else { bpf::ROUND };
-    let mut drains = Drains::start(rings, streams, options.drain_priority, round, &sender)
+    let mut drains = Drains::start(rings, streams, options.drain_priority, round, inlet.each())
         .map(Some)
         .context("start a thread")?;
     // Storage may take a second for these, in which an unread ring would overflow.
@@ -251,7 +257,7 @@ fn session(options: &Options, looks: Option<Looks<'_>>) -> Result<Outcome> {
     let sockets = kernel.take_sockets();
     let sampling = options
         .sample_interval
-        .map(|interval| Sampling::start(interval, config.host.gpus.are_told(), sockets, &gauges, &sender))
+        .map(|interval| Sampling::start(interval, config.host.gpus.are_told(), sockets, &gauges, inlet.first()))
         .transpose()
         .context("start a thread")?;
     let begun =
@@ -264,17 +270,16 @@ fn session(options: &Options, looks: Option<Looks<'_>>) -> Result<Outcome> {
     if let Err(error) = begun {
         sampling.map(Sampling::finish);
         finish(drains);
-        drop(sender);
-        let _ = folding.join();
+        let _ = folding.finish(Kept { at: clock::mono(), ..Kept::default() });
         let _ = std::fs::remove_dir_all(folder.path());
         return Err(error);
     }
 
-    let mut watch = Watch::new(options, &sink, &folder, &gauges, counters, sender.clone());
+    let mut watch = Watch::new(options, &sink, &folder, &gauges, counters, inlet);
     if watched {
         watch.be_quiet();
     }
-    let is_over = watch::Over { failed: &|| folding.is_finished(), asked: &asked_to_stop };
+    let is_over = watch::Over { failed: &|| folding.has_failed(), asked: &asked_to_stop };
     let ended = runtime.block_on(watch.until_end(
         signals,
         events,
@@ -301,11 +306,11 @@ fn session(options: &Options, looks: Option<Looks<'_>>) -> Result<Outcome> {
     for probe in config.probes.iter_mut().filter(|probe| probe.on) {
         probe.notes.extend(spans::count_notes(&probe.name, &calls, &open));
     }
-    let _ = sender.send(Message::Stop(stop, slots, tallies));
     let dropped = dropped_list(watch.dropped());
     let anchors = watch.anchors();
-    drop(sender);
-    let folded = folding.join().map_err(|_| anyhow!("fold the records: the thread panicked"))?;
+    let folded = folding
+        .finish(Kept { at: stop, slots, tallies })
+        .ok_or_else(|| anyhow!("fold the records: a thread panicked"))?;
     watch.clear_progress();
 
     let totals = Totals {
@@ -349,26 +354,24 @@ fn kernel_log(probes: &Selection) -> Result<(Option<EventLog>, Option<String>)> 
     }
 }
 
-/// Makes what a recording needs before its first record is read.
+/// Makes what a recording needs before its first record is read: its tables, and so many folds.
 fn begin(
     options: &Options,
     folder: &Arc<RunFolder>,
-    streams: Streams,
-    devices: Devices,
-    found: &Found,
-    proc: Proc,
-) -> Result<(ParquetSink, Arc<Gauges>, Pipeline)> {
-    let settings = match options.max_overhead {
+    count: usize,
+    setting: &Setting,
+    engine: Option<&str>,
+) -> Result<(ParquetSink, Folds)> {
+    let mut settings = SinkSettings { on_thread: bpf::prefer_thread, ..SinkSettings::default() };
+    // What waits in memory where the disk stalls is the same, however many write.
+    settings.queued_batches = (settings.queued_batches / count).max(LEAST_QUEUED_BATCHES);
+    if options.max_overhead.is_some() {
         // A part costs a file, whatever is in it.
-        Some(_) => SinkSettings { part_interval: CEILING_PART_INTERVAL, ..SinkSettings::default() },
-        None => SinkSettings::default(),
-    };
+        settings.part_interval = CEILING_PART_INTERVAL;
+    }
     let sink = ParquetSink::new(Arc::clone(folder), settings);
-    let gauges = Arc::new(Gauges::new(&found.processes));
-    let page_faults = options.probes.has(PAGE_FAULT);
-    let pipeline =
-        Pipeline::new(&sink, streams, devices, page_faults, found.engine, proc, Arc::clone(&gauges))?;
-    Ok((sink, gauges, pipeline))
+    let folds = Folds::new(count, &sink, setting, engine)?;
+    Ok((sink, folds))
 }
 
 /// Writes what a recording has before its first part, to storage.
@@ -490,6 +493,14 @@ fn load(options: &Options, devices: &Devices) -> Result<(Kernel, Rings, bpf::Set
     let (mut kernel, rings) = Kernel::load(&settings)?;
     kernel.attach()?;
     Ok((kernel, rings, settings))
+}
+
+/// How many fold. A view is shown what one of them has; and a ceiling keeps the rate of records low.
+fn folds(options: &Options, streams: Streams, watched: bool) -> usize {
+    if watched || options.max_overhead.is_some() {
+        return 1;
+    }
+    options.folds.unwrap_or_else(|| folds::folds_for(streams.cpus))
 }
 
 /// What is drained, by how many.

@@ -13,8 +13,9 @@ use std::{
 };
 
 use super::{
+    gauges::Gauges,
     gpu_sampling::{GpuSampling, Told},
-    pipeline::{Gauges, Message},
+    pipeline::Message,
 };
 use crate::{
     bpf::Sockets,

@@ -10,7 +10,8 @@ use anyhow::{Context as _, Result};
 
 use super::{
     ceiling::{ByKernel, Ceiling, Rung, Used},
-    pipeline::{Gauges, Message},
+    gauges::Gauges,
+    pipeline::Message,
 };
 use crate::{
     bpf::Kernel,

@@ -11,6 +11,7 @@ pub mod nvidia;
 mod placement;
 mod registry;
 mod seed;
+mod share;
 mod spans;
 mod state;
 pub mod syscalls;
@@ -29,4 +30,5 @@ pub use self::{
         SYSCALL_COUNT, Selection, SelectionError, WAKER, XID,
     },
     seed::Seed,
+    share::{Share, fold_of_record},
 };

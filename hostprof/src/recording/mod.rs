@@ -8,6 +8,7 @@ pub mod gpu;
 pub mod host;
 pub mod mask;
 mod open;
+mod rows;
 
 pub use self::{
     batches::Batches,
@@ -19,7 +20,8 @@ pub use self::{
     gpu::{Gpu, GpuPath, Gpus},
     host::{Host, NumaNode},
     mask::mask_args,
-    open::{Part, Recording, RecordingError, Rows},
+    open::{Part, Recording, RecordingError},
+    rows::Rows,
 };
 
 /// The name of the file that makes a folder a recording.
