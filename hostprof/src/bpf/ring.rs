@@ -63,7 +63,7 @@ impl CellRing {
         at_most: usize,
         part_of: impl Fn(&[u8], usize) -> usize,
     ) -> Read {
-        while let Some(cell) = self.next() {
+        while let Some((cell, length)) = self.next() {
             let part = part_of(cell, parts.len());
             let bytes = &mut parts[part];
             let begin = bytes.len();
@@ -74,7 +74,9 @@ impl CellRing {
             if begin == 0 {
                 bytes.reserve(at_most);
             }
+            // All cells are copied as one length, known here, which costs a fraction.
             bytes.extend_from_slice(cell);
+            bytes.truncate(begin + length);
             // The lap is no part of the kind.
             bytes[begin + 1] &= !(LAP >> 8) as u8;
             self.tail += 1;
@@ -86,9 +88,9 @@ impl CellRing {
         Read::All
     }
 
-    /// The next record, if it is whole.
+    /// The cell of the next record and how long that is, if it is whole.
     #[inline]
-    fn next(&self) -> Option<&[u8]> {
+    fn next(&self) -> Option<(&[u8; size_of::<Cell>()], usize)> {
         let place = self.tail as usize & ((1 << self.shift) - 1);
         // SAFETY: within the mapping of `cpus << shift` cells.
         let cell = unsafe { self.memory.cells.begin.cast::<Cell>().add((self.cpu << self.shift) + place) };
@@ -99,7 +101,8 @@ impl CellRing {
         }
         let length = RecordKind::from_u16(kind & !LAP).map_or(size_of::<Cell>(), RecordKind::size);
         // SAFETY: a whole record is not written again before `tell` has said that it is read.
-        Some(unsafe { std::slice::from_raw_parts(cell.cast().as_ptr(), length.min(size_of::<Cell>())) })
+        let cell = unsafe { cell.cast::<[u8; size_of::<Cell>()]>().as_ref() };
+        Some((cell, length.min(size_of::<Cell>())))
     }
 
     /// Gives the cells that were read back to their writers.

@@ -74,46 +74,51 @@ fn pack(values: &[u32], width: u32, out: &mut Vec<u8>) {
         return;
     }
     let (groups, rest) = values.as_chunks::<GROUP>();
-    let count = groups.len() + usize::from(!rest.is_empty());
+    let mut last = [0; GROUP];
+    last[..rest.len()].copy_from_slice(rest);
+    let groups = groups.iter().chain((!rest.is_empty()).then_some(&last));
+    let count = values.len().div_ceil(GROUP);
     varint((count as u64) << 1 | 1, out);
-    let end = out.len() + count * width as usize;
-    groups.iter().for_each(|group| pack_group(group, width, out));
-    if !rest.is_empty() {
-        let mut group = [0; GROUP];
-        group[..rest.len()].copy_from_slice(rest);
-        pack_group(&group, width, out);
+    let (begin, bytes) = (out.len(), width as usize);
+    // Each group is stored whole, what it has no bits for too, and the next over that: a copy of as many bytes as it
+    // has would cost more than the packing.
+    out.resize(begin + count * bytes + GROUP * size_of::<u32>(), 0);
+    let places = (begin..).step_by(bytes.max(1));
+    if width <= 16 {
+        for (at, group) in places.zip(groups) {
+            out[at..at + 16].copy_from_slice(&pack_narrow(group, width).to_le_bytes());
+        }
+    } else {
+        for (at, group) in places.zip(groups) {
+            out[at..at + 32].copy_from_slice(&pack_wide(group, width));
+        }
     }
-    debug_assert_eq!(out.len(), end);
+    out.truncate(begin + count * bytes);
 }
 
-/// Appends eight values, half of them at a time: each half has 64 bits at most where a value has 16, as nearly all have.
+/// Eight values of 16 bits at most, as nearly all are.
 #[inline]
-fn pack_group(group: &[u32; GROUP], width: u32, out: &mut Vec<u8>) {
-    let half = |from: usize| -> u128 {
-        let values = &group[from..from + GROUP / 2];
-        if width <= 16 {
-            let packed = values.iter().rev().fold(0_u64, |packed, value| packed << width | u64::from(*value));
-            packed.into()
-        } else {
-            values.iter().rev().fold(0, |packed, value| packed << width | u128::from(*value))
-        }
+fn pack_narrow(group: &[u32; GROUP], width: u32) -> u128 {
+    let half = |values: &[u32]| {
+        values.iter().rev().fold(0_u64, |packed, value| packed << width | u64::from(*value))
     };
-    let (low, high) = (half(0), half(GROUP / 2));
-    let half_bits = width * (GROUP as u32 / 2);
-    if width <= 16 {
-        let bytes = (low | high << half_bits).to_le_bytes();
-        out.extend_from_slice(&bytes[..width as usize]);
-    } else {
-        // Halves of whole bytes only where the width is even: the bits in between are joined first.
-        let mut bytes = [0; 32];
-        bytes[..16].copy_from_slice(&low.to_le_bytes());
-        let at = (half_bits / 8) as usize;
-        let shift = half_bits % 8;
-        for (to, from) in bytes[at..].iter_mut().zip((high << shift).to_le_bytes()) {
-            *to |= from;
-        }
-        out.extend_from_slice(&bytes[..width as usize]);
+    let (low, high) = group.split_at(GROUP / 2);
+    u128::from(half(low)) | u128::from(half(high)) << (width * (GROUP as u32 / 2))
+}
+
+/// Eight values of any width: two halves of 128 bits at most, the second of which may begin within a byte.
+fn pack_wide(group: &[u32; GROUP], width: u32) -> [u8; 32] {
+    let half = |values: &[u32]| {
+        values.iter().rev().fold(0_u128, |packed, value| packed << width | u128::from(*value))
+    };
+    let (low, high) = group.split_at(GROUP / 2);
+    let bits = width * (GROUP as u32 / 2);
+    let mut bytes = [0; 32];
+    bytes[..16].copy_from_slice(&half(low).to_le_bytes());
+    for (to, from) in bytes[(bits / 8) as usize..].iter_mut().zip((half(high) << (bits % 8)).to_le_bytes()) {
+        *to |= from;
     }
+    bytes
 }
 
 fn varint(mut value: u64, out: &mut Vec<u8>) {
