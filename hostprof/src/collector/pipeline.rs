@@ -81,6 +81,8 @@ pub struct Gauges {
     live: AtomicU64,
     begun: AtomicU64,
     network_ended: AtomicBool,
+    /// A bit pattern; 0 where it is not measured.
+    overhead: AtomicU64,
     processes: Mutex<Vec<Tgid>>,
 }
 
@@ -114,6 +116,14 @@ impl Gauges {
     /// Says so.
     pub fn end_network(&self) {
         self.network_ended.store(true, Ordering::Release);
+    }
+    /// What recording cost in the last second, of the target's CPU time; `None` where no ceiling has it measured.
+    pub fn overhead_ratio(&self) -> Option<f64> {
+        Some(f64::from_bits(self.overhead.load(Ordering::Relaxed))).filter(|ratio| *ratio > 0.0)
+    }
+    /// Says so.
+    pub fn set_overhead_ratio(&self, ratio: f64) {
+        self.overhead.store(ratio.to_bits(), Ordering::Relaxed);
     }
     /// The processes that have a thread that lives, sorted.
     pub fn processes(&self) -> Vec<Tgid> {
@@ -180,6 +190,12 @@ impl Rows for Tables {
     fn alive(&mut self, life: &Life) {
         if let Some(tap) = &mut self.tap {
             tap.alive(life, &mut self.roles);
+        }
+    }
+
+    fn lossy(&mut self, life: &Life) {
+        if let Some(tap) = &mut self.tap {
+            tap.rolling.lossy(life.row.tid);
         }
     }
 
@@ -394,8 +410,18 @@ impl Pipeline {
                 }
                 self.tables.samples.push(*samples)?;
             }
-            Message::Gpus(samples) => self.tables.samples.push_gpus(*samples)?,
-            Message::Shed(row) => self.tables.shed.push(row)?,
+            Message::Gpus(samples) => {
+                if let Some(tap) = &mut self.tables.tap {
+                    samples.gpus.iter().for_each(|row| tap.rolling.gpu(row.clone()));
+                }
+                self.tables.samples.push_gpus(*samples)?;
+            }
+            Message::Shed(row) => {
+                if let Some(tap) = &mut self.tables.tap {
+                    tap.rolling.shed(row.clone());
+                }
+                self.tables.shed.push(row)?;
+            }
             Message::Look(look) => {
                 if let Some(tap) = &mut self.tables.tap {
                     tap.look(look);
