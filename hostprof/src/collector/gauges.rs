@@ -16,6 +16,8 @@ pub struct Gauges {
     live: AtomicU64,
     begun: AtomicU64,
     network_ended: AtomicBool,
+    /// A bit pattern; 0 where it is not measured.
+    overhead: AtomicU64,
     processes: Mutex<Vec<Tgid>>,
 }
 
@@ -55,6 +57,16 @@ impl Gauges {
     /// Says so.
     pub fn end_network(&self) {
         self.network_ended.store(true, Ordering::Release);
+    }
+
+    /// What recording cost in the last second, of the target's CPU time; `None` where no ceiling has it measured.
+    pub fn overhead_ratio(&self) -> Option<f64> {
+        Some(f64::from_bits(self.overhead.load(Ordering::Relaxed))).filter(|ratio| *ratio > 0.0)
+    }
+
+    /// Says so.
+    pub fn set_overhead_ratio(&self, ratio: f64) {
+        self.overhead.store(ratio.to_bits(), Ordering::Relaxed);
     }
 
     /// The processes that have a thread that lives, sorted.

@@ -25,11 +25,12 @@ mod watch;
 
 use std::{
     ffi::OsString,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitStatus,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, AtomicU8, Ordering},
+        mpsc::SyncSender,
     },
     thread,
     time::Duration,
@@ -49,7 +50,7 @@ pub use self::{
     folds::{Folding, Folds, Inlet},
     gauges::Gauges,
     pipeline::{Folded, Kept, Message, Setting},
-    viewer::Viewer,
+    viewer::{Viewer, Wish},
 };
 use crate::{
     also::{Also, Tool},
@@ -57,7 +58,7 @@ use crate::{
     clock,
     privilege::{self, Invoker},
     probe::{Devices, HOST_RUNQUEUE, HTTP, NETWORK, PAGE_FAULT, SCHED, Selection, WAKER, XID},
-    recording::{Config, Dropped, EndReason, Ended, Host, Moment, RunFolder, Totals},
+    recording::{Config, Dropped, EndReason, Ended, Gpus, Host, Moment, RunFolder, Totals},
     sink::{ParquetSink, Settings as SinkSettings, SinkError},
     target::{HeldCommand, Proc, Selector, TreeMode},
     units::MonoNs,
@@ -187,15 +188,21 @@ fn session(options: &Options, looks: Option<Looks<'_>>) -> Result<Outcome> {
     let mut devices = Devices::select(&options.ioctl_devices)?;
     devices.stand_in(&options.stand_ins)?;
     let selector = selector(&options.wanted, command.as_ref())?;
-    // Done before anything is recorded, and beside the loading: NVML may take a second to start.
-    let host = thread::Builder::new().spawn(Host::read).context("start a thread")?;
+    // Somebody waits for the first picture, on a machine that may be busy. Other tools would inherit it.
+    let haste = if watched && options.also.is_empty() { bpf::Haste::begin() } else { None };
+    // Done beside the loading, and before anything is recorded unless somebody waits: NVML may take a second to start.
+    let gpus = thread::Builder::new().spawn(|| Gpus::read(Path::new("/"))).context("start a thread")?;
+    let mut host = Host::without_gpus();
     let mut options = options.clone();
     let mut told = Vec::new();
     let (mut kernel, rings, settings) = load_for(&mut options, &proc, &selector, &devices, &mut told)?;
     if !watched {
         told.drain(..).for_each(|note| eprintln!("hostprof: {note}"));
     }
-    let host = host.join().map_err(|_| anyhow!("read the machine: the thread panicked"))?;
+    let mut gpus = Some(gpus);
+    if !watched {
+        host.gpus = joined(gpus.take())?.unwrap_or_default();
+    }
     let options = &options;
     let started = clock::mono();
     // Before the first thread is recorded: what the rings lose from then on is loss.
@@ -232,13 +239,17 @@ fn session(options: &Options, looks: Option<Looks<'_>>) -> Result<Outcome> {
         })?;
     let (inlet, gauges) = (folds.inlet(), setting.gauges);
     let (asked_to_stop, over) = (Arc::new(AtomicU8::new(0)), Arc::new(AtomicBool::new(false)));
+    let told_gpus = Arc::new(OnceLock::new());
     let (folds, viewer) = if watched {
         let (tap, pictures) = viewer::ends(started, Proc::new(), options.probes.has(HTTP));
-        let parts = viewer::Parts {
+        let parts = viewer::Begun {
             slots: kernel.slot_reader(),
             messages: inlet.first().clone(),
             tables: sink.progress(),
             run: folder.path().to_owned(),
+            gauges: Arc::clone(&gauges),
+            gpus: Arc::clone(&told_gpus),
+            haste,
             stop: Arc::clone(&asked_to_stop),
             ended: Arc::clone(&over),
         };
@@ -252,21 +263,26 @@ fn session(options: &Options, looks: Option<Looks<'_>>) -> Result<Outcome> {
     let mut drains = Drains::start(rings, streams, options.drain_priority, round, inlet.each())
         .map(Some)
         .context("start a thread")?;
+    // Before all that storage, samples and NVML may keep waiting.
+    let viewed = looks.zip(viewer).map_or(Ok(()), |(looks, viewer)| looks(viewer));
     // Storage may take a second for these, in which an unread ring would overflow.
-    let first = first_files(&config, &folder);
+    let first = viewed.and_then(|()| first_files(&config, &folder));
     let sockets = kernel.take_sockets();
-    let sampling = options
+    let mut sampling = options
         .sample_interval
-        .map(|interval| Sampling::start(interval, config.host.gpus.are_told(), sockets, &gauges, inlet.first()))
+        .map(|interval| Sampling::start(interval, sockets, &gauges, inlet.first()))
         .transpose()
         .context("start a thread")?;
-    let begun =
-        first.and_then(|()| go(&mut config, &folder, &mut also, command.as_mut())).and_then(|()| match looks
-            .zip(viewer)
-        {
-            Some((looks, viewer)) => looks(viewer),
-            None => Ok(()),
-        });
+    if !watched {
+        watch_gpus(&mut sampling, &config, &gauges, inlet.first())?;
+    }
+    let mut begun = first.and_then(|()| go(&mut config, &folder, &mut also, command.as_mut()));
+    if begun.is_ok() && let Some(found) = joined(gpus)? {
+        config.host.gpus = found.clone();
+        let _ = told_gpus.set(found);
+        begun = config.write(&folder).map_err(Into::into);
+        watch_gpus(&mut sampling, &config, &gauges, inlet.first())?;
+    }
     if let Err(error) = begun {
         sampling.map(Sampling::finish);
         finish(drains);
@@ -331,6 +347,26 @@ fn session(options: &Options, looks: Option<Looks<'_>>) -> Result<Outcome> {
     notes.extend(also.finish(&folder, &mut config.also));
     notes.extend(untold_note(kernel.stats()?.iter().map(|cpu| cpu.sockets_untold).sum()));
     conclude(config, &folder, stop, notes, &folded, &ended, command.as_ref().filter(|_| !watched))
+}
+
+/// Takes samples of the machine's GPUs too, where there are some and samples are taken.
+fn watch_gpus(
+    sampling: &mut Option<Sampling>,
+    config: &Config,
+    gauges: &Arc<Gauges>,
+    sender: &SyncSender<Message>,
+) -> Result<()> {
+    match sampling {
+        Some(sampling) if config.host.gpus.are_told() => {
+            sampling.watch_gpus(gauges, sender).context("start a thread")
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What a thread found out, where there is one.
+fn joined<T>(thread: Option<thread::JoinHandle<T>>) -> Result<Option<T>> {
+    thread.map(|thread| thread.join().map_err(|_| anyhow!("read the machine: the thread panicked"))).transpose()
 }
 
 /// Reads what is left in the rings; there are no drains any more where a ceiling has ended recording.

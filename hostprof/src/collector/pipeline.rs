@@ -343,8 +343,18 @@ fn told(first: &mut First, message: Message) -> Result<(), SinkError> {
             }
             first.samples.push(*samples)
         }
-        Message::Gpus(samples) => first.samples.push_gpus(*samples),
-        Message::Shed(row) => first.shed.push(row),
+        Message::Gpus(samples) => {
+            if let Some(tap) = &mut first.tap {
+                samples.gpus.iter().for_each(|row| tap.rolling.gpu(row.clone()));
+            }
+            first.samples.push_gpus(*samples)
+        }
+        Message::Shed(row) => {
+            if let Some(tap) = &mut first.tap {
+                tap.rolling.shed(row.clone());
+            }
+            first.shed.push(row)
+        }
         Message::Look(look) => {
             if let Some(tap) = &mut first.tap {
                 tap.look(look);

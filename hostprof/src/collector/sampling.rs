@@ -31,25 +31,22 @@ use crate::{
 pub struct Sampling {
     end: Sender<()>,
     thread: JoinHandle<Vec<String>>,
+    interval: Duration,
     gpus: Option<GpuSampling>,
 }
 
 impl Sampling {
-    /// Takes a first sample before it returns, and then one at each interval; of `gpus` too, if wanted, whose first
-    /// may come later.
+    /// Takes a first sample before it returns, and then one at each interval.
     ///
     /// # Errors
     ///
     /// A thread cannot be started.
     pub fn start(
         interval: Duration,
-        gpus: bool,
         sockets: Option<Sockets>,
         gauges: &Arc<Gauges>,
         sender: &SyncSender<Message>,
     ) -> io::Result<Self> {
-        let gpus =
-            gpus.then(|| GpuSampling::start(interval, Arc::clone(gauges), sender.clone())).transpose()?;
         let mut round = Round {
             sampler: Sampler::new(),
             sockets,
@@ -74,7 +71,17 @@ impl Sampling {
             round.take();
             round.notes()
         })?;
-        Ok(Self { end, thread, gpus })
+        Ok(Self { end, thread, interval, gpus: None })
+    }
+
+    /// Takes samples of GPUs too from now on, the first of which may come later.
+    ///
+    /// # Errors
+    ///
+    /// A thread cannot be started.
+    pub fn watch_gpus(&mut self, gauges: &Arc<Gauges>, sender: &SyncSender<Message>) -> io::Result<()> {
+        self.gpus = Some(GpuSampling::start(self.interval, Arc::clone(gauges), sender.clone())?);
+        Ok(())
     }
 
     /// Takes a last sample; tells what could not be read.

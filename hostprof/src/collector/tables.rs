@@ -196,6 +196,12 @@ impl Rows for Tables {
         }
     }
 
+    fn lossy(&mut self, life: &Life) {
+        if let Some(tap) = self.tap() {
+            tap.rolling.lossy(life.row.tid);
+        }
+    }
+
     #[inline]
     fn off_cpu(&mut self, mut row: OffCpuRow) {
         if let Some(tap) = self.tap() {

@@ -16,7 +16,7 @@ mod window;
 
 use std::collections::BTreeMap;
 
-pub(crate) use self::replay::end_of;
+pub(crate) use self::replay::{end_of, merged, overlaps};
 pub use self::{
     gpm::{Gpm, gpm},
     lives::Lives,

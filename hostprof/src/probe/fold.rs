@@ -45,6 +45,8 @@ use crate::{
 pub trait Rows {
     /// A thread began, was met, or has another name.
     fn alive(&mut self, _life: &Life) {}
+    /// Switches of a thread have no record, before the row that comes next.
+    fn lossy(&mut self, _life: &Life) {}
     /// An off-CPU episode ended, or recording did.
     fn off_cpu(&mut self, row: OffCpuRow);
     /// Episodes that were counted and not recorded.
@@ -217,12 +219,11 @@ impl Fold {
 
     /// The episodes that are open, as the kernel half kept them by `at`. One that has ended meanwhile is still
     /// among them.
-    pub fn open(&self, slots: &[Slot], at: MonoNs) -> Vec<OffCpuRow> {
-        let open = |slot: &Slot| {
+    pub fn open(&self, slots: &[Slot], at: MonoNs) -> impl Iterator<Item = OffCpuRow> {
+        slots.iter().filter_map(move |slot| {
             let life = self.threads.get(&Utid(slot.utid))?;
             open_row(life, slot, at, &self.devices, false)
-        };
-        slots.iter().filter_map(open).collect()
+        })
     }
 
     /// The processes that have a thread that is recorded now, sorted.
@@ -466,7 +467,11 @@ impl Fold {
         let mut row = if head.flags & flag::OPEN_START != 0 {
             open_start(life, blocked.is_some(), &self.devices)
         } else {
+            let lost = life.row.lost_switches;
             life.sequence(head.seq);
+            if life.row.lost_switches > lost {
+                rows.lossy(life);
+            }
             let major = life.faults(head.min_flt, head.maj_flt);
             closed(life, head, blocked, &self.devices, major)
         };
