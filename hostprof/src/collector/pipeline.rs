@@ -28,8 +28,8 @@ use crate::{
     sampler::{GpuSamples, Samples},
     sink::{ParquetSink, ParquetWriter, Sink as _, SinkError, Writer as _},
     table::{
-        GpuEventRow, GpuIoctlRow, HistogramRow, LossRow, OffCpuCountRow, OffCpuRow, PageFaultRow, RequestRow,
-        ShedRow, SyscallRow, ThreadRow, TokenRow,
+        EngineSampleRow, GpuEventRow, GpuIoctlRow, HistogramRow, LossRow, OffCpuCountRow, OffCpuRow,
+        PageFaultRow, RequestRow, ShedRow, SyscallRow, ThreadRow, TokenRow,
     },
     target::Proc,
     units::{MonoNs, Tgid, Tid},
@@ -56,6 +56,8 @@ pub enum Message {
     Samples(Box<Samples>),
     /// Polled of GPUs.
     Gpus(Box<GpuSamples>),
+    /// Asked of an engine.
+    Engine(Box<EngineSampleRow>),
     /// A step below the ceiling.
     Shed(ShedRow),
     /// A view wants a picture.
@@ -395,6 +397,7 @@ impl Pipeline {
                 self.tables.samples.push(*samples)?;
             }
             Message::Gpus(samples) => self.tables.samples.push_gpus(*samples)?,
+            Message::Engine(row) => self.tables.samples.push_engine(*row)?,
             Message::Shed(row) => self.tables.shed.push(row)?,
             Message::Look(look) => {
                 if let Some(tap) = &mut self.tables.tap {
