@@ -23,7 +23,7 @@ use crate::{
 /// The longest wait for an answer.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// The least time between two looks for engines that began later.
-const LOOK: Duration = Duration::from_secs(2);
+const LOOK: Duration = Duration::from_secs(5);
 
 /// Which engines are asked.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -16,6 +16,9 @@ const SLACK_NS: u64 = 100_000_000;
 const SLACK_SHARE: u64 = 5;
 /// Where a server takes a request up long after its arrival.
 const MOST_WAIT_NS: u64 = 5_000_000_000;
+/// Rows that are looked at for a request, and kept for it, at most: more than are in flight at a time.
+const MOST_FITTING: usize = 1 << 14;
+const MOST_LIKELY: usize = 64;
 /// A contradiction below this is none: clocks are read one after the other.
 const READ_NS: u64 = 1_000_000;
 /// Times that are coarser than this yield to the socket's.
@@ -54,7 +57,9 @@ fn by_id(candidates: &mut [Candidate], kernel: &[RequestRow], free: &mut HashSet
             candidate.kernel = Some(at);
             match candidate.join {
                 Some(join) => {
-                    let error = join.error_ns.map(|ns| ns + contradiction(&candidate.told.row, &kernel[at]));
+                    let error = join
+                        .error_ns
+                        .map(|ns| ns.saturating_add(contradiction(&candidate.told.row, &kernel[at])));
                     candidate.join = Some(Join { tier: JoinTier::Exact, error_ns: error });
                 }
                 None => candidate.take_times(&kernel[at], JoinTier::Exact),
@@ -80,19 +85,18 @@ fn by_time(candidates: &mut [Candidate], kernel: &[RequestRow], free: &mut HashS
     let mut pairs = Vec::new();
     for (number, candidate) in candidates.iter().enumerate() {
         let (Some(join), None) = (candidate.join, candidate.kernel) else { continue };
-        let error = join.error_ns.unwrap_or(0);
         let row = &candidate.told.row;
-        let end = row.end_mono_ns.unwrap_or(row.arrival_mono_ns);
-        let earliest = row.arrival_mono_ns.saturating_sub(error + READ_NS + MOST_WAIT_NS);
+        let error = join.error_ns.unwrap_or(0);
+        let slack = error.saturating_add(READ_NS);
+        let wait = if row.source.is_client() { 0 } else { MOST_WAIT_NS };
+        let earliest = row.arrival_mono_ns.saturating_sub(slack.saturating_add(wait));
+        let latest = row.end_mono_ns.unwrap_or(row.arrival_mono_ns).saturating_add(slack);
         let from = order.partition_point(|&at| kernel[at].arrival_mono_ns < earliest);
-        for &at in &order[from..] {
-            if kernel[at].arrival_mono_ns > end.saturating_add(error + READ_NS) {
-                break;
-            }
-            if let Some(cost) = candidate.cost(error, &kernel[at]) {
-                pairs.push((cost, number, at));
-            }
-        }
+        let within = order[from..].iter().take_while(|&&at| kernel[at].arrival_mono_ns <= latest);
+        let fitting = within.filter_map(|&at| Some((candidate.cost(error, &kernel[at])?, number, at)));
+        let mut fitting: Vec<_> = fitting.take(MOST_FITTING).collect();
+        fitting.sort_unstable();
+        pairs.extend(fitting.into_iter().take(MOST_LIKELY));
     }
     pairs.sort_unstable();
     for (_, number, at) in pairs {
@@ -104,7 +108,8 @@ fn by_time(candidates: &mut [Candidate], kernel: &[RequestRow], free: &mut HashS
         if candidate.told.rounding_ns > COARSE_NS {
             candidate.take_times(&kernel[at], JoinTier::Socket);
         } else if let Some(join) = &mut candidate.join {
-            join.error_ns = join.error_ns.map(|ns| ns + contradiction(&candidate.told.row, &kernel[at]));
+            join.error_ns =
+                join.error_ns.map(|ns| ns.saturating_add(contradiction(&candidate.told.row, &kernel[at])));
         }
     }
 }
@@ -130,12 +135,9 @@ fn by_length(candidates: &mut [Candidate], kernel: &[RequestRow], free: &mut Has
     {
         return;
     }
-    let misfit = |offset: usize| -> u64 {
-        series
-            .iter()
-            .zip(&rows[offset..])
-            .map(|(&told, &row)| apart(&candidates[told].told.row, &kernel[row]))
-            .sum()
+    let misfit = |offset: usize| {
+        let each = series.iter().zip(&rows[offset..]);
+        each.map(|(&told, &row)| apart(&candidates[told].told.row, &kernel[row])).fold(0, u64::saturating_add)
     };
     let mut misfits: Vec<(u64, usize)> =
         (0..=rows.len() - series.len()).map(|offset| (misfit(offset), offset)).collect();
@@ -164,7 +166,7 @@ fn length(row: &RequestRow) -> Option<u64> {
 fn apart(told: &RequestRow, kernel: &RequestRow) -> u64 {
     let first = |row: &RequestRow| row.first_token_mono_ns.map(|at| at.saturating_sub(row.arrival_mono_ns));
     let all = length(told).zip(length(kernel)).map_or(0, |(told, kernel)| told.abs_diff(kernel));
-    all + first(told).zip(first(kernel)).map_or(0, |(told, kernel)| told.abs_diff(kernel))
+    all.saturating_add(first(told).zip(first(kernel)).map_or(0, |(told, kernel)| told.abs_diff(kernel)))
 }
 
 /// By how much a row's times cannot be, beside those of the sockets: a client's enclose them, a server's lie within.
@@ -187,20 +189,26 @@ impl Candidate {
         let row = &self.told.row;
         if self.told.rounding_ns > COARSE_NS {
             let (ended, own) = (kernel.end_mono_ns?, row.end_mono_ns?);
-            let misses = own.abs_diff(ended) > error + READ_NS || length(kernel)? + READ_NS < length(row)?;
+            let misses = own.abs_diff(ended) > error.saturating_add(READ_NS)
+                || length(kernel)?.saturating_add(READ_NS) < length(row)?;
             return (!misses).then(|| apart(row, kernel));
         }
-        if contradiction(row, kernel) > error + READ_NS {
+        if contradiction(row, kernel) > error.saturating_add(READ_NS) {
             return None;
         }
         let between = |own: Option<u64>, other: Option<u64>| {
             own.zip(other).map_or(0, |(own, other)| own.abs_diff(other))
         };
-        let cost = row.arrival_mono_ns.abs_diff(kernel.arrival_mono_ns)
-            + between(row.first_token_mono_ns, kernel.first_token_mono_ns)
-            + between(row.end_mono_ns, kernel.end_mono_ns);
-        let most = SLACK_NS.max(length(row).unwrap_or(0) / SLACK_SHARE) + 3 * error;
-        let most = if row.source.is_client() { most } else { most + MOST_WAIT_NS };
+        let cost = [
+            row.arrival_mono_ns.abs_diff(kernel.arrival_mono_ns),
+            between(row.first_token_mono_ns, kernel.first_token_mono_ns),
+            between(row.end_mono_ns, kernel.end_mono_ns),
+        ]
+        .into_iter()
+        .fold(0, u64::saturating_add);
+        let slack = SLACK_NS.max(length(row).unwrap_or(0) / SLACK_SHARE);
+        let wait = if row.source.is_client() { 0 } else { MOST_WAIT_NS };
+        let most = error.saturating_mul(3).saturating_add(slack + wait);
         (cost <= most).then_some(cost)
     }
 

@@ -54,7 +54,7 @@ impl Anchors {
             (mono, (since.unsigned_abs() as f64 * self.drift()) as u64)
         };
         let reading = before.error_ns.zip(after.error_ns).map(|(before, after)| before.max(after));
-        Some((u64::try_from(mono).ok()?, reading.map(|ns| ns + apart)))
+        Some((u64::try_from(mono).ok()?, reading.map(|ns| ns.saturating_add(apart))))
     }
 
     /// The wall clock at a time of CLOCK_MONOTONIC, by the nearest anchor.
@@ -95,7 +95,7 @@ fn to_mono(told: &mut Told, anchors: &Anchors) -> Option<Join> {
     let arrival = told.row.arrival_mono_ns;
     let (mono, error_ns) = anchors.mono(arrival)?;
     shift(told, i128::from(mono) - i128::from(arrival))?;
-    Some(Join { tier: JoinTier::Wall, error_ns: error_ns.map(|ns| ns + told.rounding_ns) })
+    Some(Join { tier: JoinTier::Wall, error_ns: error_ns.map(|ns| ns.saturating_add(told.rounding_ns)) })
 }
 
 /// Moves all times of a request. `None` where one would be before the clock's beginning.

@@ -28,10 +28,19 @@ pub struct Served {
 impl Proc {
     /// The ports on which these processes serve as engines.
     pub fn served(&self, tgids: &[Tgid]) -> Vec<Served> {
+        let is_engine = |tgid: &&Tgid| {
+            let process = self.process(**tgid);
+            process.is_some_and(|process| engine_of(&process, &self.command_line(**tgid)).is_some())
+        };
+        // All of /proc is read only where there is one.
+        let engines: Vec<Tgid> = tgids.iter().filter(is_engine).copied().collect();
+        if engines.is_empty() {
+            return Vec::new();
+        }
         let processes: HashMap<Tgid, Process> =
             self.processes().unwrap_or_default().into_iter().map(|process| (process.tgid, process)).collect();
         let mut served: Vec<Served> =
-            tgids.iter().filter_map(|&tgid| self.served_by(&processes, tgid)).collect();
+            engines.iter().filter_map(|&tgid| self.served_by(&processes, tgid)).collect();
         served.sort_unstable();
         served.dedup_by_key(|served| served.port);
         served
