@@ -51,7 +51,7 @@ for line in open(f"{out}/curl.txt"):
     if at:
         seen.setdefault(float(at), {})[name.removeprefix("llamacpp:")] = float(value)
 for at, page in seen.items():
-    row = sql(f"select {', '.join(names)} from '$engine_sample/*.parquet' order by abs(ts_mono_ns - {int(at * 1e9)}) limit 1")[0]
+    row = sql(f"select {', '.join(names)} from '$engine_sample/*.parquet' order by abs(ts_mono_ns::bigint - {int(at * 1e9)}) limit 1")[0]
     want = [round(page[name] * (1e9 if column.endswith('_ns') else 1)) for column, name in names.items()]
     say(list(row) == want, f"engine_sample at {at}: {dict(zip(names, row))}")
 n, engine, read = sql("select count(*), any_value(engine), max(read_ns) / 1e6 from '$engine_sample/*.parquet'")[0]

@@ -1,7 +1,7 @@
 //! Which row of `kernel` tells the same request: by id, else by time, else by how long each of a series took.
 //!
-//! A pair is also what measures a join. Whoever asked did so before the server's socket had it, and had the answer after
-//! the server had sent it; by how much a pair contradicts that, its clocks are apart.
+//! A pair is also what measures a join: by how much a client says to have begun after the server's socket had its bytes,
+//! or a server to have stamped outside what its sockets saw, their clocks are apart.
 
 use std::collections::{HashMap, HashSet};
 
@@ -169,18 +169,20 @@ fn apart(told: &RequestRow, kernel: &RequestRow) -> u64 {
     all.saturating_add(first(told).zip(first(kernel)).map_or(0, |(told, kernel)| told.abs_diff(kernel)))
 }
 
-/// By how much a row's times cannot be, beside those of the sockets: a client's enclose them, a server's lie within.
+/// By how much a row's times cannot be, beside those of the sockets: a client begins before the server has a byte, and a
+/// server stamps between the arrival and its own sends. A client's first token and end say nothing: it may have them while
+/// the thread that sent waits for a CPU, before the send is stamped.
 fn contradiction(row: &RequestRow, kernel: &RequestRow) -> u64 {
-    let (outer, inner) = if row.source.is_client() { (row, kernel) } else { (kernel, row) };
-    let start = outer.arrival_mono_ns.saturating_sub(inner.arrival_mono_ns);
-    let end = match (outer.end_mono_ns, inner.end_mono_ns) {
-        // An answer that failed or went on has no end that both saw.
-        (Some(outer), Some(inner)) if row.error.is_none() && kernel.error.is_none() => {
-            inner.saturating_sub(outer)
-        }
-        _ => 0,
-    };
-    start.max(end)
+    if row.source.is_client() {
+        return row.arrival_mono_ns.saturating_sub(kernel.arrival_mono_ns);
+    }
+    let late =
+        |own: Option<u64>, sent: Option<u64>| own.zip(sent).map_or(0, |(own, sent)| own.saturating_sub(sent));
+    kernel
+        .arrival_mono_ns
+        .saturating_sub(row.arrival_mono_ns)
+        .max(late(row.first_token_mono_ns, kernel.first_token_mono_ns))
+        .max(late(row.end_mono_ns, kernel.end_mono_ns))
 }
 
 impl Candidate {
