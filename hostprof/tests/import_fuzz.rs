@@ -1,6 +1,6 @@
 //! Importers against input that is damaged, mixed up and made up: none may panic, take more than is there, or keep text.
 //!
-//! Inputs are a function of a seed. A run of the suite tries a few thousand of each; the long run is
+//! Inputs are a function of a seed. A run of the suite tries a hundred thousand of each; the long run is
 //! `HOSTPROF_FUZZ_INPUTS=10000000 cargo test --release -p hostprof --test import_fuzz`.
 
 use std::{collections::HashSet, thread};
@@ -15,7 +15,7 @@ const SEEDS: [&str; 8] = [
     concat!(
         r#"{"format":"hostprof-load/1","version":"0.1.0","mono_ns":26571000000000,"wall_ns":1795672644000000000,"url":"http://h:1"}"#,
         "\n",
-        r#"{"request_id":"a-0","arrival_mono_ns":26571100000000,"send_mono_ns":26571100010000,"first_token_mono_ns":26571150000000,"end_mono_ns":26571190000000,"output_tokens":3,"chunks":2,"endpoint":"chat","error":null,"source":"load","join_tier":"monotonic","join_error_ns":0,"number":0,"token_mono_ns":[26571150000000,26571160000000]}"#
+        r#"{"request_id":"a-0","arrival_mono_ns":26571100000000,"send_mono_ns":26571100010000,"first_token_mono_ns":26571150000000,"end_mono_ns":26571190000000,"output_tokens":3,"chunks":2,"endpoint":"chat","error":null,"source":"load","join_tier":"monotonic","join_error_ns":0,"number":0,"retries":0,"wanted_input_tokens":60,"wanted_output_tokens":3,"token_mono_ns":[26571150000000,26571160000000]}"#
     ),
     r#"{"date":"20261126-055139","endpoint_type":"openai","backend":"openai","request_rate":Infinity,"input_lens":[60,61],"output_lens":[3,0],"ttfts":[0.111028604,0.0],"itls":[[0.0007738,7.664e-06],[]],"latencies":[0.138296155,0.0],"start_times":[26484.368952882,26484.369168066],"generated_texts":["planted words",""],"errors":["","Timeout: planted words"]}"#,
     r#"{"backend":"sglang","dataset_name":"random","request_rate":Infinity,"input_lens":[60,60],"output_lens":[3,3],"ttfts":[0.0523,0.0731],"itls":[[0.011,0.0121],[0.0131,0.0129]],"generated_texts":["planted words","b"],"errors":["",""]}"#,
@@ -161,7 +161,7 @@ fn hold(format: &Format, text: &[u8]) -> usize {
 fn inputs() -> u64 {
     std::env::var("HOSTPROF_FUZZ_INPUTS")
         .ok()
-        .map_or(20_000, |value| value.parse().expect("a number of inputs"))
+        .map_or(100_000, |value| value.parse().expect("a number of inputs"))
 }
 
 #[test]

@@ -21,7 +21,7 @@ use tempfile::TempDir;
 const MS: u64 = 1_000_000;
 /// When the real files were made, on both clocks: the machine's uptime was 26,484 s at 1,795,672,299 s.
 const BEGIN: u64 = 26_400_000 * MS;
-const END: u64 = 27_000_000 * MS;
+const END: u64 = 30_000_000 * MS;
 const WALL_LESS_MONO: u64 = 1_795_645_815_000 * MS;
 
 fn data(name: &str) -> PathBuf {

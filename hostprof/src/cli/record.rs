@@ -376,6 +376,9 @@ fn metrics(words: &[String]) -> Result<Metrics> {
     match words {
         [word] if word == "auto" => Ok(Metrics::Auto),
         [word] if word == "none" => Ok(Metrics::Off),
+        words if words.iter().any(|word| word == "auto" || word == "none") => {
+            bail!("read --metrics: auto and none stand alone (or name URLs)")
+        }
         urls => {
             let page = |url: &String| url.parse().with_context(|| format!("read --metrics {url:?}"));
             Ok(Metrics::Pages(urls.iter().map(page).collect::<Result<_>>()?))

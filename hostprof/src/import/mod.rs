@@ -124,7 +124,7 @@ pub fn read(text: &[u8]) -> Result<Reading, Tried> {
             tried.push((format, format!("no {missing}")));
             continue;
         }
-        let found = read_as(format, &text);
+        let found = find(format, &text);
         if found.requests.is_empty() {
             let reason = found.bad.first().map_or_else(
                 || "no requests".to_owned(),
@@ -140,6 +140,10 @@ pub fn read(text: &[u8]) -> Result<Reading, Tried> {
 
 /// Reads a file's text as one format.
 pub fn read_as(format: &Format, text: &[u8]) -> Found {
+    find(format, &documents::plain(text))
+}
+
+fn find(format: &Format, text: &[u8]) -> Found {
     let mut found = Found::default();
     for (line, json) in documents(text) {
         let place = Place { line, entry: 0 };
