@@ -227,7 +227,7 @@ fn a_file_is_added_once_and_so_is_a_request() {
     let line = text.lines().next().unwrap().replace("32ac9288-cff5-4892-9cc7-039ec4ce899d", "one-more");
     fs::write(&longer, format!("{text}{line}\n")).unwrap();
     let added = add(&run, &longer).unwrap();
-    assert_eq!((added.import.requests, added.import.known), (1, 5));
+    assert_eq!((added.import.requests, added.import.known, added.import.paired), (1, 5, 0));
     assert_eq!(imported(&run).len(), 6);
     let config = Recording::open(&run).unwrap().config().clone();
     assert_eq!(config.imports.iter().map(|import| import.requests).collect::<Vec<_>>(), [5, 1]);

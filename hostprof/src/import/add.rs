@@ -185,21 +185,23 @@ fn fingerprint(text: &[u8]) -> u64 {
         .fold(0xcbf2_9ce4_8422_2325, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
-/// The requests that probe `http` saw, and the ids that are there of a source.
+/// The requests that probe `http` saw and that no row of a source is joined with, and the ids that are there of it.
 fn rows_there(
     recording: &Recording,
     source: RequestSource,
 ) -> Result<(Vec<RequestRow>, HashSet<String>), ImportError> {
-    let (mut kernel, mut known) = (Vec::new(), HashSet::new());
+    let (mut kernel, mut known, mut joined) = (Vec::new(), HashSet::new(), HashSet::new());
     for rows in recording.rows::<RequestRow>()? {
         for row in rows? {
             if row.source == source {
                 known.insert(row.request_id);
+                joined.extend(row.kernel_id);
             } else if row.source == RequestSource::Kernel {
                 kernel.push(row);
             }
         }
     }
+    kernel.retain(|row: &RequestRow| !joined.contains(&row.request_id));
     Ok((kernel, known))
 }
 

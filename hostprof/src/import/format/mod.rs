@@ -76,7 +76,7 @@ pub const FORMATS: &[Format] = &[
     Format {
         source: RequestSource::Otel,
         what: "OTLP spans as JSON, with gen_ai attributes",
-        marks: &["Spans\"", "\"gen_ai."],
+        marks: &["\"resourceSpans\"", "\"gen_ai."],
         read: otel::read,
     },
 ];

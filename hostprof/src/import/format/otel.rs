@@ -21,13 +21,13 @@ const FAILED: u64 = 2;
 
 #[derive(Deserialize)]
 struct Export {
-    #[serde(alias = "resource_spans", rename = "resourceSpans")]
+    #[serde(rename = "resourceSpans")]
     resources: Vec<Resource>,
 }
 
 #[derive(Deserialize)]
 struct Resource {
-    #[serde(default, alias = "scope_spans", alias = "instrumentationLibrarySpans", rename = "scopeSpans")]
+    #[serde(default, rename = "scopeSpans")]
     scopes: Vec<Scope>,
 }
 
@@ -39,18 +39,13 @@ struct Scope {
 
 #[derive(Deserialize)]
 struct Span {
-    #[serde(default, alias = "span_id", rename = "spanId")]
+    #[serde(default, rename = "spanId")]
     id: String,
-    #[serde(default, alias = "parent_span_id", rename = "parentSpanId")]
+    #[serde(default, rename = "parentSpanId")]
     parent: String,
-    #[serde(
-        alias = "start_time_unix_nano",
-        rename = "startTimeUnixNano",
-        deserialize_with = "whole",
-        default
-    )]
+    #[serde(rename = "startTimeUnixNano", deserialize_with = "whole", default)]
     start: Option<u64>,
-    #[serde(alias = "end_time_unix_nano", rename = "endTimeUnixNano", deserialize_with = "whole", default)]
+    #[serde(rename = "endTimeUnixNano", deserialize_with = "whole", default)]
     end: Option<u64>,
     #[serde(default)]
     attributes: Vec<Attribute>,
@@ -73,13 +68,13 @@ struct Attribute {
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Value {
-    #[serde(alias = "string_value", rename = "stringValue")]
+    #[serde(rename = "stringValue")]
     text: Option<String>,
-    #[serde(alias = "int_value", rename = "intValue", deserialize_with = "whole")]
+    #[serde(rename = "intValue", deserialize_with = "whole")]
     int: Option<u64>,
-    #[serde(alias = "double_value", rename = "doubleValue")]
+    #[serde(rename = "doubleValue")]
     double: Option<f64>,
-    #[serde(alias = "array_value", rename = "arrayValue")]
+    #[serde(rename = "arrayValue")]
     array: Option<Array>,
 }
 
