@@ -11,9 +11,11 @@ use super::{
 };
 use crate::table::{JoinTier, RequestRow, RequestSource};
 
-/// What client and server may differ by beyond clocks: a slow reader, a queue before the server's own stamps.
-const SLACK_NS: u64 = 100_000_000;
-const SLACK_SHARE: u64 = 5;
+/// How long a send may wait for a CPU before it is stamped, by when the client has had it.
+const LATE_NS: u64 = 100_000_000;
+/// What client and server may differ by in all: a client that waits for a CPU, a queue before the server's own stamps.
+const MOST_APART_NS: u64 = 1_000_000_000;
+const MOST_APART_SHARE: u64 = 2;
 /// Where a server takes a request up long after its arrival.
 const MOST_WAIT_NS: u64 = 5_000_000_000;
 /// Rows that are looked at for a request, and kept for it, at most: more than are in flight at a time.
@@ -195,7 +197,13 @@ impl Candidate {
                 || length(kernel)?.saturating_add(READ_NS) < length(row)?;
             return (!misses).then(|| apart(row, kernel));
         }
-        if contradiction(row, kernel) > error.saturating_add(READ_NS) {
+        let ends_later = |own: Option<u64>, sent: Option<u64>| {
+            own.zip(sent).is_some_and(|(own, sent)| sent > own.saturating_add(error).saturating_add(LATE_NS))
+        };
+        if contradiction(row, kernel) > error.saturating_add(READ_NS)
+            || row.source.is_client() && ends_later(row.first_token_mono_ns, kernel.first_token_mono_ns)
+            || row.source.is_client() && ends_later(row.end_mono_ns, kernel.end_mono_ns)
+        {
             return None;
         }
         let between = |own: Option<u64>, other: Option<u64>| {
@@ -208,7 +216,7 @@ impl Candidate {
         ]
         .into_iter()
         .fold(0, u64::saturating_add);
-        let slack = SLACK_NS.max(length(row).unwrap_or(0) / SLACK_SHARE);
+        let slack = MOST_APART_NS.max(length(row).unwrap_or(0) / MOST_APART_SHARE);
         let wait = if row.source.is_client() { 0 } else { MOST_WAIT_NS };
         let most = error.saturating_mul(3).saturating_add(slack + wait);
         (cost <= most).then_some(cost)
