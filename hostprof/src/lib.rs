@@ -14,6 +14,7 @@ pub mod doctor;
 pub mod export;
 mod hash;
 pub mod humane;
+pub mod import;
 pub mod ledger;
 pub mod lengths;
 pub mod live;

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, bail};
 use crate::{
     also::Tool,
     bpf::DrainPriority,
-    collector::{self, Options, Outcome, Wanted},
+    collector::{self, Metrics, Options, Outcome, Wanted},
     humane::{bytes, count},
     probe::{Auto, PROBES, Selection},
     target::{Proc, Selector, TreeMode, resolve_container},
@@ -177,6 +177,31 @@ pub struct Args {
     /// Take no samples
     #[arg(long, overrides_with = "sample_interval")]
     no_samples: bool,
+
+    /// Sample the engine's metrics from these pages: http://HOST:PORT, with /metrics understood; auto for the port that
+    /// the target's engine (vLLM, SGLang, llama.cpp) listens on, none for none
+    #[arg(
+        long,
+        env = "HOSTPROF_METRICS",
+        hide_env_values = true,
+        value_delimiter = ',',
+        default_value = "auto",
+        value_name = "URLS"
+    )]
+    metrics: Vec<String>,
+}
+
+/// What to record, and what to add to it.
+#[derive(Debug, clap::Args)]
+#[command(after_help = after_help())]
+pub struct RecordArgs {
+    #[command(flatten)]
+    pub args: Args,
+
+    /// At the end, add the requests in this file: what a load generator, a server or a tracer wrote meanwhile (hostprof
+    /// import tells which are known)
+    #[arg(long, value_name = "FILE")]
+    requests: Vec<PathBuf>,
 }
 
 const EXAMPLES: &str = "\
@@ -278,6 +303,7 @@ impl Args {
             folds: self.folds.map(usize::from),
             drain_priority: self.drain_priority,
             sample_interval: Some(self.sample_interval).filter(|time| !self.no_samples && !time.is_zero()),
+            metrics: metrics(&self.metrics)?,
             max_overhead: self.max_overhead,
             also: self.also,
         })
@@ -317,11 +343,14 @@ fn ring_bytes(bytes: u64) -> Result<u32> {
 /// # Errors
 ///
 /// Nothing, or not all, could be recorded.
-pub fn run(args: Args) -> Result<ExitCode> {
-    let options = args.options()?;
+pub fn run(args: RecordArgs) -> Result<ExitCode> {
+    let options = args.args.options()?;
     let outcome = collector::record(&options)?;
     summary(&outcome);
     println!("{}", outcome.run.display());
+    for file in &args.requests {
+        super::import::add(&outcome.run, file)?;
+    }
     Ok(match outcome.status {
         Some(status) => ExitCode::from(collector::shell_status(status) as u8),
         None => ExitCode::SUCCESS,
@@ -345,6 +374,21 @@ pub(super) fn summary(outcome: &Outcome) {
         totals.own_cpu_ns as f64 / 1e7 / length.max(1e-3),
         bytes(totals.own_max_rss_bytes),
     );
+}
+
+/// Which engines are asked for their metrics.
+fn metrics(words: &[String]) -> Result<Metrics> {
+    match words {
+        [word] if word == "auto" => Ok(Metrics::Auto),
+        [word] if word == "none" => Ok(Metrics::Off),
+        words if words.iter().any(|word| word == "auto" || word == "none") => {
+            bail!("read --metrics: auto and none stand alone (or name URLs)")
+        }
+        urls => {
+            let page = |url: &String| url.parse().with_context(|| format!("read --metrics {url:?}"));
+            Ok(Metrics::Pages(urls.iter().map(page).collect::<Result<_>>()?))
+        }
+    }
 }
 
 /// A number and the unit behind it.
@@ -425,6 +469,15 @@ fn percent(text: &str) -> Result<f64, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pages_of_metrics_are_urls_or_a_word() {
+        let read = |words: &[&str]| metrics(&words.iter().map(ToString::to_string).collect::<Vec<_>>());
+        assert_eq!(read(&["auto"]).unwrap(), Metrics::Auto);
+        assert_eq!(read(&["none"]).unwrap(), Metrics::Off);
+        assert!(matches!(read(&["http://h:1", "h:2"]).unwrap(), Metrics::Pages(pages) if pages.len() == 2));
+        assert!(read(&["auto", "http://h:1"]).is_err() && read(&["https://h:1"]).is_err());
+    }
 
     #[test]
     fn times_sizes_and_shares_are_read_with_their_units() {

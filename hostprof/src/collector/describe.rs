@@ -68,7 +68,8 @@ pub fn left_out(config: &mut Config, probes: &[(&str, String)]) {
 /// The clocks now, as `config.json` keeps them.
 pub fn anchor() -> ClockAnchor {
     let anchor = clock::anchor();
-    ClockAnchor { mono_ns: anchor.mono.0, wall_ns: anchor.wall.0, boot_ns: anchor.boot_ns }
+    let error_ns = Some(anchor.error_ns);
+    ClockAnchor { mono_ns: anchor.mono.0, wall_ns: anchor.wall.0, boot_ns: anchor.boot_ns, error_ns }
 }
 
 fn status(probe: &crate::probe::Probe, options: &Options) -> ProbeStatus {

@@ -4,6 +4,7 @@ mod attach;
 mod ceiling;
 mod counters;
 mod describe;
+mod engine_sampling;
 mod fds;
 mod folds;
 mod gauges;
@@ -41,12 +42,14 @@ use nix::unistd::{Gid, Uid};
 
 use self::{
     counters::{Counters, Reading},
+    engine_sampling::EngineSampling,
     kernel_log::EventLog,
     sampling::Sampling,
     signals::Signals,
     watch::Watch,
 };
 pub use self::{
+    engine_sampling::Metrics,
     folds::{Folding, Folds, Inlet},
     gauges::Gauges,
     pipeline::{Folded, Kept, Message, Setting},
@@ -130,6 +133,8 @@ pub struct Options {
     pub drain_priority: DrainPriority,
     /// Time between two samples; `None` for no samples.
     pub sample_interval: Option<Duration>,
+    /// Which engines' metrics are sampled with it.
+    pub metrics: Metrics,
     /// The most that recording may cost, as a share of the target's CPU time; `None` for no ceiling.
     pub max_overhead: Option<f64>,
     /// Other tools to run beside.
@@ -209,6 +214,7 @@ fn session(options: &Options, looks: Option<Looks<'_>>) -> Result<Outcome> {
     let counters = Counters::new(started, Reading::of(&kernel)?, watched);
     let attached = attach::attach(&mut kernel, &proc, &selector, options.tree)?;
     http::tell_ports(&mut kernel, &proc, &options.probes, &attached.found.processes)?;
+    let served = engine_sampling::served(&options.metrics, &proc, &attached.found.processes);
     let mut also = Also::hold(&options.also, &attached.found.processes, invoker.uid);
 
     let (events, no_log) = kernel_log(&options.probes)?;
@@ -276,6 +282,11 @@ fn session(options: &Options, looks: Option<Looks<'_>>) -> Result<Outcome> {
     if !watched {
         watch_gpus(&mut sampling, &config, &gauges, inlet.first())?;
     }
+    let engines = match options.sample_interval {
+        Some(interval) => EngineSampling::start(&options.metrics, served, interval, &gauges, inlet.first())
+            .context("start a thread")?,
+        None => None,
+    };
     let mut begun = first.and_then(|()| go(&mut config, &folder, &mut also, command.as_mut()));
     if begun.is_ok() && let Some(found) = joined(gpus)? {
         config.host.gpus = found.clone();
@@ -285,6 +296,7 @@ fn session(options: &Options, looks: Option<Looks<'_>>) -> Result<Outcome> {
     }
     if let Err(error) = begun {
         sampling.map(Sampling::finish);
+        engines.map(EngineSampling::finish);
         finish(drains);
         let _ = folding.finish(Kept { at: clock::mono(), ..Kept::default() });
         let _ = std::fs::remove_dir_all(folder.path());
@@ -311,6 +323,7 @@ fn session(options: &Options, looks: Option<Looks<'_>>) -> Result<Outcome> {
     if let Some(sampling) = sampling {
         sampling.finish().put(&mut config.samples);
     }
+    config.samples.notes.extend(engines.map(EngineSampling::finish).unwrap_or_default());
     config.ceiling = watch.ceiling(&mut kernel)?;
     let recursion = kernel.recursion_misses();
     kernel.detach()?;

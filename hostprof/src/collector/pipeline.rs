@@ -25,7 +25,7 @@ use crate::{
     },
     sampler::{GpuSamples, Samples},
     sink::{ParquetSink, SinkError, Writer as _},
-    table::{GpuEventRow, HistogramRow, LossRow, ShedRow},
+    table::{EngineSampleRow, GpuEventRow, HistogramRow, LossRow, ShedRow},
     target::Proc,
     units::{MonoNs, Tgid, Tid},
 };
@@ -53,6 +53,8 @@ pub enum Message {
     Samples(Box<Samples>),
     /// Polled of GPUs.
     Gpus(Box<GpuSamples>),
+    /// Asked of an engine.
+    Engine(Box<EngineSampleRow>),
     /// A step below the ceiling.
     Shed(ShedRow),
     /// A view wants a picture.
@@ -349,6 +351,7 @@ fn told(first: &mut First, message: Message) -> Result<(), SinkError> {
             }
             first.samples.push_gpus(*samples)
         }
+        Message::Engine(row) => first.samples.push_engine(*row),
         Message::Shed(row) => {
             if let Some(tap) = &mut first.tap {
                 tap.rolling.shed(row.clone());

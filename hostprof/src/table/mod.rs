@@ -6,6 +6,7 @@
 mod cell;
 mod cgroup_sample;
 mod disk_sample;
+mod engine_sample;
 mod gpu_event;
 mod gpu_ioctl;
 mod gpu_process_sample;
@@ -36,6 +37,7 @@ pub use self::{
     cell::Cell,
     cgroup_sample::CgroupSampleRow,
     disk_sample::DiskSampleRow,
+    engine_sample::EngineSampleRow,
     gpu_event::GpuEventRow,
     gpu_ioctl::GpuIoctlRow,
     gpu_process_sample::{GpuProcessSampleRow, GpuUse},
@@ -57,7 +59,7 @@ pub use self::{
 
 /// The version of the tables and of `config.json`. A change of either raises it and is told in
 /// `CHANGELOG.md`.
-pub const SCHEMA_VERSION: u32 = 2;
+pub const SCHEMA_VERSION: u32 = 3;
 
 /// How a column is laid out in Parquet; chosen by measurement, see `docs/journal/`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -182,6 +184,7 @@ macro_rules! for_each_table {
             HostSampleRow,
             GpuSampleRow,
             GpuProcessSampleRow,
+            EngineSampleRow,
             HistogramRow,
             ShedRow,
             LossRow

@@ -39,6 +39,7 @@ const LAYERS: &[Layer] = &[
     layer("sink", &["units", "hash", "clock", "table", "recording"]),
     layer("also", &["units", "clock", "table", "recording"]),
     layer("load", &["units", "humane", "usage", "clock", "table", "request", "recording", "sink"]),
+    layer("import", &["units", "clock", "table", "recording", "sink", "load"]),
     layer("export", &["units", "clock", "table", "recording"]),
     layer("lengths", &[]),
     layer("live", &["units", "hash", "clock", "lengths", "table", "probe", "request", "ledger", "recording"]),
