@@ -10,6 +10,7 @@ mod http;
 mod kernel_log;
 mod nvidia;
 mod pipeline;
+mod pm_sampling;
 mod progress;
 mod role;
 mod sampling;
@@ -39,6 +40,7 @@ use nix::unistd::{Gid, Uid};
 use self::{
     counters::{Counters, Reading},
     kernel_log::EventLog,
+    pm_sampling::PmSampling,
     sampling::Sampling,
     signals::Signals,
     watch::Watch,
@@ -52,7 +54,7 @@ use crate::{
     bpf::{self, DrainPriority, Drains, Kernel, LoadError, Rings, Streams},
     clock,
     privilege::{self, Invoker},
-    probe::{Devices, HOST_RUNQUEUE, HTTP, NETWORK, PAGE_FAULT, SCHED, Selection, WAKER, XID},
+    probe::{Devices, GPU_PM, HOST_RUNQUEUE, HTTP, NETWORK, PAGE_FAULT, SCHED, Selection, WAKER, XID},
     recording::{Config, Dropped, EndReason, Ended, Host, Moment, RunFolder, Totals},
     sink::{ParquetSink, Settings as SinkSettings, SinkError},
     target::{Found, HeldCommand, Proc, Selector, TreeMode},
@@ -124,6 +126,8 @@ pub struct Options {
     pub drain_priority: DrainPriority,
     /// Time between two samples; `None` for no samples.
     pub sample_interval: Option<Duration>,
+    /// The length of an interval of PM sampling.
+    pub gpu_pm_interval: Duration,
     /// The most that recording may cost, as a share of the target's CPU time; `None` for no ceiling.
     pub max_overhead: Option<f64>,
     /// Other tools to run beside.
@@ -176,6 +180,10 @@ fn session(options: &Options, looks: Option<Looks<'_>>) -> Result<Outcome> {
     ensure!(
         options.sample_interval.is_some() || !options.probes.names(NETWORK),
         "run probe {NETWORK}: it is read with the samples (leave out --no-samples)"
+    );
+    ensure!(
+        options.max_overhead.is_none() || !options.probes.names(GPU_PM),
+        "run probe {GPU_PM}: what it costs cannot be kept below a ceiling (leave out --max-overhead)"
     );
     let mut command = hold(&options.wanted, &invoker, watched)?;
     let proc = Proc::new();
@@ -254,15 +262,23 @@ fn session(options: &Options, looks: Option<Looks<'_>>) -> Result<Outcome> {
         .map(|interval| Sampling::start(interval, config.host.gpus.are_told(), sockets, &gauges, &sender))
         .transpose()
         .context("start a thread")?;
-    let begun =
-        first.and_then(|()| go(&mut config, &folder, &mut also, command.as_mut())).and_then(|()| match looks
-            .zip(viewer)
-        {
+    let pm = (options.probes.has(GPU_PM))
+        .then(|| {
+            let target = &attached.found.processes;
+            PmSampling::start(options.gpu_pm_interval, target, &config.host.gpus, sender.clone())
+        })
+        .transpose()
+        .context("start a thread")?;
+    let begun = first
+        .and_then(|()| sampled(&mut config, pm.as_ref()))
+        .and_then(|()| go(&mut config, &folder, &mut also, command.as_mut()))
+        .and_then(|()| match looks.zip(viewer) {
             Some((looks, viewer)) => looks(viewer),
             None => Ok(()),
         });
     if let Err(error) = begun {
         sampling.map(Sampling::finish);
+        pm.map(PmSampling::finish);
         finish(drains);
         drop(sender);
         let _ = folding.join();
@@ -289,6 +305,9 @@ fn session(options: &Options, looks: Option<Looks<'_>>) -> Result<Outcome> {
     also.stop();
     if let Some(sampling) = sampling {
         sampling.finish().put(&mut config.samples);
+    }
+    for note in pm.map(PmSampling::finish).unwrap_or_default() {
+        describe::note(&mut config, GPU_PM, note);
     }
     config.ceiling = watch.ceiling(&mut kernel)?;
     let recursion = kernel.recursion_misses();
@@ -375,6 +394,15 @@ fn begin(
 fn first_files(config: &Config, folder: &RunFolder) -> Result<()> {
     config.write(folder)?;
     folder.write_file(RESERVE_FILE, &vec![0; RESERVE_BYTES])?;
+    Ok(())
+}
+
+/// Waits until the GPUs are sampled, where that was asked for.
+fn sampled(config: &mut Config, pm: Option<&PmSampling>) -> Result<()> {
+    let Some(pm) = pm else { return Ok(()) };
+    for note in pm.begun().map_err(|why| anyhow!("run probe {GPU_PM}: {why}"))? {
+        describe::note(config, GPU_PM, note);
+    }
     Ok(())
 }
 

@@ -28,8 +28,8 @@ use crate::{
     sampler::{GpuSamples, Samples},
     sink::{ParquetSink, ParquetWriter, Sink as _, SinkError, Writer as _},
     table::{
-        GpuEventRow, GpuIoctlRow, HistogramRow, LossRow, OffCpuCountRow, OffCpuRow, PageFaultRow, RequestRow,
-        ShedRow, SyscallRow, ThreadRow, TokenRow,
+        GpuEventRow, GpuIoctlRow, GpuPmRow, HistogramRow, LossRow, OffCpuCountRow, OffCpuRow, PageFaultRow,
+        RequestRow, ShedRow, SyscallRow, ThreadRow, TokenRow,
     },
     target::Proc,
     units::{MonoNs, Tgid, Tid},
@@ -56,6 +56,8 @@ pub enum Message {
     Samples(Box<Samples>),
     /// Polled of GPUs.
     Gpus(Box<GpuSamples>),
+    /// Counted by GPUs, each in the order of time.
+    GpuPm(Vec<GpuPmRow>),
     /// A step below the ceiling.
     Shed(ShedRow),
     /// A view wants a picture.
@@ -152,6 +154,7 @@ struct Tables {
     syscall: ParquetWriter<SyscallRow>,
     gpu_ioctl: ParquetWriter<GpuIoctlRow>,
     gpu_event: ParquetWriter<GpuEventRow>,
+    gpu_pm: ParquetWriter<GpuPmRow>,
     page_fault: ParquetWriter<PageFaultRow>,
     /// Whether faults were asked for; the table is there in any case.
     page_faults: bool,
@@ -287,6 +290,7 @@ impl Pipeline {
             syscall: sink.writer()?,
             gpu_ioctl: sink.writer()?,
             gpu_event: sink.writer()?,
+            gpu_pm: sink.writer()?,
             page_fault: sink.writer()?,
             page_faults,
             request: sink.writer()?,
@@ -388,6 +392,7 @@ impl Pipeline {
                 self.tables.loss.push(row)?;
             }
             Message::GpuEvent(row) => self.tables.gpu_event.push(row)?,
+            Message::GpuPm(rows) => rows.into_iter().try_for_each(|row| self.tables.gpu_pm.push(row))?,
             Message::Samples(samples) => {
                 if let Some(tap) = &mut self.tables.tap {
                     tap.samples(&samples);
@@ -436,6 +441,7 @@ impl Pipeline {
         self.tables.syscall.tick()?;
         self.tables.gpu_ioctl.tick()?;
         self.tables.gpu_event.tick()?;
+        self.tables.gpu_pm.tick()?;
         self.tables.page_fault.tick()?;
         self.tables.request.tick()?;
         self.tables.token.tick()?;
@@ -471,6 +477,7 @@ impl Pipeline {
             syscall,
             gpu_ioctl,
             gpu_event,
+            gpu_pm,
             page_fault,
             request,
             token,
@@ -487,6 +494,7 @@ impl Pipeline {
         syscall.finish()?;
         gpu_ioctl.finish()?;
         gpu_event.finish()?;
+        gpu_pm.finish()?;
         page_fault.finish()?;
         request.finish()?;
         token.finish()?;

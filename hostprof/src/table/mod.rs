@@ -8,6 +8,7 @@ mod cgroup_sample;
 mod disk_sample;
 mod gpu_event;
 mod gpu_ioctl;
+mod gpu_pm;
 mod gpu_process_sample;
 mod gpu_sample;
 mod histogram;
@@ -38,6 +39,7 @@ pub use self::{
     disk_sample::DiskSampleRow,
     gpu_event::GpuEventRow,
     gpu_ioctl::GpuIoctlRow,
+    gpu_pm::GpuPmRow,
     gpu_process_sample::{GpuProcessSampleRow, GpuUse},
     gpu_sample::{GpuSampleRow, TargetBy},
     histogram::HistogramRow,
@@ -57,7 +59,7 @@ pub use self::{
 
 /// The version of the tables and of `config.json`. A change of either raises it and is told in
 /// `CHANGELOG.md`.
-pub const SCHEMA_VERSION: u32 = 2;
+pub const SCHEMA_VERSION: u32 = 3;
 
 /// How a column is laid out in Parquet; chosen by measurement, see `docs/journal/`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -182,6 +184,7 @@ macro_rules! for_each_table {
             HostSampleRow,
             GpuSampleRow,
             GpuProcessSampleRow,
+            GpuPmRow,
             HistogramRow,
             ShedRow,
             LossRow
