@@ -9,6 +9,7 @@ pub mod check;
 pub mod cli;
 pub mod clock;
 pub mod collector;
+pub mod cupti;
 pub mod docs;
 pub mod doctor;
 pub mod export;

@@ -1,6 +1,8 @@
 //! `hostprof record`.
 
-use std::{ffi::OsString, fmt::Write as _, path::PathBuf, process::ExitCode, time::Duration};
+use std::{
+    ffi::OsString, fmt::Write as _, ops::RangeInclusive, path::PathBuf, process::ExitCode, time::Duration,
+};
 
 use anyhow::{Context as _, Result, bail};
 
@@ -15,6 +17,8 @@ use crate::{
 
 /// Samples closer together would cost more than a hundredth of a CPU on a large target.
 const LEAST_SAMPLE_INTERVAL: Duration = Duration::from_millis(100);
+/// What PM sampling is good for: shorter ones are not counted by all GPUs, longer ones GPM has.
+const PM_INTERVALS: RangeInclusive<Duration> = Duration::from_micros(50)..=Duration::from_millis(1);
 
 /// What remains when all is shed (samples, looking at the cost, files) costs nearly as much of a CPU.
 const LEAST_OVERHEAD: f64 = 0.005;
@@ -151,6 +155,17 @@ pub struct Args {
         value_name = "TIME"
     )]
     sample_interval: Duration,
+
+    /// Length of an interval of probe gpu_pm, 50us to 1ms
+    #[arg(
+        long,
+        env = "HOSTPROF_GPU_PM_INTERVAL",
+        hide_env_values = true,
+        value_parser = pm_interval,
+        default_value = "100us",
+        value_name = "TIME"
+    )]
+    gpu_pm_interval: Duration,
 
     /// Keep what recording costs below this share of the target's CPU time: 1%, 0.5%. Leaves out spans, then short
     /// off-CPU episodes (they are counted), in the end all but samples; table shed tells when
@@ -304,6 +319,7 @@ impl Args {
             drain_priority: self.drain_priority,
             sample_interval: Some(self.sample_interval).filter(|time| !self.no_samples && !time.is_zero()),
             metrics: metrics(&self.metrics)?,
+            gpu_pm_interval: self.gpu_pm_interval,
             max_overhead: self.max_overhead,
             also: self.also,
         })
@@ -428,6 +444,14 @@ fn sample_interval(text: &str) -> Result<Duration, String> {
     let interval = duration(text)?;
     if interval < LEAST_SAMPLE_INTERVAL {
         return Err(format!("must be {} ms or more, or 0 for none", LEAST_SAMPLE_INTERVAL.as_millis()));
+    }
+    Ok(interval)
+}
+
+fn pm_interval(text: &str) -> Result<Duration, String> {
+    let interval = duration(text)?;
+    if !PM_INTERVALS.contains(&interval) {
+        return Err("must be 50 µs to 1 ms".to_owned());
     }
     Ok(interval)
 }

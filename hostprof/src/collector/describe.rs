@@ -65,6 +65,13 @@ pub fn left_out(config: &mut Config, probes: &[(&str, String)]) {
     }
 }
 
+/// Adds what is to be known of a probe.
+pub fn note(config: &mut Config, probe: &str, note: String) {
+    if let Some(status) = config.probes.iter_mut().find(|status| status.name == probe) {
+        status.notes.push(note);
+    }
+}
+
 /// The clocks now, as `config.json` keeps them.
 pub fn anchor() -> ClockAnchor {
     let anchor = clock::anchor();

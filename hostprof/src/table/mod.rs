@@ -9,6 +9,7 @@ mod disk_sample;
 mod engine_sample;
 mod gpu_event;
 mod gpu_ioctl;
+mod gpu_pm;
 mod gpu_process_sample;
 mod gpu_sample;
 mod histogram;
@@ -40,6 +41,7 @@ pub use self::{
     engine_sample::EngineSampleRow,
     gpu_event::GpuEventRow,
     gpu_ioctl::GpuIoctlRow,
+    gpu_pm::GpuPmRow,
     gpu_process_sample::{GpuProcessSampleRow, GpuUse},
     gpu_sample::{GpuSampleRow, TargetBy},
     histogram::HistogramRow,
@@ -185,6 +187,7 @@ macro_rules! for_each_table {
             GpuSampleRow,
             GpuProcessSampleRow,
             EngineSampleRow,
+            GpuPmRow,
             HistogramRow,
             ShedRow,
             LossRow

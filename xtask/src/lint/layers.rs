@@ -29,6 +29,7 @@ const LAYERS: &[Layer] = &[
     layer("usage", &[]),
     layer("nvml", &[]),
     layer("clock", &["units"]),
+    layer("cupti", &["units"]),
     layer("table", &["units", "clock"]),
     layer("probe", &["units", "hash", "clock", "table"]),
     layer("order", &["units", "clock", "table", "probe"]),
@@ -56,6 +57,7 @@ const EXTERNAL: &[(&str, &[&str])] = &[
     ("aya_obj", &["bpf"]),
     ("hyper", &["load"]),
     ("ratatui", &["tui", "cli"]),
+    ("libloading", &["cupti"]),
     ("nvml_wrapper", &["nvml", "recording", "sampler"]),
     ("nvml_wrapper_sys", &["sampler"]),
 ];
