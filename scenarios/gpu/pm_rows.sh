@@ -27,7 +27,7 @@ import json, sys
 config = json.load(open(sys.argv[1] + "/config.json"))
 probe = [probe for probe in config["probes"] if probe["name"] == "gpu_pm"][0]
 totals = config["totals"]
-length = config["ended"]["at"]["mono_ns"] - config["started"]["mono_ns"]
+length = config["ended"]["mono_ns"] - config["started"]["mono_ns"]
 print("notes", probe["notes"], "own CPU", round(totals["own_cpu_ns"] / 1e9, 2), "s of", round(length / 1e9, 1),
       "s, memory", totals["own_max_rss_bytes"] >> 20, "MiB, dropped", totals["dropped"])' "$run")"
     "$hostprof" export --to csv -o "$name.csv" "$run" > /dev/null 2>> "$name.err"

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// How often samples are taken out of the hardware's buffer.
-const ROUND: Duration = Duration::from_millis(50);
+const ROUND: Duration = Duration::from_millis(200);
 /// The longest wait for the library to start, and to end.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Two clocks are read one after the other: differences of their difference below this are of the reading.
@@ -108,7 +108,7 @@ fn run(
     for device in devices {
         let told = gpus.devices.iter().find(|gpu| gpu.pci == device.pci);
         let gpu = told.and_then(|gpu| gpu.index).unwrap_or(device.index as u32);
-        match cupti.sample(device.index, interval) {
+        match cupti.sample(device.index, interval, ROUND) {
             Ok(sampler) => {
                 notes.push(format!(
                     "GPU {gpu}: {} every {} µs, by CUPTI {} ({})",

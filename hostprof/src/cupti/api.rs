@@ -6,7 +6,7 @@
 
 use std::{
     ffi::{CStr, c_char, c_int, c_void},
-    mem::{offset_of, size_of},
+    mem::{ManuallyDrop, offset_of, size_of},
 };
 
 use libloading::Library;
@@ -74,8 +74,8 @@ macro_rules! calls {
             result_string: unsafe extern "C" fn(u32, *mut *const c_char) -> u32,
             version: unsafe extern "C" fn(*mut u32) -> u32,
             $($member: unsafe extern "C" fn(*mut $kind) -> u32,)+
-            /// Last: the calls are in it.
-            _library: Library,
+            /// The calls are in it. It is never unloaded: what it hooked into the driver stays there.
+            _library: ManuallyDrop<Library>,
         }
 
         impl Api {
@@ -95,7 +95,7 @@ macro_rules! calls {
                         result_string: *library.get(b"cuptiGetResultString\0")?,
                         version: *library.get(b"cuptiGetVersion\0")?,
                         $($member: *library.get(concat!($name, "\0").as_bytes())?,)+
-                        _library: library,
+                        _library: ManuallyDrop::new(library),
                     })
                 }
             }

@@ -9,7 +9,10 @@ mod cuda;
 mod find;
 mod sampler;
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use libloading::{
     Library,
@@ -27,6 +30,11 @@ use crate::units::Tgid;
 /// What libcupti loads by name once it is started; it lies beside it.
 const COUNTERS: &str = "libnvperf_host.so";
 
+/// The library that a recording would try first, of those that lie in a toolkit.
+pub fn library(root: &Path) -> Option<PathBuf> {
+    find::candidates(root, &[]).into_iter().find(|path| path.is_absolute() && find::untrusted(path).is_none())
+}
+
 /// The library, started.
 pub struct Cupti {
     api: Api,
@@ -34,8 +42,6 @@ pub struct Cupti {
     pub path: PathBuf,
     /// Its version: `13.0.1`.
     pub version: String,
-    /// Loaded for it.
-    _counters: Option<UnixLibrary>,
 }
 
 impl Cupti {
@@ -70,9 +76,10 @@ impl Cupti {
             unsafe { UnixLibrary::open(Some(path), RTLD_NOW | RTLD_GLOBAL) }
         };
         let beside = path.parent().filter(|folder| folder.is_absolute()).map(|folder| folder.join(COUNTERS));
-        let counters = beside
-            .filter(|path| path.exists() && find::untrusted(path).is_none())
-            .and_then(|path| load(&path).ok());
+        if let Some(counters) = beside.filter(|path| path.exists() && find::untrusted(path).is_none()) {
+            // It stays loaded, as what loads it does. Where it cannot be, that will say so.
+            std::mem::forget(load(&counters));
+        }
         let library = load(path).map_err(|error| error.to_string())?;
         // SAFETY: it is CUPTI by its name.
         let api = unsafe { Api::new(Library::from(library)) }
@@ -80,7 +87,7 @@ impl Cupti {
         // SAFETY: it takes nothing.
         unsafe { api.call(&mut api::Initialize::of([])) }.map_err(|refused| why(&refused))?;
         let version = api.version();
-        Ok(Self { api, path: path.to_owned(), version, _counters: counters })
+        Ok(Self { api, path: path.to_owned(), version })
     }
 
     /// Takes the counters of a GPU, by CUDA's number of it, and begins to sample.
@@ -88,8 +95,13 @@ impl Cupti {
     /// # Errors
     ///
     /// Why not, and the remedy.
-    pub fn sample(&self, device: usize, interval: std::time::Duration) -> Result<PmSampler<'_>, String> {
-        PmSampler::start(&self.api, device, interval).map_err(|refused| why(&refused))
+    pub fn sample(
+        &self,
+        device: usize,
+        interval: Duration,
+        round: Duration,
+    ) -> Result<PmSampler<'_>, String> {
+        PmSampler::start(&self.api, device, interval, round).map_err(|refused| why(&refused))
     }
 }
 

@@ -14,15 +14,13 @@ const PM_SAMPLING: c_int = 1;
 const BY_TIME: c_int = 1;
 /// The interval is of the GPU's system clock, in cycles of somewhat under a nanosecond.
 const BY_CYCLES: c_int = 0;
-/// What is full keeps its newest.
-const KEEP_LATEST: c_int = 1;
+/// What is full keeps its oldest. Where it is to keep its newest, samples come twice and others not at all (CUDA 13.0).
+const KEEP_OLDEST: c_int = 0;
 /// The image of decoded samples was full before all had been decoded.
 const IMAGE_FULL: c_int = 1;
 
 /// Memory of this process that the GPU writes samples to: those of some seconds.
 const BUFFER_BYTES: usize = 128 << 20;
-/// Samples decoded at a time. Each takes some KiB of the image, which is cleared every time.
-const DECODED: u32 = 1_000;
 
 /// What is sampled of a unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,18 +100,23 @@ pub struct PmSampler<'a> {
     metrics: Vec<Metric>,
     names: Vec<*const c_char>,
     image: Vec<u8>,
+    /// Which counters were free, and the configuration: the library may look at them again.
+    kept: [Vec<u8>; 2],
     running: bool,
     /// The first sample reaches back to the start.
     first: bool,
 }
 
 impl<'a> PmSampler<'a> {
-    /// Takes the counters of the GPU that CUDA counts as `device` and begins to sample.
+    /// Takes the counters of the GPU that CUDA counts as `device` and begins to sample; samples will be taken out once a
+    /// round.
     ///
     /// # Errors
     ///
     /// The library refuses: another has the counters, the caller may not count, or the GPU is older than Turing.
-    pub fn start(api: &'a Api, device: usize, interval: Duration) -> Result<Self, Refused> {
+    pub fn start(api: &'a Api, device: usize, interval: Duration, round: Duration) -> Result<Self, Refused> {
+        // A sample takes 12 KiB of the image, which is cleared each time: it holds those of a round and not many more.
+        let at_once = (round.as_nanos() * 5 / 4 / interval.as_nanos().max(1)).clamp(64, 100_000) as u32;
         let available = availability(api, device)?;
         let mut chip = api::ChipName::of(device, std::ptr::null());
         // SAFETY: it writes an address of a text that lasts.
@@ -121,7 +124,9 @@ impl<'a> PmSampler<'a> {
         let mut refused = None;
         for metrics in Metric::sets() {
             match Configured::new(api, chip.chip, &available, metrics) {
-                Ok(Some(configured)) => return Self::run(api, device, interval, configured),
+                Ok(Some(configured)) => {
+                    return Self::run(api, (device, interval, at_once), configured, available);
+                }
                 Ok(None) => {}
                 Err(error) => refused = Some(error),
             }
@@ -135,9 +140,9 @@ impl<'a> PmSampler<'a> {
 
     fn run(
         api: &'a Api,
-        device: usize,
-        interval: Duration,
+        (device, interval, at_once): (usize, Duration, u32),
         configured: Configured<'a>,
+        available: Vec<u8>,
     ) -> Result<Self, Refused> {
         let mut enable = api::Enable::of(device, null_mut());
         // SAFETY: it writes an object's address.
@@ -152,18 +157,19 @@ impl<'a> PmSampler<'a> {
             metrics,
             names,
             image: Vec::new(),
+            kept: [available, config],
             running: false,
             first: true,
         };
         let configure = |trigger| {
             let mut set = api::SetConfig::of(
                 sampler.sampling,
-                config.len(),
-                config.as_ptr(),
+                sampler.kept[1].len(),
+                sampler.kept[1].as_ptr(),
                 BUFFER_BYTES,
                 interval.as_nanos() as u64,
                 trigger,
-                KEEP_LATEST,
+                KEEP_OLDEST,
             );
             // SAFETY: the configuration is as long as it says.
             unsafe { api.call(&mut set) }
@@ -173,7 +179,7 @@ impl<'a> PmSampler<'a> {
             result => result?,
         }
         let mut bytes =
-            api::DataBytes::of(sampler.sampling, sampler.names.as_ptr(), sampler.names.len(), DECODED, 0);
+            api::DataBytes::of(sampler.sampling, sampler.names.as_ptr(), sampler.names.len(), at_once, 0);
         // SAFETY: the names are of this program and last.
         unsafe { api.call(&mut bytes) }?;
         sampler.image = vec![0; bytes.bytes];
@@ -189,12 +195,13 @@ impl<'a> PmSampler<'a> {
         &self.metrics
     }
 
-    /// Appends what was sampled since the last time. Returns whether some of it was written over before.
+    /// Appends what was sampled since the last time. Where the buffer ran over, sampling begins anew: what is missing shows
+    /// as a gap between two samples.
     ///
     /// # Errors
     ///
     /// The library refuses.
-    pub fn take(&mut self, samples: &mut Vec<PmSample>) -> Result<bool, Refused> {
+    pub fn take(&mut self, samples: &mut Vec<PmSample>) -> Result<(), Refused> {
         let mut overflow = false;
         loop {
             let mut decode = api::Decode::of(self.sampling, self.image.as_mut_ptr(), self.image.len(), 0, 0);
@@ -202,14 +209,23 @@ impl<'a> PmSampler<'a> {
             let decoded = unsafe { self.api.call(&mut decode) };
             overflow |= decode.overflow != 0;
             // Where the buffer ran over, what it does hold is still to be had.
-            if !matches!(&decoded, Err(_) if overflow) {
+            if !overflow {
                 decoded?;
             }
             self.read(samples)?;
             self.clear()?;
             if decode.stopped_by != IMAGE_FULL {
-                return Ok(overflow);
+                return if overflow && self.running { self.restart() } else { Ok(()) };
             }
+        }
+    }
+
+    fn restart(&mut self) -> Result<(), Refused> {
+        self.first = true;
+        // SAFETY: they read their parameters alone.
+        unsafe {
+            self.api.call(&mut api::Stop::of(self.sampling))?;
+            self.api.call(&mut api::Start::of(self.sampling))
         }
     }
 
@@ -260,7 +276,7 @@ impl<'a> PmSampler<'a> {
     /// # Errors
     ///
     /// The library refuses.
-    pub fn finish(mut self, samples: &mut Vec<PmSample>) -> Result<bool, Refused> {
+    pub fn finish(mut self, samples: &mut Vec<PmSample>) -> Result<(), Refused> {
         self.running = false;
         // SAFETY: it reads its parameters alone.
         unsafe { self.api.call(&mut api::Stop::of(self.sampling)) }?;
