@@ -415,7 +415,9 @@ fn tell_gpus(
 
 /// What a thread found out, where there is one.
 fn joined<T>(thread: Option<thread::JoinHandle<T>>) -> Result<Option<T>> {
-    thread.map(|thread| thread.join().map_err(|_| anyhow!("read the machine: the thread panicked"))).transpose()
+    thread
+        .map(|thread| thread.join().map_err(|_| anyhow!("read the machine: the thread panicked")))
+        .transpose()
 }
 
 /// Reads what is left in the rings; there are no drains any more where a ceiling has ended recording.

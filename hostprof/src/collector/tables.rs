@@ -3,19 +3,13 @@
 
 use std::sync::mpsc::SyncSender;
 
-use super::{
-    fds::Fds,
-    pipeline::Message,
-    role::Roles,
-    sampling::SampleTables,
-    tap::Tap,
-};
+use super::{fds::Fds, pipeline::Message, role::Roles, sampling::SampleTables, tap::Tap};
 use crate::{
     probe::{Life, Rows},
     sink::{ParquetSink, ParquetWriter, Sink as _, SinkError, Writer as _},
     table::{
-        GpuEventRow, GpuIoctlRow, GpuPmRow, HistogramRow, LossRow, OffCpuCountRow, OffCpuRow, PageFaultRow, RequestRow,
-        ShedRow, SyscallRow, ThreadRow, TokenRow,
+        GpuEventRow, GpuIoctlRow, GpuPmRow, HistogramRow, LossRow, OffCpuCountRow, OffCpuRow, PageFaultRow,
+        RequestRow, ShedRow, SyscallRow, ThreadRow, TokenRow,
     },
     target::Proc,
 };
