@@ -12,7 +12,8 @@ use std::{
 };
 
 use super::{
-    pipeline::{Gauges, Message},
+    gauges::Gauges,
+    pipeline::Message,
     tap::{Look, Tap},
 };
 use crate::{
