@@ -25,7 +25,7 @@ pub use self::{
     log::KernelLog,
     nvidia::NvidiaSettings,
     priority::{
-        Achieved, DrainPriority, achievable as drain_priority, allow as allow_priority,
+        Achieved, DrainPriority, Haste, achievable as drain_priority, allow as allow_priority,
         lower as lower_thread, prefer as prefer_thread, raise as raise_thread,
     },
     slots::Slots,

@@ -7,7 +7,6 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicU8, Ordering},
-        mpsc::SyncSender,
     },
     time::{Duration, Instant},
 };
@@ -21,8 +20,10 @@ use super::{
     ceiling::{Ceiling, LOOKS_A_SECOND},
     counters::{self, Counters, Reading},
     describe,
+    folds::Inlet,
+    gauges::Gauges,
     kernel_log::{EventLog, Following},
-    pipeline::{Gauges, Message},
+    pipeline::Message,
     progress::{self, Progress},
     shedding::Shedding,
     signals::Signals,
@@ -81,7 +82,7 @@ pub struct Watch<'a> {
     sink: &'a ParquetSink,
     folder: PathBuf,
     gauges: Arc<Gauges>,
-    sender: SyncSender<Message>,
+    inlet: Inlet,
     counters: Counters,
     anchors: Vec<ClockAnchor>,
     progress: Progress,
@@ -100,14 +101,14 @@ impl<'a> Watch<'a> {
         gauges: &Arc<Gauges>,
         counters: Counters,
         ceiling: Option<Ceiling>,
-        sender: SyncSender<Message>,
+        inlet: Inlet,
     ) -> Self {
         Self {
             options,
             sink,
             folder: folder.path().to_owned(),
             gauges: Arc::clone(gauges),
-            sender,
+            inlet,
             counters,
             anchors: vec![describe::anchor()],
             progress: Progress::new(options.duration),
@@ -154,7 +155,8 @@ impl<'a> Watch<'a> {
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         if let Some(ceiling) = self.ceiling.take() {
-            self.shedding = Some(Shedding::begin(ceiling, &self.gauges, self.sender.clone(), self.quiet));
+            let sender = self.inlet.first().clone();
+            self.shedding = Some(Shedding::begin(ceiling, &self.gauges, sender, self.quiet));
         }
         let mut alarm = kernel.cost().map(Cost::alarm).transpose()?.flatten();
         let started = Instant::now();
@@ -211,7 +213,7 @@ impl<'a> Watch<'a> {
 
     fn events(&self, rows: Vec<GpuEventRow>) {
         for row in rows {
-            let _ = self.sender.send(Message::GpuEvent(row));
+            let _ = self.inlet.first().send(Message::GpuEvent(row));
         }
     }
 
@@ -241,7 +243,7 @@ impl<'a> Watch<'a> {
         if let Some(drains) = drains.take() {
             drains.finish();
         }
-        let _ = self.sender.send(Message::Ended(at));
+        self.inlet.ended(at);
         Ok(())
     }
 
@@ -287,11 +289,11 @@ impl<'a> Watch<'a> {
 
     fn read_counters(&mut self, kernel: &Kernel, at: MonoNs, whole: bool) -> Result<()> {
         for row in self.counters.losses(at, Reading::of(kernel)?) {
-            let _ = self.sender.send(Message::Loss(row));
+            let _ = self.inlet.first().send(Message::Loss(row));
         }
         if self.counters.completes(whole) {
             for row in self.counters.histograms(kernel.call_counts()?) {
-                let _ = self.sender.send(Message::Histogram(row));
+                let _ = self.inlet.first().send(Message::Histogram(row));
             }
         }
         Ok(())
@@ -308,7 +310,7 @@ impl<'a> Watch<'a> {
         let start = MonoNs(self.anchors.first().map_or(0, |anchor| anchor.mono_ns));
         for &(probe, missed) in skipped.iter().filter(|(_, missed)| *missed > 0) {
             let row = counters::loss(probe, start, stop, None, "recursion", missed);
-            let _ = self.sender.send(Message::Loss(row));
+            let _ = self.inlet.first().send(Message::Loss(row));
         }
         self.anchors.push(describe::anchor());
         Ok(())

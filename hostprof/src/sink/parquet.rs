@@ -8,7 +8,7 @@ use std::{
     path::PathBuf,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::Ordering,
+        atomic::{AtomicU32, Ordering},
         mpsc::{Receiver, Sender, SyncSender, channel, sync_channel},
     },
     thread::{self, JoinHandle},
@@ -39,11 +39,12 @@ pub struct Settings {
     pub in_turn: bool,
     /// A part is closed when it has this size.
     pub part_bytes: u64,
-    /// Rows that are encoded at a time: few enough to stay in a core's cache while they become columns. 8192 of `off_cpu`
-    /// are 1 MiB.
+    /// Rows of a batch: few enough to stay in a core's cache from when they are folded until they are columns.
     pub batch_rows: usize,
-    /// Batches that may wait to be encoded, for each table.
+    /// Batches that may wait to be encoded, for each table. One of 2048 rows of `off_cpu` is 256 KiB.
     pub queued_batches: usize,
+    /// What a thread that encodes does first.
+    pub on_thread: fn(),
 }
 
 impl Default for Settings {
@@ -52,8 +53,9 @@ impl Default for Settings {
             part_interval: Duration::from_secs(5),
             in_turn: false,
             part_bytes: 64 << 20,
-            batch_rows: 1 << 13,
-            queued_batches: 64,
+            batch_rows: 1 << 11,
+            queued_batches: 128,
+            on_thread: || {},
         }
     }
 }
@@ -64,13 +66,14 @@ pub struct ParquetSink {
     folder: Arc<RunFolder>,
     settings: Settings,
     began: Instant,
+    writers: AtomicU32,
     tables: Mutex<Vec<(&'static str, Arc<Progress>)>>,
 }
 
 impl ParquetSink {
     /// A sink for the tables of a run.
     pub fn new(folder: Arc<RunFolder>, settings: Settings) -> Self {
-        Self { folder, settings, began: Instant::now(), tables: Mutex::default() }
+        Self { folder, settings, began: Instant::now(), writers: AtomicU32::new(0), tables: Mutex::default() }
     }
 
     /// How far each table begun has come.
@@ -81,6 +84,17 @@ impl ParquetSink {
     /// Bytes of all tables, those under way included.
     pub fn bytes(&self) -> u64 {
         self.progress().iter().map(|(_, progress)| progress.bytes()).sum()
+    }
+
+    /// That of a table, and whether this is its first writer.
+    fn progress_of(&self, table: &'static str) -> (Arc<Progress>, bool) {
+        let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, progress)) = tables.iter().find(|(name, _)| *name == table) {
+            return (Arc::clone(progress), false);
+        }
+        let progress = Arc::new(Progress::default());
+        tables.push((table, Arc::clone(&progress)));
+        (progress, true)
     }
 
     /// An error that befell a table, if one did: the recording should then end.
@@ -95,7 +109,7 @@ impl Sink for ParquetSink {
     fn writer<T: Table>(&self) -> Result<ParquetWriter<T>, SinkError> {
         let folder = self.folder.create_table(T::NAME)?;
         let path = folder.path().to_owned();
-        let progress = Arc::new(Progress::default());
+        let (progress, is_first) = self.progress_of(T::NAME);
         let encoder = Encoder {
             folder: Arc::new(folder),
             layout: Layout::of::<T>().map_err(|error| SinkError::encode(&path, error))?,
@@ -103,23 +117,31 @@ impl Sink for ParquetSink {
             progress: progress.clone(),
             columns: T::Columns::default(),
             next_part: 0,
+            writes_empty: is_first,
+            open_bytes: 0,
             open: None,
             syncing: None,
         };
         let (queue, batches) = sync_channel(self.settings.queued_batches);
         let (returns, spare) = channel();
+        let on_thread = self.settings.on_thread;
         let thread = thread::Builder::new()
             .name(format!("sink-{}", T::NAME))
-            .spawn(move || encoder.run(&batches, &returns))
+            .spawn(move || {
+                on_thread();
+                encoder.run(&batches, &returns);
+            })
             .map_err(|error| SinkError::write(&path, error))?;
-        let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
-        let turn = self.settings.in_turn.then_some(tables.len() as u32);
-        tables.push((T::NAME, progress.clone()));
+        let turn = self.writers.fetch_add(1, Ordering::Relaxed);
         Ok(ParquetWriter {
             rows: Vec::new(),
             batch_rows: self.settings.batch_rows,
             part_ends: None,
-            parts: Parts { began: self.began, interval: self.settings.part_interval, turn },
+            parts: Parts {
+                began: self.began,
+                interval: self.settings.part_interval,
+                turn: self.settings.in_turn.then_some(turn),
+            },
             queue: Some(queue),
             spare,
             thread: Some(thread),
@@ -239,6 +261,10 @@ struct Encoder<T: Table> {
     progress: Arc<Progress>,
     columns: T::Columns,
     next_part: u32,
+    /// Whether a table without rows has a part from it.
+    writes_empty: bool,
+    /// What it has told of the part under way.
+    open_bytes: u64,
     open: Option<OpenPart>,
     syncing: Option<JoinHandle<Result<(), SinkError>>>,
 }
@@ -256,7 +282,7 @@ impl<T: Table> Encoder<T> {
             })
             .and_then(|()| {
                 // A table nothing happened in has one empty part, so that a query finds its columns.
-                if self.next_part == 0 {
+                if self.next_part == 0 && self.writes_empty {
                     self.open = Some(self.part()?);
                 }
                 self.close_part()
@@ -285,13 +311,19 @@ impl<T: Table> Encoder<T> {
             let bytes = part.bytes();
             self.open = Some(part);
             written?;
-            self.progress.open_bytes.store(bytes, Ordering::Relaxed);
+            self.tell_open(bytes);
             self.progress.encoded(began.elapsed());
             if bytes >= self.part_bytes {
                 return self.close_part();
             }
         }
         if closes_part { self.close_part() } else { Ok(()) }
+    }
+
+    /// Other writers of the table have parts under way too.
+    fn tell_open(&mut self, bytes: u64) {
+        let told = std::mem::replace(&mut self.open_bytes, bytes);
+        self.progress.open_bytes.fetch_add(bytes.wrapping_sub(told), Ordering::Relaxed);
     }
 
     /// The part under way, begun if there is none.
@@ -310,7 +342,7 @@ impl<T: Table> Encoder<T> {
         self.wait_for_sync()?;
         let began = Instant::now();
         self.syncing = Some(part.close(&mut self.layout, self.progress.clone())?);
-        self.progress.open_bytes.store(0, Ordering::Relaxed);
+        self.tell_open(0);
         self.progress.encoded(began.elapsed());
         Ok(())
     }

@@ -94,6 +94,7 @@ pub struct Ceiling {
     calm_since: Option<MonoNs>,
     patience_ns: u64,
     greatest: f64,
+    latest: f64,
 }
 
 impl Ceiling {
@@ -109,6 +110,7 @@ impl Ceiling {
             calm_since: None,
             patience_ns: PATIENCE_NS.0,
             greatest: 0.0,
+            latest: 0.0,
         }
     }
 
@@ -125,6 +127,11 @@ impl Ceiling {
     /// What is recorded.
     pub fn rung(&self) -> Rung {
         self.ladder[self.place]
+    }
+
+    /// The ratio of the second up to the last look.
+    pub fn latest_ratio(&self) -> f64 {
+        self.latest
     }
 
     /// The greatest ratio that any second had, up to the last look: no less than that, and in the second that is not
@@ -147,6 +154,7 @@ impl Ceiling {
         }
         self.greatest = self.stretches().map(|stretch| stretch.ratio()).fold(self.greatest, f64::max);
         let window = self.since(WINDOW_NS);
+        self.latest = window.ratio();
         let (at, place, kernel) = self.next(used.at, &window, by_kernel)?;
         let up = place > self.place;
         if up && self.lowered.is_some_and(|lowered| used.at.0 - lowered.0 < 2 * self.patience_ns) {
