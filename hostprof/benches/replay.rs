@@ -133,7 +133,8 @@ fn write(out: &Path, drained: Vec<Drained>, of: Streams, folds: usize) {
     let folds = Folds::new(folds, &sink, &setting, None).expect("begin the tables");
     let inlet = folds.inlet();
     let folding = folds.start().expect("start the folds");
-    let send = |fold: usize, drained| inlet.each()[fold].send(Message::Drained(drained)).expect("a fold runs");
+    let send =
+        |fold: usize, drained| inlet.each()[fold].send(Message::Drained(drained)).expect("a fold runs");
     for drained in drained {
         match drained {
             Drained::Records { stream, bytes } if stream != of.threads() => {

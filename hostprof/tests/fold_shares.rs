@@ -61,7 +61,18 @@ fn text<const N: usize>(text: &str) -> [u8; N] {
 
 fn begin(cause: u16, utid: u32, at_ns: u64, (tid, tgid): (u32, u32), parent_utid: u32) -> Event {
     let comm = if cause == cause::FORK { text("forked") } else { text("") };
-    Event::Begin(Begin { cause, utid, at_ns, start_ns: at_ns, tid, tgid, ns_tid: tid, parent_utid, comm, ..Begin::default() })
+    Event::Begin(Begin {
+        cause,
+        utid,
+        at_ns,
+        start_ns: at_ns,
+        tid,
+        tgid,
+        ns_tid: tid,
+        parent_utid,
+        comm,
+        ..Begin::default()
+    })
 }
 
 fn end(utid: u32, at_ns: u64) -> Event {

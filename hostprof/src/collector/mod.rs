@@ -277,7 +277,9 @@ fn session(options: &Options, looks: Option<Looks<'_>>) -> Result<Outcome> {
         watch_gpus(&mut sampling, &config, &gauges, inlet.first())?;
     }
     let mut begun = first.and_then(|()| go(&mut config, &folder, &mut also, command.as_mut()));
-    if begun.is_ok() && let Some(found) = joined(gpus)? {
+    if begun.is_ok()
+        && let Some(found) = joined(gpus)?
+    {
         config.host.gpus = found.clone();
         let _ = told_gpus.set(found);
         begun = config.write(&folder).map_err(Into::into);
@@ -366,7 +368,9 @@ fn watch_gpus(
 
 /// What a thread found out, where there is one.
 fn joined<T>(thread: Option<thread::JoinHandle<T>>) -> Result<Option<T>> {
-    thread.map(|thread| thread.join().map_err(|_| anyhow!("read the machine: the thread panicked"))).transpose()
+    thread
+        .map(|thread| thread.join().map_err(|_| anyhow!("read the machine: the thread panicked")))
+        .transpose()
 }
 
 /// Reads what is left in the rings; there are no drains any more where a ceiling has ended recording.

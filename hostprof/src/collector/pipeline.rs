@@ -361,6 +361,8 @@ fn told(first: &mut First, message: Message) -> Result<(), SinkError> {
             }
             Ok(())
         }
-        Message::Drained(_) | Message::Met(_) | Message::Ended(_) | Message::Stop(_) | Message::Life(_) => Ok(()),
+        Message::Drained(_) | Message::Met(_) | Message::Ended(_) | Message::Stop(_) | Message::Life(_) => {
+            Ok(())
+        }
     }
 }

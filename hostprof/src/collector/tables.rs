@@ -3,13 +3,7 @@
 
 use std::sync::mpsc::SyncSender;
 
-use super::{
-    fds::Fds,
-    pipeline::Message,
-    role::Roles,
-    sampling::SampleTables,
-    tap::Tap,
-};
+use super::{fds::Fds, pipeline::Message, role::Roles, sampling::SampleTables, tap::Tap};
 use crate::{
     probe::{Life, Rows},
     sink::{ParquetSink, ParquetWriter, Sink as _, SinkError, Writer as _},

@@ -146,7 +146,8 @@ impl<'a> Watch<'a> {
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         if let Some(most) = self.options.max_overhead {
-            let shedding = Shedding::begin(most, kernel, &self.gauges, self.inlet.first().clone(), self.quiet)?;
+            let shedding =
+                Shedding::begin(most, kernel, &self.gauges, self.inlet.first().clone(), self.quiet)?;
             self.shedding = Some(shedding);
         }
         let mut alarm = kernel.cost().map(Cost::alarm).transpose()?.flatten();

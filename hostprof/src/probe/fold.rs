@@ -321,9 +321,8 @@ impl Fold {
 
     /// A thread, whichever fold's it is.
     fn kin(&self, utid: Utid) -> Option<Kin> {
-        let own = || {
-            self.threads.get(&utid).map(|life| Kin { tid: Tid(life.row.tid), tgid: Tgid(life.row.tgid) })
-        };
+        let own =
+            || self.threads.get(&utid).map(|life| Kin { tid: Tid(life.row.tid), tgid: Tgid(life.row.tgid) });
         self.kin.get(&utid).copied().or_else(own)
     }
 

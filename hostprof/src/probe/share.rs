@@ -79,8 +79,11 @@ mod tests {
             let mut record = [0; size_of::<span::Span>()];
             record[..2].copy_from_slice(&(RecordKind::Span as u16).to_ne_bytes());
             record[UTID_AT..UTID_AT + 4].copy_from_slice(&utid.to_ne_bytes());
-            let with: Vec<usize> =
-                (0..).zip(Share::among(4)).filter(|(_, share)| share.has(Utid(utid))).map(|(at, _)| at).collect();
+            let with: Vec<usize> = (0..)
+                .zip(Share::among(4))
+                .filter(|(_, share)| share.has(Utid(utid)))
+                .map(|(at, _)| at)
+                .collect();
             assert_eq!(with, [fold_of_record(&record, 4)]);
             assert!(Share::WHOLE.has(Utid(utid)));
         }

@@ -45,7 +45,12 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { part_interval: Duration::from_secs(5), part_bytes: 64 << 20, queued_batches: 128, on_thread: || {} }
+        Self {
+            part_interval: Duration::from_secs(5),
+            part_bytes: 64 << 20,
+            queued_batches: 128,
+            on_thread: || {},
+        }
     }
 }
 
