@@ -4,6 +4,7 @@ mod attach;
 mod ceiling;
 mod counters;
 mod describe;
+mod engine_sampling;
 mod fds;
 mod folds;
 mod gauges;
@@ -12,6 +13,7 @@ mod http;
 mod kernel_log;
 mod nvidia;
 mod pipeline;
+mod pm_sampling;
 mod progress;
 mod role;
 mod sampling;
@@ -41,12 +43,15 @@ use nix::unistd::{Gid, Uid};
 
 use self::{
     counters::{Counters, Reading},
+    engine_sampling::EngineSampling,
     kernel_log::EventLog,
+    pm_sampling::PmSampling,
     sampling::Sampling,
     signals::Signals,
     watch::Watch,
 };
 pub use self::{
+    engine_sampling::Metrics,
     folds::{Folding, Folds, Inlet},
     gauges::Gauges,
     pipeline::{Folded, Kept, Message, Setting},
@@ -57,7 +62,7 @@ use crate::{
     bpf::{self, DrainPriority, Drains, Kernel, LoadError, Rings, Streams},
     clock,
     privilege::{self, Invoker},
-    probe::{Devices, HOST_RUNQUEUE, HTTP, NETWORK, PAGE_FAULT, SCHED, Selection, WAKER, XID},
+    probe::{Devices, GPU_PM, HOST_RUNQUEUE, HTTP, NETWORK, PAGE_FAULT, SCHED, Selection, WAKER, XID},
     recording::{Config, Dropped, EndReason, Ended, Gpus, Host, Moment, RunFolder, Totals},
     sink::{ParquetSink, Settings as SinkSettings, SinkError},
     target::{HeldCommand, Proc, Selector, TreeMode},
@@ -130,6 +135,10 @@ pub struct Options {
     pub drain_priority: DrainPriority,
     /// Time between two samples; `None` for no samples.
     pub sample_interval: Option<Duration>,
+    /// Which engines' metrics are sampled with it.
+    pub metrics: Metrics,
+    /// The length of an interval of PM sampling.
+    pub gpu_pm_interval: Duration,
     /// The most that recording may cost, as a share of the target's CPU time; `None` for no ceiling.
     pub max_overhead: Option<f64>,
     /// Other tools to run beside.
@@ -183,6 +192,10 @@ fn session(options: &Options, looks: Option<Looks<'_>>) -> Result<Outcome> {
         options.sample_interval.is_some() || !options.probes.names(NETWORK),
         "run probe {NETWORK}: it is read with the samples (leave out --no-samples)"
     );
+    ensure!(
+        options.max_overhead.is_none() || !options.probes.names(GPU_PM),
+        "run probe {GPU_PM}: what it costs cannot be kept below a ceiling (leave out --max-overhead)"
+    );
     let mut command = hold(&options.wanted, &invoker, watched)?;
     let proc = Proc::new();
     let mut devices = Devices::select(&options.ioctl_devices)?;
@@ -209,6 +222,7 @@ fn session(options: &Options, looks: Option<Looks<'_>>) -> Result<Outcome> {
     let counters = Counters::new(started, Reading::of(&kernel)?, watched);
     let attached = attach::attach(&mut kernel, &proc, &selector, options.tree)?;
     http::tell_ports(&mut kernel, &proc, &options.probes, &attached.found.processes)?;
+    let served = engine_sampling::served(&options.metrics, &proc, &attached.found.processes);
     let mut also = Also::hold(&options.also, &attached.found.processes, invoker.uid);
 
     let (events, no_log) = kernel_log(&options.probes)?;
@@ -276,17 +290,33 @@ fn session(options: &Options, looks: Option<Looks<'_>>) -> Result<Outcome> {
     if !watched {
         watch_gpus(&mut sampling, &config, &gauges, inlet.first())?;
     }
-    let mut begun = first.and_then(|()| go(&mut config, &folder, &mut also, command.as_mut()));
-    if begun.is_ok()
-        && let Some(found) = joined(gpus)?
-    {
-        config.host.gpus = found.clone();
-        let _ = told_gpus.set(found);
+    let engines = match options.sample_interval {
+        Some(interval) => EngineSampling::start(&options.metrics, served, interval, &gauges, inlet.first())
+            .context("start a thread")?,
+        None => None,
+    };
+    let pm = if options.probes.has(GPU_PM) {
+        tell_gpus(&mut gpus, &mut config, &told_gpus)?;
+        let (interval, target) = (options.gpu_pm_interval, &attached.found.processes);
+        Some(
+            PmSampling::start(interval, target, &config.host.gpus, inlet.first().clone())
+                .context("start a thread")?,
+        )
+    } else {
+        None
+    };
+    let mut begun = first
+        .and_then(|()| sampled(&mut config, pm.as_ref()))
+        .and_then(|()| go(&mut config, &folder, &mut also, command.as_mut()));
+    if begun.is_ok() && watched {
+        tell_gpus(&mut gpus, &mut config, &told_gpus)?;
         begun = config.write(&folder).map_err(Into::into);
         watch_gpus(&mut sampling, &config, &gauges, inlet.first())?;
     }
     if let Err(error) = begun {
         sampling.map(Sampling::finish);
+        engines.map(EngineSampling::finish);
+        pm.map(PmSampling::finish);
         finish(drains);
         let _ = folding.finish(Kept { at: clock::mono(), ..Kept::default() });
         let _ = std::fs::remove_dir_all(folder.path());
@@ -312,6 +342,10 @@ fn session(options: &Options, looks: Option<Looks<'_>>) -> Result<Outcome> {
     also.stop();
     if let Some(sampling) = sampling {
         sampling.finish().put(&mut config.samples);
+    }
+    config.samples.notes.extend(engines.map(EngineSampling::finish).unwrap_or_default());
+    for note in pm.map(PmSampling::finish).unwrap_or_default() {
+        describe::note(&mut config, GPU_PM, note);
     }
     config.ceiling = watch.ceiling(&mut kernel)?;
     let recursion = kernel.recursion_misses();
@@ -366,6 +400,19 @@ fn watch_gpus(
     }
 }
 
+/// Waits for what is known of the GPUs, and tells who asked.
+fn tell_gpus(
+    gpus: &mut Option<thread::JoinHandle<Gpus>>,
+    config: &mut Config,
+    told: &OnceLock<Gpus>,
+) -> Result<()> {
+    if let Some(found) = joined(gpus.take())? {
+        config.host.gpus = found.clone();
+        let _ = told.set(found);
+    }
+    Ok(())
+}
+
 /// What a thread found out, where there is one.
 fn joined<T>(thread: Option<thread::JoinHandle<T>>) -> Result<Option<T>> {
     thread
@@ -418,6 +465,15 @@ fn begin(
 fn first_files(config: &Config, folder: &RunFolder) -> Result<()> {
     config.write(folder)?;
     folder.write_file(RESERVE_FILE, &vec![0; RESERVE_BYTES])?;
+    Ok(())
+}
+
+/// Waits until the GPUs are sampled, where that was asked for.
+fn sampled(config: &mut Config, pm: Option<&PmSampling>) -> Result<()> {
+    let Some(pm) = pm else { return Ok(()) };
+    for note in pm.begun().map_err(|why| anyhow!("run probe {GPU_PM}: {why}"))? {
+        describe::note(config, GPU_PM, note);
+    }
     Ok(())
 }
 

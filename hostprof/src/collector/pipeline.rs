@@ -25,7 +25,7 @@ use crate::{
     },
     sampler::{GpuSamples, Samples},
     sink::{ParquetSink, SinkError, Writer as _},
-    table::{GpuEventRow, HistogramRow, LossRow, ShedRow},
+    table::{EngineSampleRow, GpuEventRow, GpuPmRow, HistogramRow, LossRow, ShedRow},
     target::Proc,
     units::{MonoNs, Tgid, Tid},
 };
@@ -53,6 +53,10 @@ pub enum Message {
     Samples(Box<Samples>),
     /// Polled of GPUs.
     Gpus(Box<GpuSamples>),
+    /// Asked of an engine.
+    Engine(Box<EngineSampleRow>),
+    /// Counted by GPUs, each in the order of time.
+    GpuPm(Vec<GpuPmRow>),
     /// A step below the ceiling.
     Shed(ShedRow),
     /// A view wants a picture.
@@ -337,6 +341,7 @@ fn told(first: &mut First, message: Message) -> Result<(), SinkError> {
             first.loss.push(row)
         }
         Message::GpuEvent(row) => first.gpu_event.push(row),
+        Message::GpuPm(rows) => rows.into_iter().try_for_each(|row| first.gpu_pm.push(row)),
         Message::Samples(samples) => {
             if let Some(tap) = &mut first.tap {
                 tap.samples(&samples);
@@ -349,6 +354,7 @@ fn told(first: &mut First, message: Message) -> Result<(), SinkError> {
             }
             first.samples.push_gpus(*samples)
         }
+        Message::Engine(row) => first.samples.push_engine(*row),
         Message::Shed(row) => {
             if let Some(tap) = &mut first.tap {
                 tap.rolling.shed(row.clone());

@@ -22,7 +22,8 @@ use crate::{
     sampler::{GpuSamples, Sampler, Samples},
     sink::{ParquetSink, ParquetWriter, Sink as _, SinkError, Writer as _},
     table::{
-        CgroupSampleRow, DiskSampleRow, GpuProcessSampleRow, GpuSampleRow, HostSampleRow, ProcessSampleRow,
+        CgroupSampleRow, DiskSampleRow, EngineSampleRow, GpuProcessSampleRow, GpuSampleRow, HostSampleRow,
+        ProcessSampleRow,
     },
     units::Tgid,
 };
@@ -153,6 +154,7 @@ pub struct SampleTables {
     host: ParquetWriter<HostSampleRow>,
     gpu: ParquetWriter<GpuSampleRow>,
     gpu_process: ParquetWriter<GpuProcessSampleRow>,
+    engine: ParquetWriter<EngineSampleRow>,
 }
 
 impl SampleTables {
@@ -169,6 +171,7 @@ impl SampleTables {
             host: sink.writer()?,
             gpu: sink.writer()?,
             gpu_process: sink.writer()?,
+            engine: sink.writer()?,
         })
     }
 
@@ -194,6 +197,15 @@ impl SampleTables {
         samples.processes.into_iter().try_for_each(|row| self.gpu_process.push(row))
     }
 
+    /// Adds a sample of an engine.
+    ///
+    /// # Errors
+    ///
+    /// It could not be stored.
+    pub fn push_engine(&mut self, row: EngineSampleRow) -> Result<(), SinkError> {
+        self.engine.push(row)
+    }
+
     /// Closes parts that are old enough.
     ///
     /// # Errors
@@ -205,7 +217,8 @@ impl SampleTables {
         self.disk.tick()?;
         self.host.tick()?;
         self.gpu.tick()?;
-        self.gpu_process.tick()
+        self.gpu_process.tick()?;
+        self.engine.tick()
     }
 
     /// Closes all.
@@ -219,6 +232,7 @@ impl SampleTables {
         self.disk.finish()?;
         self.host.finish()?;
         self.gpu.finish()?;
-        self.gpu_process.finish()
+        self.gpu_process.finish()?;
+        self.engine.finish()
     }
 }

@@ -8,8 +8,8 @@ use crate::{
     probe::{Life, Rows},
     sink::{ParquetSink, ParquetWriter, Sink as _, SinkError, Writer as _},
     table::{
-        GpuEventRow, GpuIoctlRow, HistogramRow, LossRow, OffCpuCountRow, OffCpuRow, PageFaultRow, RequestRow,
-        ShedRow, SyscallRow, ThreadRow, TokenRow,
+        GpuEventRow, GpuIoctlRow, GpuPmRow, HistogramRow, LossRow, OffCpuCountRow, OffCpuRow, PageFaultRow,
+        RequestRow, ShedRow, SyscallRow, ThreadRow, TokenRow,
     },
     target::Proc,
 };
@@ -43,6 +43,7 @@ pub struct First {
     request: ParquetWriter<RequestRow>,
     token: ParquetWriter<TokenRow>,
     pub gpu_event: ParquetWriter<GpuEventRow>,
+    pub gpu_pm: ParquetWriter<GpuPmRow>,
     pub histogram: ParquetWriter<HistogramRow>,
     pub shed: ParquetWriter<ShedRow>,
     pub loss: ParquetWriter<LossRow>,
@@ -60,6 +61,7 @@ impl First {
             request: sink.writer()?,
             token: sink.writer()?,
             gpu_event: sink.writer()?,
+            gpu_pm: sink.writer()?,
             histogram: sink.writer()?,
             shed: sink.writer()?,
             loss: sink.writer()?,
@@ -74,6 +76,7 @@ impl First {
         self.request.tick()?;
         self.token.tick()?;
         self.gpu_event.tick()?;
+        self.gpu_pm.tick()?;
         self.histogram.tick()?;
         self.shed.tick()?;
         self.loss.tick()?;
@@ -85,6 +88,7 @@ impl First {
         self.request.finish()?;
         self.token.finish()?;
         self.gpu_event.finish()?;
+        self.gpu_pm.finish()?;
         self.histogram.finish()?;
         self.shed.finish()?;
         self.loss.finish()?;

@@ -8,6 +8,7 @@
 pub mod roles;
 
 mod gpm;
+mod gpu_idle;
 mod lives;
 mod replay;
 mod times;
@@ -19,6 +20,7 @@ use std::collections::BTreeMap;
 pub(crate) use self::replay::{end_of, merged, overlaps};
 pub use self::{
     gpm::{Gpm, gpm},
+    gpu_idle::{IdleGap, IdleGaps, idle_ns},
     lives::Lives,
     replay::{Part, Piece, Replay},
     times::{OFF_STATES, StateTimes},

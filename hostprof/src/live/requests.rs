@@ -6,7 +6,7 @@ use super::{bins::Window, picture::Requests};
 use crate::{
     lengths::Lengths,
     request::Latencies,
-    table::{RequestRow, RequestSource, TokenRow},
+    table::{RequestRow, RequestSource, TokenRow, Word as _},
 };
 
 /// Requests, and tokens, that are kept at most.
@@ -136,7 +136,7 @@ impl Served {
         told.in_flight = match source {
             _ if self.whole => Some(in_flight),
             RequestSource::Kernel => self.in_flight,
-            RequestSource::Load => None,
+            _ => None,
         };
         (told.ttft, told.itl, told.e2e) = (ttft.latency(), itl.latency(), e2e.latency());
         told
@@ -147,5 +147,6 @@ fn name(source: RequestSource) -> String {
     match source {
         RequestSource::Load => "hostprof load".to_owned(),
         RequestSource::Kernel => "probe http".to_owned(),
+        imported => imported.word().to_owned(),
     }
 }

@@ -99,12 +99,7 @@ impl Sum {
             unattributed_ns: totals.unattributed_ns,
             ..StateTimes::default()
         };
-        Self {
-            wall_ns,
-            times,
-            counts: totals.counts,
-            ..Self::default()
-        }
+        Self { wall_ns, times, counts: totals.counts, ..Self::default() }
     }
 
     /// The counters of a kind, with what is open.

@@ -26,8 +26,8 @@ pub use self::{
     life::Life,
     placement::Placement,
     registry::{
-        Auto, FUTEX, HOST_RUNQUEUE, HTTP, IOCTL, MEMORY, NETWORK, PAGE_FAULT, PROBES, Probe, SCHED, SYSCALL,
-        SYSCALL_COUNT, Selection, SelectionError, WAKER, XID,
+        Auto, FUTEX, GPU_PM, HOST_RUNQUEUE, HTTP, IOCTL, MEMORY, NETWORK, PAGE_FAULT, PROBES, Probe, SCHED,
+        SYSCALL, SYSCALL_COUNT, Selection, SelectionError, WAKER, XID,
     },
     seed::Seed,
     share::{Share, fold_of_record},

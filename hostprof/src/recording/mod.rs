@@ -13,7 +13,7 @@ mod rows;
 pub use self::{
     batches::Batches,
     config::{
-        Absent, AlsoTool, CeilingConfig, ClockAnchor, Config, Dropped, EndReason, Ended, Moment,
+        Absent, AlsoTool, CeilingConfig, ClockAnchor, Config, Dropped, EndReason, Ended, Import, Moment,
         Probe as ProbeStatus, Process, Rings, Samples, Target, Totals, User,
     },
     folder::{FolderError, RunFolder, TableFolder},

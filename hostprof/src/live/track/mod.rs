@@ -121,7 +121,9 @@ impl Track {
                     if let Some(row) = blocked {
                         adding.call(row, next - at);
                     }
-                    if next == bin_end && let Part::Off(state) = part {
+                    if next == bin_end
+                        && let Part::Off(state) = part
+                    {
                         adding.bin.at_end = Some(state);
                         adding.bin.futex_at_end = blocked.and_then(futex_of);
                     }
@@ -188,7 +190,8 @@ impl Track {
     /// Adds faults.
     pub fn faults(&mut self, row: &PageFaultRow) {
         let end = row.ts_mono_ns + row.dur_ns;
-        let later = self.faults.iter().rev().take_while(|known| known.ts_mono_ns + known.dur_ns > end).count();
+        let later =
+            self.faults.iter().rev().take_while(|known| known.ts_mono_ns + known.dur_ns > end).count();
         self.faults.insert(self.faults.len() - later, row.clone());
     }
 

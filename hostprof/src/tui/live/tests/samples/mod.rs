@@ -8,8 +8,8 @@ use crate::{
     ledger::StateTimes,
     lengths::Latency,
     live::{
-        Call, End, FutexWait, Memory, Missing, Mode, Parts, Picture, Playback, ProbeHealth, Process, Role, Share,
-        Slice, Target, Thread, ThreadDetail, Waker,
+        Call, End, FutexWait, Memory, Missing, Mode, Parts, Picture, Playback, ProbeHealth, Process, Role,
+        Share, Slice, Target, Thread, ThreadDetail, Waker,
     },
     table::{State, Word as _},
     units::{MonoNs, Tgid, Tid},
