@@ -117,10 +117,14 @@ pub static NVIDIA_SHAPES: HashMap<nvidia::ShapeKey, nvidia::Shape, 512> = HashMa
 #[btf_map]
 pub static SPAN_STATS: Array<SpanStats, 1> = Array::new();
 
-/// Calls counted by process and number. Memory is taken for those that are made.
+/// Calls counted by process and number, for each CPU. Memory is taken for those that are made.
 #[btf_map]
 pub static CALL_COUNTS: PerCpuHashMap<CountKey, CallCounts, 16384, { BPF_F_NO_PREALLOC as usize }> =
     PerCpuHashMap::new();
+
+/// The same where no memory was to be had: set aside, and shared by all CPUs. One entry where no call is counted.
+#[btf_map]
+pub static SPARE_COUNTS: HashMap<CountKey, CallCounts, 1> = HashMap::new();
 
 /// What a pair of process and call begins with in [`CALL_COUNTS`]: larger than a program's stack.
 pub static NO_CALLS: CallCounts = CallCounts::ZERO;

@@ -15,8 +15,9 @@ use hostprof_common::{
 };
 
 use crate::{
+    atomic::fetch_add,
     emit::Cpu,
-    maps::{CALL_COUNTS, NO_CALLS, OPEN, filter, layout, nvidia_setting},
+    maps::{CALL_COUNTS, NO_CALLS, OPEN, SPARE_COUNTS, filter, layout, nvidia_setting},
     nvidia,
     ring::{self, Pushed},
     shed::{self, Price},
@@ -256,20 +257,35 @@ fn emit(span: Span) {
 #[inline(always)]
 fn count_call(tgid: u32, nr: i32, dur_ns: u64) {
     let key = CountKey { tgid, nr };
+    let bucket = (64 - dur_ns.leading_zeros()) as usize & (HISTOGRAM_BUCKETS - 1);
     let mut counts = CALL_COUNTS.get_ptr_mut(key);
     if counts.is_none() {
+        // Refused where another CPU was quicker: then it is there.
         let _ = CALL_COUNTS.insert(key, &NO_CALLS, u64::from(BPF_NOEXIST));
         counts = CALL_COUNTS.get_ptr_mut(key);
+    }
+    if let Some(counts) = counts {
+        // SAFETY: from a successful lookup, the index bounded by the mask; the CPU's own.
+        unsafe {
+            (*counts).count[bucket] += 1;
+            (*counts).total_ns[bucket] += dur_ns;
+        }
+        return;
+    }
+    // Memory for every CPU comes from a reserve that is filled up a little later: some new pairs at once empty it.
+    let mut counts = SPARE_COUNTS.get_ptr_mut(key);
+    if counts.is_none() {
+        let _ = SPARE_COUNTS.insert(key, &NO_CALLS, u64::from(BPF_NOEXIST));
+        counts = SPARE_COUNTS.get_ptr_mut(key);
     }
     let Some(counts) = counts else {
         count!(probe::SYSCALL_COUNT, full);
         return;
     };
-    let bucket = (64 - dur_ns.leading_zeros()) as usize & (HISTOGRAM_BUCKETS - 1);
-    // SAFETY: from a successful lookup, the index bounded by the mask; the CPU's own.
+    // SAFETY: as above, but all CPUs'.
     unsafe {
-        (*counts).count[bucket] += 1;
-        (*counts).total_ns[bucket] += dur_ns;
+        fetch_add(&raw mut (*counts).count[bucket], 1);
+        fetch_add(&raw mut (*counts).total_ns[bucket], dur_ns);
     }
 }
 

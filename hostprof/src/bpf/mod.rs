@@ -26,7 +26,7 @@ pub use self::{
     nvidia::NvidiaSettings,
     priority::{
         Achieved, DrainPriority, Haste, achievable as drain_priority, allow as allow_priority,
-        prefer as prefer_thread,
+        lower as lower_thread, prefer as prefer_thread, raise as raise_thread,
     },
     slots::Slots,
     sockets::Sockets,

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use aya::{
     Btf, Ebpf,
-    maps::{Array, MapData, PerCpuHashMap},
+    maps::{Array, HashMap, MapData, PerCpuHashMap},
     programs::{FEntry, FExit, Program, TracePoint},
 };
 use hostprof_common::span::{CallCounts, CountKey, DEVICE_RANGES, Filter, Open, SpanStats, state};
@@ -24,6 +24,9 @@ const TRACING: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
 
 /// The tracepoints of every call, in the order they are attached.
 const EVERY: [&str; 2] = ["sys_exit", "sys_enter"];
+
+/// Pairs of process and call that may be counted where memory was not to be had just then: a kibibyte each.
+pub(super) const SPARE_COUNTS: u32 = 1024;
 
 /// The kernel's function of a call.
 fn function(call: &str) -> String {
@@ -143,6 +146,7 @@ pub struct Spans {
     stats: Array<MapData, SpanStats>,
     open: Array<MapData, Open>,
     counts: PerCpuHashMap<MapData, CountKey, CallCounts>,
+    spare: HashMap<MapData, CountKey, CallCounts>,
 }
 
 impl Spans {
@@ -156,6 +160,7 @@ impl Spans {
             stats: take(ebpf, "SPAN_STATS")?,
             open: take(ebpf, "OPEN")?,
             counts: take(ebpf, "CALL_COUNTS")?,
+            spare: take(ebpf, "SPARE_COUNTS")?,
         })
     }
 
@@ -318,15 +323,25 @@ impl Spans {
             // One that is gone meanwhile is no loss: none is ever removed.
             let Ok(cpus) = self.counts.get(&key, 0) else { continue };
             let mut sum = CallCounts::ZERO;
-            for cpu in cpus.iter() {
-                for bucket in 0..sum.count.len() {
-                    sum.count[bucket] += cpu.count[bucket];
-                    sum.total_ns[bucket] += cpu.total_ns[bucket];
-                }
-            }
+            cpus.iter().for_each(|cpu| add(&mut sum, cpu));
             counts.push((key, sum));
         }
+        // There are few, if any.
+        for spare in self.spare.iter() {
+            let (key, spare) = spare.map_err(failed)?;
+            match counts.iter_mut().find(|(known, _)| *known == key) {
+                Some((_, sum)) => add(sum, &spare),
+                None => counts.push((key, spare)),
+            }
+        }
         Ok(counts)
+    }
+}
+
+fn add(sum: &mut CallCounts, more: &CallCounts) {
+    for bucket in 0..sum.count.len() {
+        sum.count[bucket] += more.count[bucket];
+        sum.total_ns[bucket] += more.total_ns[bucket];
     }
 }
 

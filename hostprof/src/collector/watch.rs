@@ -17,19 +17,20 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::{
     Options,
+    ceiling::{Ceiling, LOOKS_A_SECOND},
     counters::{self, Counters, Reading},
     describe,
     folds::Inlet,
     gauges::Gauges,
     kernel_log::{EventLog, Following},
-    pipeline::{Kept, Message},
+    pipeline::Message,
     progress::{self, Progress},
     shedding::Shedding,
     signals::Signals,
     viewer::asked,
 };
 use crate::{
-    bpf::{Alarm, Cost, Drains, Kernel},
+    bpf::{self, Alarm, Cost, Drains, Kernel},
     clock,
     recording::{CeilingConfig, ClockAnchor, EndReason, RunFolder},
     sink::ParquetSink,
@@ -39,7 +40,9 @@ use crate::{
 };
 
 /// How often everything is looked at.
-const TICK: Duration = Duration::from_millis(100);
+const TICK: Duration = Duration::from_millis(1000 / LOOKS_A_SECOND);
+/// Ticks between two looks at the cost, where no step is left to take.
+const RESTING_TICKS: u64 = 5;
 /// Ticks between two readings of the counters.
 const COUNTER_TICKS: u64 = 10;
 /// Ticks between two clock anchors.
@@ -85,6 +88,7 @@ pub struct Watch<'a> {
     progress: Progress,
     /// Nothing is said on the terminal.
     quiet: bool,
+    ceiling: Option<Ceiling>,
     shedding: Option<Shedding>,
 }
 
@@ -96,6 +100,7 @@ impl<'a> Watch<'a> {
         folder: &RunFolder,
         gauges: &Arc<Gauges>,
         counters: Counters,
+        ceiling: Option<Ceiling>,
         inlet: Inlet,
     ) -> Self {
         Self {
@@ -108,6 +113,7 @@ impl<'a> Watch<'a> {
             anchors: vec![describe::anchor()],
             progress: Progress::new(options.duration),
             quiet: false,
+            ceiling,
             shedding: None,
         }
     }
@@ -129,6 +135,9 @@ impl<'a> Watch<'a> {
     ) -> Result<End> {
         let mut events = events.map(EventLog::follow).transpose()?;
         let end = self.until(&mut signals, &mut events, kernel, drains, command, over).await;
+        if self.shedding.is_some() {
+            bpf::lower_thread();
+        }
         self.events(events.and_then(|events| events.unread().ok()).unwrap_or_default());
         end
     }
@@ -145,10 +154,9 @@ impl<'a> Watch<'a> {
         let mut log = if self.quiet { None } else { kernel.log() };
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        if let Some(most) = self.options.max_overhead {
-            let shedding =
-                Shedding::begin(most, kernel, &self.gauges, self.inlet.first().clone(), self.quiet)?;
-            self.shedding = Some(shedding);
+        if let Some(ceiling) = self.ceiling.take() {
+            let sender = self.inlet.first().clone();
+            self.shedding = Some(Shedding::begin(ceiling, &self.gauges, sender, self.quiet));
         }
         let mut alarm = kernel.cost().map(Cost::alarm).transpose()?.flatten();
         let started = Instant::now();
@@ -169,7 +177,10 @@ impl<'a> Watch<'a> {
                 rows = next(events, self.quiet) => self.events(rows),
                 _ = ticks.tick() => {
                     tick += 1;
-                    self.look(kernel, drains)?;
+                    let rests = self.shedding.as_ref().is_some_and(Shedding::has_ended);
+                    if !rests || tick.is_multiple_of(RESTING_TICKS) {
+                        self.look(kernel, drains)?;
+                    }
                     self.tick(kernel, tick)?;
                     if let Some(log) = &mut log {
                         log.flush();
@@ -232,9 +243,7 @@ impl<'a> Watch<'a> {
         if let Some(drains) = drains.take() {
             drains.finish();
         }
-        let slots = kernel.slots()?;
-        let tallies = kernel.tallies(&slots)?;
-        self.inlet.ended(Kept { at, slots, tallies });
+        self.inlet.ended(at);
         Ok(())
     }
 
