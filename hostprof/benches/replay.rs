@@ -21,7 +21,7 @@ use hostprof::{
     recording::{Config, Recording, RunFolder},
     sink::{ParquetSink, Settings},
     table::{
-        GpuIoctlRow, OffCpuCountRow, OffCpuRow, PageFaultRow, RequestRow, SCHEMA_VERSION, SyscallRow,
+        CudaCallRow, GpuIoctlRow, OffCpuCountRow, OffCpuRow, PageFaultRow, RequestRow, SCHEMA_VERSION, SyscallRow,
         TokenRow,
     },
     target::Proc,
@@ -163,6 +163,9 @@ impl Rows for Nowhere {
         black_box(row);
     }
     fn syscall(&mut self, row: SyscallRow) {
+        black_box(row);
+    }
+    fn cuda_call(&mut self, row: CudaCallRow) {
         black_box(row);
     }
     fn gpu_ioctl(&mut self, row: GpuIoctlRow) {

@@ -1,6 +1,7 @@
 //! Loading the kernel half and attaching it.
 
 use std::{
+    fs::File,
     os::fd::{AsFd as _, AsRawFd as _},
     thread,
 };
@@ -11,6 +12,7 @@ use aya::{
     programs::{BtfTracePoint, Program, ProgramError, RawTracePoint, RawTracePointRunOptions},
 };
 use hostprof_common::{
+    cuda::{Open as OpenCuda, lane},
     http::HttpStats,
     layout::KernelLayout,
     ring::Cell,
@@ -23,6 +25,7 @@ use hostprof_common::{
 use super::{
     btf::{self, KernelBtf},
     cost::Cost,
+    cuda::Cuda,
     error::LoadError,
     http::{self, Http},
     layout,
@@ -34,8 +37,9 @@ use super::{
     support,
 };
 use crate::{
-    probe::{HTTP, NETWORK},
-    units::{Tgid, Tid},
+    clock,
+    probe::{CudaProbe, HTTP, NETWORK},
+    units::{MonoNs, Tgid, Tid},
 };
 
 /// The kernel half, as `cargo xtask build` left it.
@@ -109,6 +113,7 @@ pub struct Kernel {
     stats: Array<MapData, CpuStats>,
     btf: Btf,
     spans: Spans,
+    cuda: Cuda,
     cost: Option<Cost>,
     /// Runs that the kernel skipped of programs that are detached: as [`Kernel::recursion_misses`].
     skipped: (u64, u64),
@@ -187,6 +192,7 @@ impl Kernel {
             .map_max_entries("CONNECTIONS", if settings.http { http::CONNECTIONS } else { 1 })
             .map_max_entries("HTTP_STATS", cpus)
             .map_max_entries("OPEN", if settings.spans.any() { settings.slots + 1 } else { 1 })
+            .map_max_entries("CUDA_OPEN", if settings.spans.cuda { (settings.slots + 1) * lane::COUNT } else { 1 })
             .map_max_entries("NVIDIA_OPEN", if nvidia.any != 0 { settings.slots + 1 } else { 1 })
             .map_max_entries("SPAN_STATS", cpus)
             .map_max_entries("COUNTED", if settings.ceiling { settings.slots + 1 } else { 1 })
@@ -205,6 +211,7 @@ impl Kernel {
         let http = Http::new(&mut ebpf)?;
         let spans = Spans::new(&mut ebpf, &settings.spans)?;
         settings.spans.nvidia.tell(&mut ebpf)?;
+        let cuda = Cuda::new(&mut ebpf, settings.spans.cuda)?;
 
         let cost = settings.ceiling.then(|| Cost::new(&mut ebpf)).transpose()?;
         let (programs, left_out) = programs_for(settings, &kernel_btf, &layout);
@@ -219,6 +226,7 @@ impl Kernel {
         tracepoints.extend(spans.tracepoints());
         let btf = kernel_btf.for_programs(&tracepoints, &spans.functions())?;
         load_programs(&mut ebpf, &programs, &btf)?;
+        cuda.load(&mut ebpf)?;
         let kernel = Self {
             ebpf,
             layout,
@@ -230,6 +238,7 @@ impl Kernel {
             stats,
             btf,
             spans,
+            cuda,
             cost,
             skipped: (0, 0),
         };
@@ -261,7 +270,7 @@ impl Kernel {
         self.spans.attach(&mut self.ebpf, &self.btf)?;
         let Some(cost) = &mut self.cost else { return Ok(()) };
         let names = self.programs.iter().copied().chain(self.spans.programs().iter().map(String::as_str));
-        for name in names {
+        for name in names.chain(self.cuda.programs().iter().copied()) {
             // One of system calls that was refused is not loaded.
             let Some(Ok(fd)) = self.ebpf.program(name).map(Program::fd) else { continue };
             let fd = fd.as_fd().try_clone_to_owned();
@@ -289,7 +298,47 @@ impl Kernel {
         &self.spans
     }
 
-    /// Detaches the programs of system calls.
+    /// Attaches probes at the functions of a library of CUDA's driver. With no `returns` calls are counted and not timed.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses one.
+    pub fn attach_cuda(
+        &mut self,
+        library: &File,
+        probes: &[CudaProbe],
+        returns: bool,
+    ) -> Result<(), LoadError> {
+        self.cuda.attach(&mut self.ebpf, library, probes, returns)
+    }
+
+    /// Ends the recording of CUDA's calls; yields when, and those that are open then, each with its thread.
+    ///
+    /// # Errors
+    ///
+    /// A map cannot be read or written.
+    pub fn end_cuda(&mut self) -> Result<(MonoNs, Vec<(Slot, OpenCuda)>), LoadError> {
+        self.cuda.freeze()?;
+        let at = clock::mono();
+        let mut open = Vec::new();
+        if !self.cuda.programs().is_empty() {
+            for slot in self.slots.read()? {
+                open.extend(self.cuda.open(&slot)?.into_iter().map(|call| (slot, call)));
+            }
+        }
+        Ok((at, open))
+    }
+
+    /// CUDA's calls counted so far.
+    ///
+    /// # Errors
+    ///
+    /// The map cannot be read.
+    pub fn cuda_counts(&self) -> Result<Vec<(CountKey, CallCounts)>, LoadError> {
+        self.cuda.counts()
+    }
+
+    /// Detaches the programs of system calls, and of CUDA's.
     ///
     /// # Errors
     ///
@@ -297,7 +346,8 @@ impl Kernel {
     pub fn detach_spans(&mut self) -> Result<(), LoadError> {
         let calls = self.spans.programs().iter().map(String::as_str);
         self.skipped.1 += self.misses(calls).unwrap_or(0);
-        self.spans.detach(&mut self.ebpf)
+        self.spans.detach(&mut self.ebpf)?;
+        self.cuda.detach(&mut self.ebpf)
     }
 
     /// Detaches every program: nothing is recorded after this returns, and slots stay readable.

@@ -2,6 +2,7 @@
 
 mod btf;
 mod cost;
+mod cuda;
 mod drain;
 mod error;
 mod http;

@@ -44,6 +44,8 @@ pub struct SpanSettings {
     pub rows: bool,
     /// Every call, counted.
     pub counts: bool,
+    /// Calls of CUDA's driver library, which are no system calls.
+    pub cuda: bool,
     /// First and last number of each range of selected devices.
     pub devices: Vec<(u32, u32)>,
     /// Futex calls shorter than this become no record.
@@ -55,7 +57,7 @@ pub struct SpanSettings {
 impl SpanSettings {
     /// Whether there is anything to do.
     pub fn any(&self) -> bool {
-        self.ioctl || self.memory || self.futex || self.rows || self.counts
+        self.ioctl || self.memory || self.futex || self.rows || self.counts || self.cuda
     }
 
     /// The calls that are traced by name.
@@ -87,6 +89,7 @@ impl SpanSettings {
             counts: self.counts.into(),
             any: self.any().into(),
             ranges: self.devices.len() as u32,
+            cuda: self.cuda.into(),
             ..Filter::NONE
         };
         for (range, &(first, last)) in filter.devices.iter_mut().zip(&self.devices) {
@@ -311,23 +314,30 @@ impl Spans {
 
     /// The calls counted so far, all CPUs together.
     pub(super) fn counts(&self) -> Result<Vec<(CountKey, CallCounts)>, LoadError> {
-        let failed = |error| refused("read the counts of calls", &error);
-        let mut counts = Vec::new();
-        for key in self.counts.keys() {
-            let key = key.map_err(failed)?;
-            // One that is gone meanwhile is no loss: none is ever removed.
-            let Ok(cpus) = self.counts.get(&key, 0) else { continue };
-            let mut sum = CallCounts::ZERO;
-            for cpu in cpus.iter() {
-                for bucket in 0..sum.count.len() {
-                    sum.count[bucket] += cpu.count[bucket];
-                    sum.total_ns[bucket] += cpu.total_ns[bucket];
-                }
-            }
-            counts.push((key, sum));
-        }
-        Ok(counts)
+        sums(&self.counts)
     }
+}
+
+/// Counts of calls, all CPUs together.
+pub(super) fn sums(
+    map: &PerCpuHashMap<MapData, CountKey, CallCounts>,
+) -> Result<Vec<(CountKey, CallCounts)>, LoadError> {
+    let failed = |error| refused("read the counts of calls", &error);
+    let mut counts = Vec::new();
+    for key in map.keys() {
+        let key = key.map_err(failed)?;
+        // One that is gone meanwhile is no loss: none is ever removed.
+        let Ok(cpus) = map.get(&key, 0) else { continue };
+        let mut sum = CallCounts::ZERO;
+        for cpu in cpus.iter() {
+            for bucket in 0..sum.count.len() {
+                sum.count[bucket] += cpu.count[bucket];
+                sum.total_ns[bucket] += cpu.total_ns[bucket];
+            }
+        }
+        counts.push((key, sum));
+    }
+    Ok(counts)
 }
 
 fn of_kind<'a, T>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut T, LoadError>

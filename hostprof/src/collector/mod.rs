@@ -3,6 +3,7 @@
 mod attach;
 mod ceiling;
 mod counters;
+mod cuda;
 mod describe;
 mod fds;
 mod gpu_sampling;
@@ -38,6 +39,7 @@ use nix::unistd::{Gid, Uid};
 
 use self::{
     counters::{Counters, Reading},
+    cuda::CudaProbes,
     kernel_log::EventLog,
     sampling::Sampling,
     signals::Signals,
@@ -197,6 +199,14 @@ fn session(options: &Options, looks: Option<Looks<'_>>) -> Result<Outcome> {
     let counters = Counters::new(started, Reading::of(&kernel)?, watched);
     let attached = attach::attach(&mut kernel, &proc, &selector, options.tree)?;
     http::tell_ports(&mut kernel, &proc, &options.probes, &attached.found.processes)?;
+    let mut cuda = CudaProbes::begin(&mut kernel, &proc, &options.probes, &attached.found.processes)?;
+    for note in cuda.iter_mut().flat_map(CudaProbes::told) {
+        if watched {
+            told.push(note);
+        } else {
+            eprintln!("hostprof: {note}");
+        }
+    }
     let mut also = Also::hold(&options.also, &attached.found.processes, invoker.uid);
 
     let (events, no_log) = kernel_log(&options.probes)?;
@@ -281,6 +291,7 @@ fn session(options: &Options, looks: Option<Looks<'_>>) -> Result<Outcome> {
         &mut kernel,
         &mut drains,
         command.as_ref(),
+        cuda.as_mut(),
         &is_over,
     ))?;
     over.store(true, Ordering::Release);
@@ -292,6 +303,7 @@ fn session(options: &Options, looks: Option<Looks<'_>>) -> Result<Outcome> {
     }
     config.ceiling = watch.ceiling(&mut kernel)?;
     let recursion = kernel.recursion_misses();
+    watch.end_cuda(&mut kernel)?;
     kernel.detach()?;
     finish(drains);
     watch.last_counters(&kernel, stop, &skipped(recursion, options))?;
@@ -320,6 +332,9 @@ fn session(options: &Options, looks: Option<Looks<'_>>) -> Result<Outcome> {
     config.totals = Some(totals);
     config.clock_anchors = anchors;
     http::note(&mut config, &kernel, &folded)?;
+    if let Some(cuda) = &cuda {
+        cuda.note(&mut config, &cuda::stats(&kernel)?);
+    }
     nvidia::note(&mut config, &folded);
     let mut notes = told;
     notes.extend(attached.found.notes);

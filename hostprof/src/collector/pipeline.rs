@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use hostprof_common::{shed::Tallies, slot::Slot};
+use hostprof_common::{cuda, shed::Tallies, slot::Slot};
 
 use super::{
     fds::Fds,
@@ -28,7 +28,7 @@ use crate::{
     sampler::{GpuSamples, Samples},
     sink::{ParquetSink, ParquetWriter, Sink as _, SinkError, Writer as _},
     table::{
-        GpuEventRow, GpuIoctlRow, HistogramRow, LossRow, OffCpuCountRow, OffCpuRow, PageFaultRow, RequestRow,
+        CudaCallRow, GpuEventRow, GpuIoctlRow, HistogramRow, LossRow, OffCpuCountRow, OffCpuRow, PageFaultRow, RequestRow,
         ShedRow, SyscallRow, ThreadRow, TokenRow,
     },
     target::Proc,
@@ -60,6 +60,9 @@ pub enum Message {
     Shed(ShedRow),
     /// A view wants a picture.
     Look(Box<Look>),
+    /// Calls of CUDA's driver library are recorded no more: since when, and those that were open, each with its thread.
+    /// Told before what follows.
+    OpenCuda(MonoNs, Vec<(Slot, cuda::Open)>),
     /// The drains have ended, threads are recorded no more: what the kernel half kept of each, and when it stopped.
     Ended(MonoNs, Vec<Slot>, Vec<Tallies>),
     /// The same, and recording is over.
@@ -152,6 +155,7 @@ struct Tables {
     syscall: ParquetWriter<SyscallRow>,
     gpu_ioctl: ParquetWriter<GpuIoctlRow>,
     gpu_event: ParquetWriter<GpuEventRow>,
+    cuda_call: ParquetWriter<CudaCallRow>,
     page_fault: ParquetWriter<PageFaultRow>,
     /// Whether faults were asked for; the table is there in any case.
     page_faults: bool,
@@ -213,6 +217,14 @@ impl Rows for Tables {
         self.keep(result);
     }
 
+    fn cuda_call(&mut self, row: CudaCallRow) {
+        if let Some(tap) = &mut self.tap {
+            tap.rolling.cuda_call(&row);
+        }
+        let result = self.cuda_call.push(row);
+        self.keep(result);
+    }
+
     fn page_fault(&mut self, row: PageFaultRow) {
         if self.page_faults {
             if let Some(tap) = &mut self.tap {
@@ -259,6 +271,7 @@ pub struct Pipeline {
     thread_stream: usize,
     undecodable: u64,
     threads_ended: bool,
+    open_cuda: Option<(MonoNs, Vec<(Slot, cuda::Open)>)>,
     gauges: Arc<Gauges>,
     /// Threads begun and threads living, of which the gauges know the processes.
     gauged: (u64, usize),
@@ -287,6 +300,7 @@ impl Pipeline {
             syscall: sink.writer()?,
             gpu_ioctl: sink.writer()?,
             gpu_event: sink.writer()?,
+            cuda_call: sink.writer()?,
             page_fault: sink.writer()?,
             page_faults,
             request: sink.writer()?,
@@ -309,6 +323,7 @@ impl Pipeline {
             thread_stream: streams.threads(),
             undecodable: 0,
             threads_ended: false,
+            open_cuda: None,
             gauges,
             gauged: (0, 0),
             proc,
@@ -401,6 +416,7 @@ impl Pipeline {
                     tap.look(look);
                 }
             }
+            Message::OpenCuda(at, open) => self.open_cuda = Some((at, open)),
             // The gauges stay: the target's processes live on.
             Message::Ended(at, slots, tallies) => self.end_threads(at, &slots, &tallies),
             Message::Stop(..) => {}
@@ -436,6 +452,7 @@ impl Pipeline {
         self.tables.syscall.tick()?;
         self.tables.gpu_ioctl.tick()?;
         self.tables.gpu_event.tick()?;
+        self.tables.cuda_call.tick()?;
         self.tables.page_fault.tick()?;
         self.tables.request.tick()?;
         self.tables.token.tick()?;
@@ -452,6 +469,9 @@ impl Pipeline {
         }
         let (fold, tables, proc) = (&mut self.fold, &mut self.tables, &self.proc);
         self.order.finish(|event| fold.event(event, tables));
+        if let Some((at, open)) = self.open_cuda.take() {
+            fold.open_cuda(&open, at, tables);
+        }
         fold.finish(stop, slots, tallies, |tgid, tid| proc.seed(tgid, tid), tables);
     }
 
@@ -471,6 +491,7 @@ impl Pipeline {
             syscall,
             gpu_ioctl,
             gpu_event,
+            cuda_call,
             page_fault,
             request,
             token,
@@ -487,6 +508,7 @@ impl Pipeline {
         syscall.finish()?;
         gpu_ioctl.finish()?;
         gpu_event.finish()?;
+        cuda_call.finish()?;
         page_fault.finish()?;
         request.finish()?;
         token.finish()?;

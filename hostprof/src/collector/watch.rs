@@ -19,6 +19,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use super::{
     Options,
     counters::{self, Counters, Reading},
+    cuda::CudaProbes,
     describe,
     kernel_log::{EventLog, Following},
     pipeline::{Gauges, Message},
@@ -41,6 +42,8 @@ use crate::{
 const TICK: Duration = Duration::from_millis(100);
 /// Ticks between two readings of the counters.
 const COUNTER_TICKS: u64 = 10;
+/// Ticks between two looks for libraries of CUDA's driver.
+const CUDA_TICKS: u64 = 5;
 /// Ticks between two clock anchors.
 const ANCHOR_TICKS: u64 = 600;
 /// How long a command that was sent SIGTERM may take to end.
@@ -85,6 +88,7 @@ pub struct Watch<'a> {
     /// Nothing is said on the terminal.
     quiet: bool,
     shedding: Option<Shedding>,
+    cuda_ended: bool,
 }
 
 impl<'a> Watch<'a> {
@@ -108,6 +112,7 @@ impl<'a> Watch<'a> {
             progress: Progress::new(options.duration),
             quiet: false,
             shedding: None,
+            cuda_ended: false,
         }
     }
 
@@ -124,10 +129,11 @@ impl<'a> Watch<'a> {
         kernel: &mut Kernel,
         drains: &mut Option<Drains>,
         command: Option<&HeldCommand>,
+        cuda: Option<&mut CudaProbes>,
         over: &Over<'_>,
     ) -> Result<End> {
         let mut events = events.map(EventLog::follow).transpose()?;
-        let end = self.until(&mut signals, &mut events, kernel, drains, command, over).await;
+        let end = self.until(&mut signals, &mut events, kernel, drains, command, cuda, over).await;
         self.events(events.and_then(|events| events.unread().ok()).unwrap_or_default());
         end
     }
@@ -139,6 +145,7 @@ impl<'a> Watch<'a> {
         kernel: &mut Kernel,
         drains: &mut Option<Drains>,
         command: Option<&HeldCommand>,
+        mut cuda: Option<&mut CudaProbes>,
         over: &Over<'_>,
     ) -> Result<End> {
         let mut log = if self.quiet { None } else { kernel.log() };
@@ -169,6 +176,9 @@ impl<'a> Watch<'a> {
                     tick += 1;
                     self.look(kernel, drains)?;
                     self.tick(kernel, tick)?;
+                    if let Some(cuda) = cuda.as_deref_mut().filter(|_| tick.is_multiple_of(CUDA_TICKS)) {
+                        self.look_for_cuda(cuda, kernel);
+                    }
                     if let Some(log) = &mut log {
                         log.flush();
                     }
@@ -226,6 +236,7 @@ impl<'a> Watch<'a> {
         let Some(shedding) = &mut self.shedding else { return Ok(()) };
         let Some(at) = shedding.look(kernel)? else { return Ok(()) };
         self.gauges.end_network();
+        self.end_cuda(kernel)?;
         kernel.detach()?;
         if let Some(drains) = drains.take() {
             drains.finish();
@@ -233,6 +244,27 @@ impl<'a> Watch<'a> {
         let slots = kernel.slots()?;
         let tallies = kernel.tallies(&slots)?;
         let _ = self.sender.send(Message::Ended(at, slots, tallies));
+        Ok(())
+    }
+
+    fn look_for_cuda(&self, cuda: &mut CudaProbes, kernel: &mut Kernel) {
+        cuda.look(kernel, &self.gauges.processes());
+        for note in cuda.told().iter().filter(|_| !self.quiet) {
+            self.progress.clear();
+            eprintln!("hostprof: {note}");
+        }
+    }
+
+    /// Ends the recording of CUDA's calls, if it has not ended: before the programs are detached.
+    ///
+    /// # Errors
+    ///
+    /// A map cannot be read or written.
+    pub fn end_cuda(&mut self, kernel: &mut Kernel) -> Result<()> {
+        if !std::mem::replace(&mut self.cuda_ended, true) {
+            let (at, open) = kernel.end_cuda()?;
+            let _ = self.sender.send(Message::OpenCuda(at, open));
+        }
         Ok(())
     }
 
@@ -281,7 +313,7 @@ impl<'a> Watch<'a> {
             let _ = self.sender.send(Message::Loss(row));
         }
         if self.counters.completes(whole) {
-            for row in self.counters.histograms(kernel.call_counts()?) {
+            for row in self.counters.histograms(kernel.call_counts()?, kernel.cuda_counts()?) {
                 let _ = self.sender.send(Message::Histogram(row));
             }
         }

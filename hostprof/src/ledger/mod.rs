@@ -1,6 +1,6 @@
 //! Where each thread's time went: states that exclude one another and sum to its wall clock.
 //!
-//! Reads rows of `thread`, `loss`, `off_cpu` and `off_cpu_count`, in file order and one at a time; yields times and
+//! Reads rows of `thread`, `loss`, `off_cpu`, `off_cpu_count` and `cuda_call`, in file order and one at a time; yields times and
 //! episodes for each thread. What no row accounts for is time on the CPU, except where rows contradict one another or
 //! are known to be lost: that is `unattributed`. It keeps a fixed amount for each thread, and knows nothing
 //! of files or of the kernel.
@@ -25,7 +25,7 @@ pub use self::{
     unwritten::Unwritten,
     window::{Window, WindowLedger, WindowShare},
 };
-use crate::table::{LossRow, OffCpuCountRow, OffCpuRow, ThreadRow, Word};
+use crate::table::{CudaCallRow, LossRow, OffCpuCountRow, OffCpuRow, ThreadRow, Word};
 
 /// One thread's account.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -67,6 +67,8 @@ pub struct Ledger {
     threads: Vec<ThreadLedger>,
     /// What was counted, by thread and state; empty where nothing was.
     counted: Vec<[u64; OFF_STATES]>,
+    /// Waits for the GPU on a CPU, by thread; empty where none were recorded.
+    gpu_sync: Vec<u64>,
 }
 
 impl Ledger {
@@ -79,7 +81,7 @@ impl Ledger {
                 ..ThreadLedger::default()
             })
             .collect();
-        Self { replay: Replay::new(threads, loss), threads: accounts, counted: Vec::new() }
+        Self { replay: Replay::new(threads, loss), threads: accounts, counted: Vec::new(), gpu_sync: Vec::new() }
     }
 
     /// Adds a row, in file order. Answers which thread row it belongs to, and `None` for one of no known
@@ -116,6 +118,18 @@ impl Ledger {
         Some(thread)
     }
 
+    /// Adds a row, in any order. A wait for the GPU is no stretch that is handed out: what a call spends on a CPU is taken
+    /// out of the thread's account.
+    pub fn cuda_call(&mut self, row: &CudaCallRow) -> Option<usize> {
+        let end_ns = row.ts_mono_ns.saturating_add(row.dur_ns);
+        let thread = self.replay.lives().at(row.tid, row.ts_mono_ns, end_ns)?;
+        if let Some(ns) = row.gpu_sync_ns() {
+            self.gpu_sync.resize(self.threads.len(), 0);
+            self.gpu_sync[thread] = self.gpu_sync[thread].saturating_add(ns);
+        }
+        Some(thread)
+    }
+
     /// As [`Ledger::off_cpu_with`], with nobody watching.
     pub fn off_cpu(&mut self, row: &OffCpuRow) -> Option<usize> {
         self.off_cpu_with(row, |_| ())
@@ -135,6 +149,9 @@ impl Ledger {
         });
         for (account, counted) in self.threads.iter_mut().zip(&self.counted) {
             account.times.count(counted);
+        }
+        for (account, ns) in self.threads.iter_mut().zip(self.gpu_sync) {
+            account.times.carve_gpu_sync(ns);
         }
         self.threads
     }

@@ -5,6 +5,7 @@
 use super::bins::Bin;
 use crate::{
     hash::IntMap,
+    ledger::StateTimes,
     lengths::Latency,
     table::{State, Word as _},
 };
@@ -21,6 +22,8 @@ const MOST_ENTRIES: usize = 2048;
 pub(super) enum Kind {
     /// Nanoseconds, by state.
     State,
+    /// Nanoseconds on a CPU in calls of CUDA's driver library that wait for the GPU.
+    GpuSync,
     /// Episodes that ended.
     Switches,
     /// Those that were involuntary.
@@ -75,6 +78,33 @@ pub(super) fn key(kind: Kind, sub: u64) -> u64 {
 #[inline]
 fn is_most(key: u64) -> bool {
     key >> SUB_BITS >= Kind::RunqueueMost as u64
+}
+
+/// What a thread's time was spent on, where that is not plain time on a CPU.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Spent {
+    /// Off the CPU.
+    Off(State),
+    /// On it, waiting for the GPU.
+    GpuSync,
+}
+
+impl Spent {
+    /// What a key counts the time of.
+    #[inline]
+    pub(super) fn of(at: u64) -> Option<Self> {
+        state_of(at).map(Self::Off).or_else(|| (at == key(Kind::GpuSync, 0)).then_some(Self::GpuSync))
+    }
+
+    /// Adds to a sum, or takes from it.
+    #[inline]
+    pub(super) fn add(self, times: &mut StateTimes, ns: i64) {
+        let sum = match self {
+            Self::Off(state) => &mut times.off_ns[state.index()],
+            Self::GpuSync => &mut times.gpu_sync_ns,
+        };
+        *sum = sum.saturating_add_signed(ns);
+    }
 }
 
 /// The state whose time a key counts.

@@ -20,7 +20,9 @@ pub(super) fn detail(
     let Summed { track, sum } = threads.iter().rfind(|thread| thread.track.life.tid == tid.0)?;
     let mut timeline = empty_slices(slices);
     on_cpu(&mut timeline, track);
-    track.states(window, |state, at, ns| timeline[slices.of(at)].times.off_ns[state as usize] += ns);
+    track.states(window, |spent, at, ns| {
+        spent.add(&mut timeline[slices.of(at)].times, ns.cast_signed());
+    });
     track.sum(window, false, |state, from, to| add_open(&mut timeline, slices, state, from, to));
     settle(&mut timeline);
     let counters = &sum.counters;

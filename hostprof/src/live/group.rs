@@ -4,9 +4,8 @@ use std::collections::VecDeque;
 
 use super::{
     bins::{BIN_NS, Window, bin},
-    counters::{Bag, Kind, Lengths, key, state_of},
+    counters::{Bag, Kind, Lengths, Spent, key},
 };
-use crate::table::State;
 
 /// States, and waits for a CPU by bucket, in bins.
 #[derive(Debug, Default)]
@@ -42,14 +41,14 @@ impl GroupBins {
     }
 
     /// Adds a window's waits for a CPU, and its time by state with when its bin began.
-    pub fn window(&self, window: &Window, lengths: &mut Lengths, mut each: impl FnMut(State, u64, i64)) {
+    pub fn window(&self, window: &Window, lengths: &mut Lengths, mut each: impl FnMut(Spent, u64, i64)) {
         let (first, last) = (window.from / BIN_NS, window.to / BIN_NS);
         for (bins, sign) in [(&self.bins, 1), (&self.moved, -1)] {
             let begin = bins.partition_point(|(number, _)| *number < first);
             for (number, bag) in bins.range(begin..).take_while(|(number, _)| *number < last) {
                 for (key, value) in bag.entries() {
-                    if let Some(state) = state_of(key) {
-                        each(state, number * BIN_NS, value.cast_signed() * sign);
+                    if let Some(spent) = Spent::of(key) {
+                        each(spent, number * BIN_NS, value.cast_signed() * sign);
                     } else {
                         lengths.count(key & 0xffff, value.cast_signed() * sign);
                     }
@@ -61,5 +60,5 @@ impl GroupBins {
 
 /// Whether a group counts the key.
 pub(super) fn counts(of: u64) -> bool {
-    state_of(of).is_some() || (key(Kind::Runqueue, 0)..key(Kind::CallTime, 0)).contains(&of)
+    Spent::of(of).is_some() || (key(Kind::Runqueue, 0)..key(Kind::CallTime, 0)).contains(&of)
 }

@@ -14,7 +14,7 @@ use crate::{
     hash::IntMap,
     recording::{Config, Recording, RecordingError},
     table::{
-        CgroupSampleRow, GpuIoctlRow, HistogramRow, HostSampleRow, LossRow, OffCpuRow, PageFaultRow,
+        CgroupSampleRow, CudaCallRow, GpuIoctlRow, HistogramRow, HostSampleRow, LossRow, OffCpuRow, PageFaultRow,
         ProcessSampleRow, RequestRow, SyscallRow, ThreadRow, TokenRow,
     },
     units::{MonoNs, Tid},
@@ -196,6 +196,9 @@ impl Replay {
         }
         for rows in self.recording.rows_within::<SyscallRow>(stretch.clone())? {
             rows?.iter().for_each(|row| self.rolling.syscall(row));
+        }
+        for rows in self.recording.rows_within::<CudaCallRow>(stretch.clone())? {
+            rows?.iter().for_each(|row| self.rolling.cuda_call(row));
         }
         for rows in self.recording.rows_within::<GpuIoctlRow>(stretch)? {
             rows?.iter().for_each(|row| self.rolling.gpu_ioctl(row));

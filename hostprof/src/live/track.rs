@@ -4,12 +4,12 @@ use std::{collections::VecDeque, ops::Range};
 
 use super::{
     bins::{self, BIN_NS, Window, bin},
-    counters::{Bag, IRQ, Kind, Sliding, Sums, bucket, key, of_kind, state_of},
+    counters::{Bag, IRQ, Kind, Sliding, Spent, Sums, bucket, key, of_kind},
     group::{GroupBins, counts},
 };
 use crate::{
     ledger::{StateTimes, end_of},
-    table::{OffCpuRow, PageFaultRow, State, WakeSource, Word as _},
+    table::{CudaCallRow, OffCpuRow, PageFaultRow, State, WakeSource, Word as _},
 };
 
 /// `futex`, `futex_wait`, and what goes on with one of them after a stop: their first argument is an address.
@@ -139,6 +139,22 @@ impl Track {
         }
         if !row.open_end && kept.contains(&end) {
             self.ended(row, end / BIN_NS, group);
+        }
+    }
+
+    /// Adds what of a wait for the GPU lies in `kept`, and to its group. What it spent on a CPU is spread evenly over it:
+    /// where it is longer than a bin and was off the CPU too, a bin may have more of it than is so.
+    pub fn gpu_sync(&mut self, row: &CudaCallRow, kept: &Range<u64>, group: &mut GroupBins) {
+        let Some(ns) = row.gpu_sync_ns().filter(|ns| *ns > 0) else { return };
+        let end = (row.ts_mono_ns + row.dur_ns).min(kept.end);
+        let mut at = row.ts_mono_ns.max(kept.start);
+        while at < end {
+            let number = at / BIN_NS;
+            let next = ((number + 1) * BIN_NS).min(end);
+            let part = (u128::from(ns) * u128::from(next - at) / u128::from(row.dur_ns)) as u64;
+            self.add(number, key(Kind::GpuSync, 0), part);
+            group.add(number, key(Kind::GpuSync, 0), part);
+            at = next;
         }
     }
 
@@ -312,6 +328,7 @@ impl Track {
         }
         let off: u64 = sum.times.off_ns.iter().sum();
         sum.times.on_cpu_ns = sum.wall_ns.saturating_sub(off);
+        sum.times.carve_gpu_sync(sum.count(Kind::GpuSync));
         for row in &self.faults {
             let part = window.part_of(row.ts_mono_ns, row.ts_mono_ns + row.dur_ns);
             sum.minor_faults += row.minor as f64 * part;
@@ -320,14 +337,14 @@ impl Track {
         sum
     }
 
-    /// Time off the CPU by state in a window, each with its bin's beginning.
-    pub fn states(&self, window: &Window, mut each: impl FnMut(State, u64, u64)) {
+    /// Time off the CPU by state, and waits for the GPU on it, in a window, each with its bin's beginning.
+    pub fn states(&self, window: &Window, mut each: impl FnMut(Spent, u64, u64)) {
         let (first, last) = (window.from / BIN_NS, window.to / BIN_NS);
         let begin = self.bins.partition_point(|bin| bin.number < first);
         for bin in self.bins.range(begin..).take_while(|bin| bin.number < last) {
             for (key, value) in bin.bag.entries() {
-                if let Some(state) = state_of(key) {
-                    each(state, bin.number * BIN_NS, value);
+                if let Some(spent) = Spent::of(key) {
+                    each(spent, bin.number * BIN_NS, value);
                 }
             }
         }

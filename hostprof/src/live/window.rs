@@ -89,9 +89,8 @@ impl Rolling {
         for group in &self.groups {
             let Some(role) = roles.get_mut(&*group.role) else { continue };
             let mut lengths = Lengths::default();
-            group.window(window, &mut lengths, |state, at, ns| {
-                let sum = &mut role.slices[slices.of(at)].times.off_ns[state as usize];
-                *sum = sum.saturating_add_signed(ns);
+            group.window(window, &mut lengths, |spent, at, ns| {
+                spent.add(&mut role.slices[slices.of(at)].times, ns);
             });
             role.lengths.add(&lengths);
             if let Some(process) = processes.get_mut(&group.tgid) {
@@ -282,10 +281,12 @@ pub(super) fn on_cpu(slices: &mut [Slice], track: &Track) {
     }
 }
 
-/// Takes time off the CPU from what [`on_cpu`] added.
+/// Takes time off the CPU, and waits for the GPU on it, from what [`on_cpu`] added.
 pub(super) fn settle(slices: &mut [Slice]) {
     for slice in slices {
         let off: u64 = slice.times.off_ns.iter().sum();
         slice.times.on_cpu_ns = slice.times.on_cpu_ns.saturating_sub(off);
+        let waits = std::mem::take(&mut slice.times.gpu_sync_ns);
+        slice.times.carve_gpu_sync(waits);
     }
 }

@@ -2,6 +2,7 @@
 //! aya, no files.
 
 mod comm;
+mod cuda;
 mod devices;
 mod event;
 mod fold;
@@ -18,6 +19,7 @@ mod tally;
 
 pub use self::{
     comm::escape as escape_comm,
+    cuda::{CUDA_CALLS, CudaCall, CudaProbe, cuda_call, cuda_probes},
     devices::{DeviceError, Devices, Rdev, rdev_of},
     event::{DecodeError, Event},
     fold::{Fold, FoldCounts, Rows},
@@ -25,7 +27,7 @@ pub use self::{
     life::Life,
     placement::Placement,
     registry::{
-        Auto, FUTEX, HOST_RUNQUEUE, HTTP, IOCTL, MEMORY, NETWORK, PAGE_FAULT, PROBES, Probe, SCHED, SYSCALL,
+        Auto, CUDA, CUDA_LAUNCH, FUTEX, HOST_RUNQUEUE, HTTP, IOCTL, MEMORY, NETWORK, PAGE_FAULT, PROBES, Probe, SCHED, SYSCALL,
         SYSCALL_COUNT, Selection, SelectionError, WAKER, XID,
     },
     seed::Seed,

@@ -10,7 +10,7 @@ use super::{
         Align::{Left, Right},
         Columns,
     },
-    gpu, host,
+    cuda, gpu, host,
     model::{ByState, Futex, HostRunqueue, Participant, Report},
     nvidia, requests, resemblance, shed,
 };
@@ -62,6 +62,7 @@ fn write_all(out: &mut String, report: &Report, detail: Detail) -> fmt::Result {
     runqueue(out, report)?;
     wakers(out, report, detail.others)?;
     system_calls(out, report, detail.others)?;
+    cuda::write(out, &report.cuda_calls, detail.others)?;
     nvidia::write(out, report.nvidia.as_ref(), detail.others)?;
     page_faults(out, report, detail.others)?;
     processes(out, report, detail.others)?;

@@ -5,6 +5,7 @@
 
 mod cell;
 mod cgroup_sample;
+mod cuda_call;
 mod disk_sample;
 mod gpu_event;
 mod gpu_ioctl;
@@ -35,6 +36,7 @@ use arrow::{
 pub use self::{
     cell::Cell,
     cgroup_sample::CgroupSampleRow,
+    cuda_call::{CudaCallRow, CudaKind},
     disk_sample::DiskSampleRow,
     gpu_event::GpuEventRow,
     gpu_ioctl::GpuIoctlRow,
@@ -173,6 +175,7 @@ macro_rules! for_each_table {
             SyscallRow,
             GpuIoctlRow,
             GpuEventRow,
+            CudaCallRow,
             PageFaultRow,
             RequestRow,
             TokenRow,
