@@ -7,10 +7,7 @@
 use aya_ebpf::{
     EbpfContext as _,
     bindings::{BPF_NOEXIST, pt_regs},
-    helpers::{
-        bpf_get_attach_cookie, bpf_get_smp_processor_id,
-        generated::bpf_probe_read_user,
-    },
+    helpers::{bpf_get_attach_cookie, bpf_get_smp_processor_id, generated::bpf_probe_read_user},
     programs::{ProbeContext, RetProbeContext},
 };
 use hostprof_common::{

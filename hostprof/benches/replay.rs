@@ -21,8 +21,8 @@ use hostprof::{
     recording::{Config, Recording, RunFolder},
     sink::{ParquetSink, Settings},
     table::{
-        CudaCallRow, GpuIoctlRow, OffCpuCountRow, OffCpuRow, PageFaultRow, RequestRow, SCHEMA_VERSION, SyscallRow,
-        TokenRow,
+        CudaCallRow, GpuIoctlRow, OffCpuCountRow, OffCpuRow, PageFaultRow, RequestRow, SCHEMA_VERSION,
+        SyscallRow, TokenRow,
     },
     target::Proc,
     units::MonoNs,

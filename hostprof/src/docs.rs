@@ -7,9 +7,10 @@ use crate::{
     probe::{Auto, PROBES, syscalls},
     sampler::SAMPLES,
     table::{
-        CgroupSampleRow, CudaCallRow, DiskSampleRow, GpuEventRow, GpuIoctlRow, GpuProcessSampleRow, GpuSampleRow,
-        HistogramRow, HostSampleRow, LossRow, OffCpuCountRow, OffCpuRow, PageFaultRow, ProcessSampleRow,
-        RequestRow, SCHEMA_VERSION, ShedRow, State, SyscallRow, Table, ThreadRow, TokenRow, Word as _,
+        CgroupSampleRow, CudaCallRow, DiskSampleRow, GpuEventRow, GpuIoctlRow, GpuProcessSampleRow,
+        GpuSampleRow, HistogramRow, HostSampleRow, LossRow, OffCpuCountRow, OffCpuRow, PageFaultRow,
+        ProcessSampleRow, RequestRow, SCHEMA_VERSION, ShedRow, State, SyscallRow, Table, ThreadRow, TokenRow,
+        Word as _,
     },
 };
 

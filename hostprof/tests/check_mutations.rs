@@ -5,7 +5,7 @@ mod ledger_simulator;
 use std::collections::BTreeSet;
 
 use hostprof::{
-    check::{Call, Lane, Check, Findings, Rule, ThreadFinding, Verdict},
+    check::{Call, Check, Findings, Lane, Rule, ThreadFinding, Verdict},
     table::{LossRow, OffCpuCountRow, OffCpuRow, State},
 };
 use ledger_simulator::{Machine, Random, Recording, count_short, end_of, simulate, state_of};

@@ -131,7 +131,8 @@ fn attach(pid: u32) -> Recorder {
 #[test]
 fn launches_are_counted_exactly_and_every_wait_is_a_row() {
     let driver = Driver::new();
-    let recorded = record("auto,cuda", &driver, &["launch:200000", "graph:1000", "sync:50000:2000:0"]).checked();
+    let recorded =
+        record("auto,cuda", &driver, &["launch:200000", "graph:1000", "sync:50000:2000:0"]).checked();
     assert_eq!(counted(&recorded, "cuLaunchKernel"), 200_000);
     assert_eq!(counted(&recorded, "cuGraphLaunch"), 1000);
     assert_eq!(counted(&recorded, "cuStreamSynchronize"), 50_000);
@@ -142,7 +143,8 @@ fn launches_are_counted_exactly_and_every_wait_is_a_row() {
     assert!(waits.iter().all(|row| row.dur_ns >= 2000 && row.off_cpu_ns.is_some()));
     assert_eq!(recorded.dropped(), 0);
     let report = recorded.report();
-    let launches = report["cuda_calls"].as_array().unwrap().iter().find(|call| call["name"] == "cuLaunchKernel");
+    let launches =
+        report["cuda_calls"].as_array().unwrap().iter().find(|call| call["name"] == "cuLaunchKernel");
     assert_eq!(launches.unwrap()["calls"], 200_000);
     assert!(recorded.report_text().contains("CUDA CALLS"));
 }
@@ -194,7 +196,8 @@ fn a_wait_within_a_wait_is_one_row() {
 #[test]
 fn bytes_and_results_are_told() {
     let driver = Driver::new();
-    let steps = ["copy:3:4096", "copy2d:2:100", "fill:2:25", "alloc:1:65536", "alloc:1:9000000000000", "free:2"];
+    let steps =
+        ["copy:3:4096", "copy2d:2:100", "fill:2:25", "alloc:1:65536", "alloc:1:9000000000000", "free:2"];
     let recorded = record("auto,cuda", &driver, &steps).checked();
     let bytes = |name| calls(&recorded, name).iter().map(|row| row.bytes).collect::<Vec<_>>();
     assert_eq!(bytes("cuMemcpyHtoD"), [Some(4096); 3]);
@@ -241,7 +244,14 @@ fn a_program_with_two_copies_has_the_calls_of_both() {
     let (one, other) = (Driver::new(), Driver::new());
     let mut command = Command::new(example("fake_cuda_user"));
     command.args([&one.open(), "launch:1", &other.open(), "launch:1", "wait"]);
-    command.args([&one.open(), "launch:100", "sync:10:1000:0", &other.open(), "launch:100", "sync:10:1000:0"]);
+    command.args([
+        &one.open(),
+        "launch:100",
+        "sync:10:1000:0",
+        &other.open(),
+        "launch:100",
+        "sync:10:1000:0",
+    ]);
     let mut user = User::start(&mut command);
     // Both are mapped when it waits.
     poll("two copies", || {
@@ -293,7 +303,10 @@ fn a_library_in_another_root_is_probed_before_it_is_mapped() {
     assert_eq!(counted(&recorded, "cuLaunchKernel"), 100);
     assert_eq!(calls(&recorded, "cuStreamSynchronize").len(), 10);
     let notes = recorded.notes("cuda");
-    assert!(notes.contains("/usr/local/nvidia/lib64/libcuda.so.1: ") && !notes.contains("after the start"), "{notes}");
+    assert!(
+        notes.contains("/usr/local/nvidia/lib64/libcuda.so.1: ") && !notes.contains("after the start"),
+        "{notes}"
+    );
 }
 
 #[test]
@@ -315,7 +328,8 @@ fn a_wait_that_is_open_at_the_end_is_a_row_with_what_is_known() {
     assert!((500_000_000..20_000_000_000).contains(&rows[0].dur_ns), "{:?}", rows[0]);
     let pid = u64::from(user.pid());
     let report = recorded.report();
-    let thread = report["threads"].as_array().unwrap().iter().find(|thread| thread["tid"].as_u64() == Some(pid));
+    let thread =
+        report["threads"].as_array().unwrap().iter().find(|thread| thread["tid"].as_u64() == Some(pid));
     let gpu_sync = thread.unwrap()["states_ns"]["gpu_sync"].as_u64().unwrap();
     assert_eq!(Some(gpu_sync), rows[0].gpu_sync_ns());
 }
@@ -344,7 +358,8 @@ fn share_place(path: &Path, of: &str, name: &str) {
     let mut bytes = fs::read(path).unwrap();
     let (from, to) = {
         let elf = object::read::elf::ElfFile64::<object::Endianness>::parse(bytes.as_slice()).unwrap();
-        let at = |name: &str| elf.dynamic_symbols().find(|symbol| symbol.name() == Ok(name)).unwrap().address();
+        let at =
+            |name: &str| elf.dynamic_symbols().find(|symbol| symbol.name() == Ok(name)).unwrap().address();
         (at(name), at(of))
     };
     let mut changed = 0;

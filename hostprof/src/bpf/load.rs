@@ -192,13 +192,18 @@ impl Kernel {
             .map_max_entries("CONNECTIONS", if settings.http { http::CONNECTIONS } else { 1 })
             .map_max_entries("HTTP_STATS", cpus)
             .map_max_entries("OPEN", if settings.spans.any() { settings.slots + 1 } else { 1 })
-            .map_max_entries("CUDA_OPEN", if settings.spans.cuda { (settings.slots + 1) * lane::COUNT } else { 1 })
+            .map_max_entries(
+                "CUDA_OPEN",
+                if settings.spans.cuda { (settings.slots + 1) * lane::COUNT } else { 1 },
+            )
             .map_max_entries("NVIDIA_OPEN", if nvidia.any != 0 { settings.slots + 1 } else { 1 })
             .map_max_entries("SPAN_STATS", cpus)
             .map_max_entries("COUNTED", if settings.ceiling { settings.slots + 1 } else { 1 })
             .load(OBJECT)
             .map_err(|error| refused("load the maps", &error))?;
 
+        // Before any map is taken.
+        let cuda = Cuda::relocated(OBJECT, &ebpf, settings.spans.cuda)?;
         let rings = Rings {
             cells: CellRing::open(map(&ebpf, "CELLS")?, map(&ebpf, "RING_TAILS")?, cpus, layout.ring_shift)
                 .map_err(|error| refused("map the rings", &error))?,
@@ -211,7 +216,7 @@ impl Kernel {
         let http = Http::new(&mut ebpf)?;
         let spans = Spans::new(&mut ebpf, &settings.spans)?;
         settings.spans.nvidia.tell(&mut ebpf)?;
-        let cuda = Cuda::new(&mut ebpf, settings.spans.cuda)?;
+        let cuda = Cuda::new(&mut ebpf, cuda.as_ref(), settings.spans.cuda)?;
 
         let cost = settings.ceiling.then(|| Cost::new(&mut ebpf)).transpose()?;
         let (programs, left_out) = programs_for(settings, &kernel_btf, &layout);
@@ -226,7 +231,6 @@ impl Kernel {
         tracepoints.extend(spans.tracepoints());
         let btf = kernel_btf.for_programs(&tracepoints, &spans.functions())?;
         load_programs(&mut ebpf, &programs, &btf)?;
-        cuda.load(&mut ebpf)?;
         let kernel = Self {
             ebpf,
             layout,
@@ -270,12 +274,17 @@ impl Kernel {
         self.spans.attach(&mut self.ebpf, &self.btf)?;
         let Some(cost) = &mut self.cost else { return Ok(()) };
         let names = self.programs.iter().copied().chain(self.spans.programs().iter().map(String::as_str));
-        for name in names.chain(self.cuda.programs().iter().copied()) {
+        for name in names {
             // One of system calls that was refused is not loaded.
             let Some(Ok(fd)) = self.ebpf.program(name).map(Program::fd) else { continue };
             let fd = fd.as_fd().try_clone_to_owned();
             cost.watch(fd.map_err(|source| LoadError::Io { action: "keep a program open", source })?);
         }
+        let of_cuda = self.cuda.programs(&self.ebpf);
+        of_cuda
+            .map_err(|source| LoadError::Io { action: "keep a program open", source })?
+            .into_iter()
+            .for_each(|program| cost.watch(program));
         Ok(())
     }
 
@@ -321,7 +330,7 @@ impl Kernel {
         self.cuda.freeze()?;
         let at = clock::mono();
         let mut open = Vec::new();
-        if !self.cuda.programs().is_empty() {
+        if self.cuda.is_on() {
             for slot in self.slots.read()? {
                 open.extend(self.cuda.open(&slot)?.into_iter().map(|call| (slot, call)));
             }

@@ -16,6 +16,7 @@ mod slots;
 mod sockets;
 mod span;
 mod support;
+mod uprobe_multi;
 
 pub use self::{
     btf::VMLINUX_BTF,

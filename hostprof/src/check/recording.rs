@@ -7,7 +7,10 @@ use crate::{
     ledger::end_of,
     probe::{PAGE_FAULT, syscalls::state_of},
     recording::{Recording, RecordingError},
-    table::{CudaCallRow, GpuIoctlRow, LossRow, OffCpuCountRow, OffCpuRow, PageFaultRow, SyscallRow, Table, ThreadRow},
+    table::{
+        CudaCallRow, GpuIoctlRow, LossRow, OffCpuCountRow, OffCpuRow, PageFaultRow, SyscallRow, Table,
+        ThreadRow,
+    },
 };
 
 /// Batches that are decoded ahead.
@@ -50,8 +53,11 @@ struct Calls<'a> {
 
 impl<'a> Calls<'a> {
     fn open(recording: &'a Recording) -> Result<Self, RecordingError> {
-        let sources =
-            [rows::<SyscallRow>(recording)?, rows::<GpuIoctlRow>(recording)?, rows::<CudaCallRow>(recording)?];
+        let sources = [
+            rows::<SyscallRow>(recording)?,
+            rows::<GpuIoctlRow>(recording)?,
+            rows::<CudaCallRow>(recording)?,
+        ];
         Ok(Self { sources, failed: None })
     }
 

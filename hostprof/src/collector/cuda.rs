@@ -182,7 +182,10 @@ impl CudaProbes {
         };
         note(sum(|stats| stats.unfinished), "left by another way than their return");
         note(sum(|stats| stats.unbegun), "returned whose beginning was not seen");
-        note(sum(|stats| stats.filtered), "not in the histogram: more processes and calls than it has room for");
+        note(
+            sum(|stats| stats.filtered),
+            "not in the histogram: more processes and calls than it has room for",
+        );
         let records = sum(|stats| stats.records);
         if records > 0 {
             notes.push(format!("{} rows", count(records)));

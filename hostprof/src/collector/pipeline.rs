@@ -28,8 +28,8 @@ use crate::{
     sampler::{GpuSamples, Samples},
     sink::{ParquetSink, ParquetWriter, Sink as _, SinkError, Writer as _},
     table::{
-        CudaCallRow, GpuEventRow, GpuIoctlRow, HistogramRow, LossRow, OffCpuCountRow, OffCpuRow, PageFaultRow, RequestRow,
-        ShedRow, SyscallRow, ThreadRow, TokenRow,
+        CudaCallRow, GpuEventRow, GpuIoctlRow, HistogramRow, LossRow, OffCpuCountRow, OffCpuRow,
+        PageFaultRow, RequestRow, ShedRow, SyscallRow, ThreadRow, TokenRow,
     },
     target::Proc,
     units::{MonoNs, Tgid, Tid},

@@ -7,7 +7,7 @@ use super::nvidia;
 use crate::{
     bpf::{SpanSettings, Spans},
     humane::{count, duration, plural},
-    probe::{Devices, CUDA, CUDA_LAUNCH, FUTEX, IOCTL, MEMORY, SYSCALL, SYSCALL_COUNT, Selection},
+    probe::{CUDA, CUDA_LAUNCH, Devices, FUTEX, IOCTL, MEMORY, SYSCALL, SYSCALL_COUNT, Selection},
     target::{self, Proc, Selector, TreeMode},
 };
 

@@ -3,7 +3,10 @@
 use super::{Finding, Machine, Verdict};
 use crate::{
     bpf::{Kernel, LoadError, NvidiaSettings, Settings, SpanHook, SpanSettings},
-    probe::{CUDA, CUDA_LAUNCH, FUTEX, HTTP, IOCTL, MEMORY, NETWORK, PROBES, Probe, SYSCALL, SYSCALL_COUNT, WAKER, XID},
+    probe::{
+        CUDA, CUDA_LAUNCH, FUTEX, HTTP, IOCTL, MEMORY, NETWORK, PROBES, Probe, SYSCALL, SYSCALL_COUNT, WAKER,
+        XID,
+    },
 };
 
 /// The smallest set of maps, which no record ever reaches.

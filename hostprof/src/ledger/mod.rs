@@ -81,7 +81,12 @@ impl Ledger {
                 ..ThreadLedger::default()
             })
             .collect();
-        Self { replay: Replay::new(threads, loss), threads: accounts, counted: Vec::new(), gpu_sync: Vec::new() }
+        Self {
+            replay: Replay::new(threads, loss),
+            threads: accounts,
+            counted: Vec::new(),
+            gpu_sync: Vec::new(),
+        }
     }
 
     /// Adds a row, in file order. Answers which thread row it belongs to, and `None` for one of no known

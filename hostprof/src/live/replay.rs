@@ -14,8 +14,8 @@ use crate::{
     hash::IntMap,
     recording::{Config, Recording, RecordingError},
     table::{
-        CgroupSampleRow, CudaCallRow, GpuIoctlRow, HistogramRow, HostSampleRow, LossRow, OffCpuRow, PageFaultRow,
-        ProcessSampleRow, RequestRow, SyscallRow, ThreadRow, TokenRow,
+        CgroupSampleRow, CudaCallRow, GpuIoctlRow, HistogramRow, HostSampleRow, LossRow, OffCpuRow,
+        PageFaultRow, ProcessSampleRow, RequestRow, SyscallRow, ThreadRow, TokenRow,
     },
     units::{MonoNs, Tid},
 };

@@ -19,8 +19,8 @@ use crate::{
     hash::IntMap,
     ledger::end_of,
     table::{
-        CgroupSampleRow, CudaCallRow, GpuIoctlRow, HistogramRow, HostSampleRow, LossRow, OffCpuRow, PageFaultRow,
-        ProcessSampleRow, RequestRow, SyscallRow, TokenRow,
+        CgroupSampleRow, CudaCallRow, GpuIoctlRow, HistogramRow, HostSampleRow, LossRow, OffCpuRow,
+        PageFaultRow, ProcessSampleRow, RequestRow, SyscallRow, TokenRow,
     },
 };
 

@@ -219,8 +219,7 @@ pub fn row(call: &Call, thread: &ThreadRow) -> Option<CudaCallRow> {
 pub fn open_row(open: &Open, slot: &Slot, at_ns: u64, thread: &ThreadRow) -> Option<CudaCallRow> {
     let dur_ns = at_ns.saturating_sub(open.enter_ns);
     // Its thread went on while slot and call were read.
-    let since_out_ns =
-        if slot.presence == presence::OFF_CPU { at_ns.saturating_sub(slot.out_ns) } else { 0 };
+    let since_out_ns = if slot.presence == presence::OFF_CPU { at_ns.saturating_sub(slot.out_ns) } else { 0 };
     let off_cpu_ns = (slot.off_ns.saturating_sub(open.off_ns) + since_out_ns).min(dur_ns);
     row(
         &Call {

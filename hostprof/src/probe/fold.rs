@@ -28,8 +28,8 @@ use super::{
 use crate::{
     hash::IntMap,
     table::{
-        CudaCallRow, GpuIoctlRow, OffCpuCountRow, OffCpuRow, PageFaultRow, RequestRow, State, SyscallRow, TokenRow,
-        WakeSource,
+        CudaCallRow, GpuIoctlRow, OffCpuCountRow, OffCpuRow, PageFaultRow, RequestRow, State, SyscallRow,
+        TokenRow, WakeSource,
     },
     units::{MonoNs, Tgid, Tid, Utid},
 };

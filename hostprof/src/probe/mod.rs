@@ -27,8 +27,8 @@ pub use self::{
     life::Life,
     placement::Placement,
     registry::{
-        Auto, CUDA, CUDA_LAUNCH, FUTEX, HOST_RUNQUEUE, HTTP, IOCTL, MEMORY, NETWORK, PAGE_FAULT, PROBES, Probe, SCHED, SYSCALL,
-        SYSCALL_COUNT, Selection, SelectionError, WAKER, XID,
+        Auto, CUDA, CUDA_LAUNCH, FUTEX, HOST_RUNQUEUE, HTTP, IOCTL, MEMORY, NETWORK, PAGE_FAULT, PROBES,
+        Probe, SCHED, SYSCALL, SYSCALL_COUNT, Selection, SelectionError, WAKER, XID,
     },
     seed::Seed,
 };

@@ -85,7 +85,8 @@ impl Cuda {
             let name = row.key.split_once(' ').map_or(row.key.as_str(), |(_, name)| name);
             *counted.entry(name).or_default() += row.count;
         }
-        let mut names: Vec<&str> = counted.keys().copied().chain(self.rows.keys().map(String::as_str)).collect();
+        let mut names: Vec<&str> =
+            counted.keys().copied().chain(self.rows.keys().map(String::as_str)).collect();
         names.sort_unstable();
         names.dedup();
         let mut calls: Vec<CudaCall> = names

@@ -18,8 +18,8 @@ use crate::{
     ledger::{Ledger, OFF_STATES, Part, ThreadLedger, roll_up},
     lengths::Lengths,
     table::{
-        CudaCallRow, GpuEventRow, GpuIoctlRow, HistogramRow, LossRow, OffCpuCountRow, OffCpuRow, PageFaultRow,
-        SCHEMA_VERSION, State, SyscallRow, ThreadRow, Word,
+        CudaCallRow, GpuEventRow, GpuIoctlRow, HistogramRow, LossRow, OffCpuCountRow, OffCpuRow,
+        PageFaultRow, SCHEMA_VERSION, State, SyscallRow, ThreadRow, Word,
     },
 };
 

@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::{
-    cuda::CudaCall, gpu::Gpus, host::Host, nvidia::NvidiaCalls, requests::Requests, resemblance::Resemblance, shed::Shed,
+    cuda::CudaCall, gpu::Gpus, host::Host, nvidia::NvidiaCalls, requests::Requests, resemblance::Resemblance,
+    shed::Shed,
 };
 use crate::{
     check::Loss,

@@ -10,8 +10,8 @@ use crate::{
     ledger::Unwritten,
     recording::{Config, Recording, RecordingError},
     table::{
-        CudaCallRow, GpuEventRow, GpuIoctlRow, HistogramRow, LossRow, OffCpuCountRow, OffCpuRow, PageFaultRow, RequestRow,
-        ShedRow, SyscallRow, ThreadRow, TokenRow,
+        CudaCallRow, GpuEventRow, GpuIoctlRow, HistogramRow, LossRow, OffCpuCountRow, OffCpuRow,
+        PageFaultRow, RequestRow, ShedRow, SyscallRow, ThreadRow, TokenRow,
     },
 };
 

@@ -87,9 +87,8 @@ impl CudaLibrary {
         Ok(functions
             .filter_map(|symbol| {
                 let address = symbol.address();
-                let (begin, offset, _) = segments
-                    .iter()
-                    .find(|(begin, _, bytes)| (*begin..begin + bytes).contains(&address))?;
+                let (begin, offset, _) =
+                    segments.iter().find(|(begin, _, bytes)| (*begin..begin + bytes).contains(&address))?;
                 Some((symbol.name().ok()?.to_owned(), address - begin + offset))
             })
             .collect())
@@ -205,7 +204,8 @@ mod tests {
 
     #[test]
     fn a_loaders_cache_is_searched_for_its_paths() {
-        let cache = b"glibc-ld.so.cache1.1\x02\0\0libcuda.so.1\0/opt/nv/libcuda.so.1\0/usr/lib/libcublas.so\0";
+        let cache =
+            b"glibc-ld.so.cache1.1\x02\0\0libcuda.so.1\0/opt/nv/libcuda.so.1\0/usr/lib/libcublas.so\0";
         assert_eq!(cached(cache).collect::<Vec<_>>(), [Path::new("/opt/nv/libcuda.so.1")]);
     }
 

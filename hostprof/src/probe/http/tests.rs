@@ -4,8 +4,8 @@ use super::*;
 use crate::{
     probe::Life,
     table::{
-        CudaCallRow, Endpoint, GpuIoctlRow, OffCpuCountRow, OffCpuRow, PageFaultRow, RequestError, RequestRow, SyscallRow,
-        TokenRow,
+        CudaCallRow, Endpoint, GpuIoctlRow, OffCpuCountRow, OffCpuRow, PageFaultRow, RequestError,
+        RequestRow, SyscallRow, TokenRow,
     },
 };
 

@@ -135,7 +135,13 @@ impl Group {
                 Color::Cyan,
                 "blocked in poll, read, write, network, fsync or io_uring: for work, a peer or a disk",
             ),
-            Self::Gpu => look("gpu", 'G', 175, Color::Magenta, "blocked in an ioctl on a GPU's device, or on a CPU and waiting for a GPU (with probe cuda)"),
+            Self::Gpu => look(
+                "gpu",
+                'G',
+                175,
+                Color::Magenta,
+                "blocked in an ioctl on a GPU's device, or on a CPU and waiting for a GPU (with probe cuda)",
+            ),
             Self::Memory => look(
                 "memory",
                 'M',
