@@ -98,6 +98,10 @@ fn probes() -> String {
         let calls = if calls.is_empty() { "–".to_owned() } else { code(&calls) };
         let _ = writeln!(page, "| `{state}` | {calls} |");
     }
+    page.push_str(
+        "\nOn the CPU a thread is in `on_cpu`, or, where probe `cuda` saw a call of CUDA's driver library that waits for \
+         the GPU, in `gpu_sync`.\n",
+    );
     page
 }
 

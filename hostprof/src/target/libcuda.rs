@@ -102,7 +102,7 @@ fn is_library(path: &Path) -> bool {
 }
 
 impl Proc {
-    /// The libraries a process has mapped. Those whose `id` is known already are left out, but not opened for that.
+    /// The libraries a process has mapped.
     ///
     /// # Errors
     ///
