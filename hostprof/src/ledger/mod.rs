@@ -181,3 +181,37 @@ pub fn roll_up<K: Ord>(
     }
     sums
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::table::{CudaKind, State};
+
+    #[test]
+    fn a_wait_for_the_gpu_is_taken_out_of_the_time_on_a_cpu_and_the_sum_stays() {
+        let threads = [ThreadRow { tid: 7, begin_mono_ns: 0, end_mono_ns: 1000, ..ThreadRow::default() }];
+        let mut ledger = Ledger::new(&threads, &[]);
+        let wait = CudaCallRow {
+            ts_mono_ns: 100,
+            tid: 7,
+            kind: CudaKind::Sync,
+            dur_ns: 500,
+            off_cpu_ns: Some(200),
+            ..CudaCallRow::default()
+        };
+        assert_eq!(ledger.cuda_call(&wait), Some(0));
+        ledger.cuda_call(&CudaCallRow { kind: CudaKind::Copy, ..wait.clone() });
+        ledger.cuda_call(&CudaCallRow { off_cpu_ns: None, ..wait.clone() });
+        assert_eq!(ledger.cuda_call(&CudaCallRow { tid: 8, ..wait }), None);
+        ledger.off_cpu(&OffCpuRow {
+            ts_mono_ns: 200,
+            tid: 7,
+            state: State::Futex,
+            blocked_ns: 200,
+            ..OffCpuRow::default()
+        });
+        let times = ledger.finish()[0].times;
+        assert_eq!((times.gpu_sync_ns, times.on_cpu_ns, times.off(State::Futex)), (300, 500, 200));
+        assert_eq!(times.total_ns(), 1000);
+    }
+}

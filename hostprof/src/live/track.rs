@@ -382,3 +382,30 @@ fn futex_of(row: &OffCpuRow) -> Option<u64> {
     let by_address = row.state == State::Futex && row.syscall_nr.is_some_and(|nr| BY_ADDRESS.contains(&nr));
     row.arg0.filter(|_| by_address)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::table::CudaKind;
+
+    #[test]
+    fn a_wait_for_the_gpu_is_taken_out_of_the_time_on_a_cpu_bin_by_bin() {
+        let mut group = GroupBins::new(1, "");
+        let mut track = Track::new(Life { tid: 1, tgid: 1, ..Life::default() }, 0);
+        let row = CudaCallRow {
+            ts_mono_ns: BIN_NS / 2,
+            dur_ns: BIN_NS,
+            off_cpu_ns: Some(BIN_NS / 5),
+            kind: CudaKind::Sync,
+            ..CudaCallRow::default()
+        };
+        track.gpu_sync(&row, &(0..u64::MAX), &mut group);
+        track.gpu_sync(&CudaCallRow { kind: CudaKind::Copy, ..row }, &(0..u64::MAX), &mut group);
+        for from in [0, BIN_NS] {
+            let window = Window { from, to: from + BIN_NS };
+            track.slide(&window);
+            let times = track.sum(&window, false, |_, _, _| ()).times;
+            assert_eq!((times.gpu_sync_ns, times.on_cpu_ns), (BIN_NS * 2 / 5, BIN_NS * 3 / 5));
+        }
+    }
+}
