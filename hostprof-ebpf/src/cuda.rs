@@ -28,13 +28,13 @@ use crate::{
     task::Task,
 };
 
-/// The current task's slot, where it is recorded and its calls are told.
+/// The current task's slot, where it is recorded, and calls are told at all.
 #[inline(always)]
 fn recorded() -> Option<*mut Slot> {
     let slot = target::slot_of(Task::current())?;
     let frozen = CUDA_FROZEN.get(0)?;
     // SAFETY: from a successful lookup.
-    if shed::spans_off() || unsafe { core::ptr::read_volatile(frozen) } != 0 { None } else { Some(slot) }
+    if unsafe { core::ptr::read_volatile(frozen) } != 0 { None } else { Some(slot) }
 }
 
 #[inline(always)]
@@ -47,7 +47,7 @@ fn open_of(slot: *mut Slot, lane: u32) -> Option<*mut Open> {
 /// The current task is at the first instruction of a function that is only counted.
 #[inline(always)]
 pub fn only_count(ctx: &ProbeContext) {
-    if recorded().is_none() {
+    if recorded().is_none() || shed::spans_off() {
         return;
     }
     span::spend(Price::Call);
@@ -65,6 +65,11 @@ pub fn enter(ctx: &ProbeContext) {
     let Some(open) = open_of(slot, Cookie::lane_of(cookie)) else { return };
     // SAFETY: from successful lookups, here and below; the thread's own.
     let (open, utid, index) = unsafe { (&mut *open, (*slot).utid, (*slot).index) };
+    if shed::spans_off() {
+        // What it was in may have returned meanwhile.
+        open.state = 0;
+        return;
+    }
     let regs = ctx.regs;
     // SAFETY: the context, which the verifier knows the bounds of.
     let (stack, function) = unsafe { ((*regs).rsp, (*regs).rip) };
@@ -101,6 +106,9 @@ pub fn enter(ctx: &ProbeContext) {
 #[inline(always)]
 pub fn leave(ctx: &RetProbeContext) {
     let Some(slot) = recorded() else { return };
+    if shed::spans_off() {
+        return;
+    }
     span::spend(Price::Call);
     // SAFETY: the context is a probe's.
     let cookie = unsafe { bpf_get_attach_cookie(ctx.as_ptr()) };
