@@ -165,12 +165,15 @@ impl Cuda {
         match &mut self.means {
             // Enters before returns: a call that is seen to begin may still end.
             Some(Means::Links { links, .. }) => links.drain(..).rev().for_each(drop),
-            Some(Means::Events { attached }) if std::mem::take(attached) => {
+            Some(Means::Events { attached }) => {
+                if !std::mem::take(attached) {
+                    return Ok(());
+                }
                 for name in PROGRAMS.iter().rev() {
                     program(ebpf, name)?.unload().map_err(|error| refused("detach", &error))?;
                 }
             }
-            _ => {}
+            None => {}
         }
         Ok(())
     }
