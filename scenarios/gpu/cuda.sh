@@ -2,7 +2,8 @@
 # Records CUDA's calls on a GPU machine: are launches and waits counted exactly, is a spinning wait told as such, and what
 # does it cost?
 #
-#   cuda.sh BIN OUT     BIN: a folder with the programs hostprof and calibration; OUT: a folder for what comes of it
+#   cuda.sh BIN OUT     BIN: a folder with the programs hostprof and calibration; OUT: a folder for what comes of it:
+#                       summary.txt, details.tar.gz, runs.tar.gz
 #
 # PAIRS: how often the cost is measured, 7 by default. Needs: root, an NVIDIA GPU and its driver, python3; no CUDA toolkit.
 # Takes about four minutes. Exit status 0 where all agrees, 3 where something does not; summary.txt is what to read first.
@@ -84,7 +85,9 @@ cost() { # NAME ARGUMENTS...
 cost launches launch-heavy --ops 200000
 cost waits sync-heavy --ops 50000
 python3 "$here/cuda.py" cost . | tee -a summary.txt
-tar czf runs.tar.gz runs && rm -r runs
-mkdir -p each && mv cost-*.json each/
 say "exit $failed"
+# Few files: what is to be read, what it is from, and the recordings.
+tar czf runs.tar.gz runs && rm -r runs
+mkdir details && mv ./*.json ./*.txt ./*.err ./*.path ./*.check details/ && mv details/summary.txt .
+tar czf details.tar.gz details && rm -r details
 exit $failed

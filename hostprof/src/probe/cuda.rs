@@ -312,7 +312,7 @@ mod tests {
         let open = Open { enter_ns: 100, off_ns: 40, call: 9, ..Open::default() };
         let slot = Slot { off_ns: 60, out_ns: 900, presence: presence::OFF_CPU, ..Slot::ZERO };
         let row = open_row(&open, &slot, 1000, &ThreadRow::default()).unwrap();
-        assert_eq!((row.name.as_ref(), row.kind), ("cuStreamSynchronize", CudaKind::Sync));
+        assert_eq!((row.name.as_ref(), row.kind), ("cuStreamSynchronize", Sync));
         assert_eq!((row.dur_ns, row.off_cpu_ns, row.gpu_sync_ns()), (900, Some(120), Some(780)));
         assert!(row.open_end && row.ret.is_none() && row.bytes.is_none());
     }

@@ -26,6 +26,8 @@ struct Library(*mut c_void);
 
 // SAFETY: a handle that any thread may use.
 unsafe impl Send for Library {}
+// SAFETY: as above.
+unsafe impl Sync for Library {}
 
 impl Library {
     fn open(path: &str) -> Self {
