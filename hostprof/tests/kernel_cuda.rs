@@ -232,7 +232,7 @@ fn functions_that_share_a_place_are_counted_once_and_a_stripped_library_is_probe
 
 #[test]
 fn a_missing_library_is_named_with_its_remedy_and_the_rest_is_recorded() {
-    let recorded = support::record_with(&["--probe", "auto,cuda"], &["burn", "--seconds", "0.2"]).checked();
+    let recorded = support::record_with(&["--probe", "auto,cuda"], &["storm", "--seconds", "0.2"]).checked();
     assert!(recorded.stderr.contains("no libcuda.so.1 is mapped"), "{}", recorded.stderr);
     assert!(recorded.stderr.contains("install NVIDIA's driver"), "{}", recorded.stderr);
     assert!(recorded.notes("cuda").contains("no libcuda.so.1"));
