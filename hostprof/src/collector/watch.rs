@@ -7,12 +7,12 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicU8, Ordering},
-        mpsc::SyncSender,
     },
     time::{Duration, Instant},
 };
 
 use anyhow::Result;
+use hostprof_common::{cuda, slot::Slot};
 use nix::sys::{signal::Signal, statvfs::statvfs};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
@@ -21,8 +21,10 @@ use super::{
     counters::{self, Counters, Reading},
     cuda::CudaProbes,
     describe,
+    folds::Inlet,
+    gauges::Gauges,
     kernel_log::{EventLog, Following},
-    pipeline::{Gauges, Message},
+    pipeline::{Kept, Message},
     progress::{self, Progress},
     shedding::Shedding,
     signals::Signals,
@@ -81,7 +83,7 @@ pub struct Watch<'a> {
     sink: &'a ParquetSink,
     folder: PathBuf,
     gauges: Arc<Gauges>,
-    sender: SyncSender<Message>,
+    inlet: Inlet,
     counters: Counters,
     anchors: Vec<ClockAnchor>,
     progress: Progress,
@@ -89,6 +91,8 @@ pub struct Watch<'a> {
     quiet: bool,
     shedding: Option<Shedding>,
     cuda_ended: bool,
+    /// When CUDA's calls were recorded no more, and those that were open then.
+    open_cuda: Option<(MonoNs, Vec<(Slot, cuda::Open)>)>,
 }
 
 impl<'a> Watch<'a> {
@@ -99,20 +103,21 @@ impl<'a> Watch<'a> {
         folder: &RunFolder,
         gauges: &Arc<Gauges>,
         counters: Counters,
-        sender: SyncSender<Message>,
+        inlet: Inlet,
     ) -> Self {
         Self {
             options,
             sink,
             folder: folder.path().to_owned(),
             gauges: Arc::clone(gauges),
-            sender,
+            inlet,
             counters,
             anchors: vec![describe::anchor()],
             progress: Progress::new(options.duration),
             quiet: false,
             shedding: None,
             cuda_ended: false,
+            open_cuda: None,
         }
     }
 
@@ -152,7 +157,8 @@ impl<'a> Watch<'a> {
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         if let Some(most) = self.options.max_overhead {
-            let shedding = Shedding::begin(most, kernel, &self.gauges, self.sender.clone(), self.quiet)?;
+            let shedding =
+                Shedding::begin(most, kernel, &self.gauges, self.inlet.first().clone(), self.quiet)?;
             self.shedding = Some(shedding);
         }
         let mut alarm = kernel.cost().map(Cost::alarm).transpose()?.flatten();
@@ -210,7 +216,7 @@ impl<'a> Watch<'a> {
 
     fn events(&self, rows: Vec<GpuEventRow>) {
         for row in rows {
-            let _ = self.sender.send(Message::GpuEvent(row));
+            let _ = self.inlet.first().send(Message::GpuEvent(row));
         }
     }
 
@@ -243,7 +249,8 @@ impl<'a> Watch<'a> {
         }
         let slots = kernel.slots()?;
         let tallies = kernel.tallies(&slots)?;
-        let _ = self.sender.send(Message::Ended(at, slots, tallies));
+        let open_cuda = self.take_open_cuda();
+        self.inlet.ended(Kept { at, slots, tallies, open_cuda });
         Ok(())
     }
 
@@ -262,10 +269,14 @@ impl<'a> Watch<'a> {
     /// A map cannot be read or written.
     pub fn end_cuda(&mut self, kernel: &mut Kernel) -> Result<()> {
         if !std::mem::replace(&mut self.cuda_ended, true) {
-            let (at, open) = kernel.end_cuda()?;
-            let _ = self.sender.send(Message::OpenCuda(at, open));
+            self.open_cuda = Some(kernel.end_cuda()?);
         }
         Ok(())
+    }
+
+    /// The calls that were open when [`Watch::end_cuda`] ended their recording, and when that was.
+    pub fn take_open_cuda(&mut self) -> Option<(MonoNs, Vec<(Slot, cuda::Open)>)> {
+        self.open_cuda.take()
     }
 
     /// The ceiling and what came of it; `None` where none was set.
@@ -310,11 +321,11 @@ impl<'a> Watch<'a> {
 
     fn read_counters(&mut self, kernel: &Kernel, at: MonoNs, whole: bool) -> Result<()> {
         for row in self.counters.losses(at, Reading::of(kernel)?) {
-            let _ = self.sender.send(Message::Loss(row));
+            let _ = self.inlet.first().send(Message::Loss(row));
         }
         if self.counters.completes(whole) {
             for row in self.counters.histograms(kernel.call_counts()?, kernel.cuda_counts()?) {
-                let _ = self.sender.send(Message::Histogram(row));
+                let _ = self.inlet.first().send(Message::Histogram(row));
             }
         }
         Ok(())
@@ -331,7 +342,7 @@ impl<'a> Watch<'a> {
         let start = MonoNs(self.anchors.first().map_or(0, |anchor| anchor.mono_ns));
         for &(probe, missed) in skipped.iter().filter(|(_, missed)| *missed > 0) {
             let row = counters::loss(probe, start, stop, None, "recursion", missed);
-            let _ = self.sender.send(Message::Loss(row));
+            let _ = self.inlet.first().send(Message::Loss(row));
         }
         self.anchors.push(describe::anchor());
         Ok(())

@@ -8,6 +8,7 @@
 pub mod roles;
 
 mod gpm;
+mod gpu_idle;
 mod lives;
 mod replay;
 mod times;
@@ -16,9 +17,10 @@ mod window;
 
 use std::collections::BTreeMap;
 
-pub(crate) use self::replay::end_of;
+pub(crate) use self::replay::{end_of, merged, overlaps};
 pub use self::{
     gpm::{Gpm, gpm},
+    gpu_idle::{IdleGap, IdleGaps, idle_ns},
     lives::Lives,
     replay::{Part, Piece, Replay},
     times::{OFF_STATES, StateTimes},

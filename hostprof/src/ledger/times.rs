@@ -67,6 +67,7 @@ impl StateTimes {
     pub(super) fn add_part(&mut self, part: Part, ns: u64) {
         match part {
             Part::OnCpu => self.on_cpu_ns += ns,
+            Part::GpuSync => self.gpu_sync_ns += ns,
             Part::Unattributed => self.unattributed_ns += ns,
             Part::Off(state) => self.off_ns[state.index()] += ns,
         }

@@ -9,6 +9,7 @@ mod libcuda;
 mod listening;
 mod proc;
 mod scan;
+mod serving;
 
 pub use self::{
     candidates::{Candidate, Scanner},
@@ -18,4 +19,5 @@ pub use self::{
     libcuda::{CudaLibrary, FileId},
     proc::{Proc, Process},
     scan::{Found, Selector, TargetError, find},
+    serving::Served,
 };

@@ -29,6 +29,7 @@ const LAYERS: &[Layer] = &[
     layer("usage", &[]),
     layer("nvml", &[]),
     layer("clock", &["units"]),
+    layer("cupti", &["units"]),
     layer("table", &["units", "clock"]),
     layer("probe", &["units", "hash", "clock", "table"]),
     layer("order", &["units", "clock", "table", "probe"]),
@@ -39,6 +40,7 @@ const LAYERS: &[Layer] = &[
     layer("sink", &["units", "hash", "clock", "table", "recording"]),
     layer("also", &["units", "clock", "table", "recording"]),
     layer("load", &["units", "humane", "usage", "clock", "table", "request", "recording", "sink"]),
+    layer("import", &["units", "clock", "table", "recording", "sink", "load"]),
     layer("export", &["units", "clock", "table", "recording"]),
     layer("lengths", &[]),
     layer("live", &["units", "hash", "clock", "lengths", "table", "probe", "request", "ledger", "recording"]),
@@ -55,6 +57,7 @@ const EXTERNAL: &[(&str, &[&str])] = &[
     ("aya_obj", &["bpf"]),
     ("hyper", &["load"]),
     ("ratatui", &["tui", "cli"]),
+    ("libloading", &["cupti"]),
     ("nvml_wrapper", &["nvml", "recording", "sampler"]),
     ("nvml_wrapper_sys", &["sampler"]),
 ];
