@@ -8,13 +8,7 @@ use crate::{
     probe::{Life, Rows},
     sink::{ParquetSink, ParquetWriter, Sink as _, SinkError, Writer as _},
     table::{
-<<<<<<< HEAD
-        CudaCallRow, GpuEventRow, GpuIoctlRow, GpuPmRow, HistogramRow, LossRow, OffCpuCountRow, OffCpuRow,
-        PageFaultRow, RequestRow, ShedRow, SyscallRow, ThreadRow, TokenRow,
-=======
-        GpuEventRow, GpuIoctlRow, GpuPmRow, HistogramRow, LossRow, OffCpuCountRow, OffCpuRow, PageFaultRow,
-        RequestRow, ShedRow, SyscallRow, ThreadRow, TokenRow,
->>>>>>> main
+        CudaCallRow, GpuEventRow, GpuIoctlRow, GpuPmRow, HistogramRow, LossRow, OffCpuCountRow, OffCpuRow, PageFaultRow, RequestRow, ShedRow, SyscallRow, ThreadRow, TokenRow,
     },
     target::Proc,
 };
