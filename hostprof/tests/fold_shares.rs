@@ -5,7 +5,8 @@
 use hostprof::{
     probe::{Devices, Event, Fold, FoldCounts, Life, Placement, Rows, Seed, Share},
     table::{
-        CudaCallRow, GpuIoctlRow, OffCpuCountRow, OffCpuRow, PageFaultRow, RequestRow, SyscallRow, ThreadRow, TokenRow,
+        CudaCallRow, GpuIoctlRow, OffCpuCountRow, OffCpuRow, PageFaultRow, RequestRow, SyscallRow, ThreadRow,
+        TokenRow,
     },
     units::{MonoNs, Tgid, Tid},
 };
