@@ -10,6 +10,8 @@ pub enum Part {
     OnCpu,
     /// Rows contradict one another, or are known to be lost.
     Unattributed,
+    /// On a CPU, in a wait for the GPU. No stretch that rows of `off_cpu` settle.
+    GpuSync,
     /// Off the CPU. `Runqueue` is the time from a wakeup to the switch-in.
     Off(State),
 }

@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 
 use super::{
     calls::Calls,
+    cuda::Cuda,
     host_runqueue::host_runqueue,
     model::{
         ByState, GroupShare, NeverRan, PageFaults, ProcessShare, Quality, Report, RunHeader, Switches,
@@ -17,8 +18,8 @@ use crate::{
     ledger::{Ledger, OFF_STATES, Part, ThreadLedger, roll_up},
     lengths::Lengths,
     table::{
-        GpuEventRow, GpuIoctlRow, HistogramRow, LossRow, OffCpuCountRow, OffCpuRow, PageFaultRow,
-        SCHEMA_VERSION, State, SyscallRow, ThreadRow, Word,
+        CudaCallRow, GpuEventRow, GpuIoctlRow, HistogramRow, LossRow, OffCpuCountRow, OffCpuRow,
+        PageFaultRow, SCHEMA_VERSION, State, SyscallRow, ThreadRow, Word,
     },
 };
 
@@ -40,6 +41,7 @@ pub struct Fold<'a> {
     futexes: Futexes,
     pairs: Pairs,
     calls: Calls,
+    cuda: Cuda,
     nvidia: Nvidia,
     /// Minor and major, by thread.
     faults: Vec<(u64, u64)>,
@@ -64,6 +66,7 @@ impl<'a> Fold<'a> {
             futexes: Futexes::default(),
             pairs: Pairs::default(),
             calls: Calls::default(),
+            cuda: Cuda::default(),
             nvidia: Nvidia::default(),
             faults: vec![(0, 0); threads.len()],
             rows_without_thread: 0,
@@ -143,6 +146,14 @@ impl<'a> Fold<'a> {
         self.nvidia.gpu_ioctl(row);
     }
 
+    /// Adds a row.
+    pub fn cuda_call(&mut self, row: &CudaCallRow) {
+        self.cuda.row(row);
+        if self.ledger.cuda_call(row).is_none() {
+            self.rows_without_thread += 1;
+        }
+    }
+
     /// Adds an error of the GPU's driver.
     pub fn gpu_event(&mut self, row: GpuEventRow) {
         self.nvidia.event(row);
@@ -179,6 +190,7 @@ impl<'a> Fold<'a> {
             wakers,
             wakers_other,
             system_calls: self.calls.finish(histogram),
+            cuda_calls: self.cuda.finish(histogram),
             nvidia: self.nvidia.finish(run.driver.as_deref()),
             page_faults: page_faults(threads, &self.faults),
             host_runqueue: host_runqueue(histogram),

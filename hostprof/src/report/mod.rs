@@ -5,6 +5,7 @@
 
 mod calls;
 mod columns;
+mod cuda;
 mod fold;
 mod gpu;
 mod host;

@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::{
-    gpu::Gpus, host::Host, nvidia::NvidiaCalls, requests::Requests, resemblance::Resemblance, shed::Shed,
+    cuda::CudaCall, gpu::Gpus, host::Host, nvidia::NvidiaCalls, requests::Requests, resemblance::Resemblance,
+    shed::Shed,
 };
 use crate::{
     check::Loss,
@@ -51,6 +52,8 @@ pub struct Report {
     pub wakers_other: u64,
     /// System calls by name, most time first; those that were only counted last. Empty without their probes.
     pub system_calls: Vec<SystemCall>,
+    /// Calls of CUDA's driver library by name, most time first. Empty without their probe.
+    pub cuda_calls: Vec<CudaCall>,
     /// The NVIDIA driver's calls and errors; null where there are none.
     pub nvidia: Option<NvidiaCalls>,
     /// Page faults.

@@ -10,8 +10,8 @@ use crate::{
     ledger::Unwritten,
     recording::{Config, Recording, RecordingError},
     table::{
-        GpuEventRow, GpuIoctlRow, HistogramRow, LossRow, OffCpuCountRow, OffCpuRow, PageFaultRow, RequestRow,
-        ShedRow, SyscallRow, ThreadRow, TokenRow,
+        CudaCallRow, GpuEventRow, GpuIoctlRow, HistogramRow, LossRow, OffCpuCountRow, OffCpuRow,
+        PageFaultRow, RequestRow, ShedRow, SyscallRow, ThreadRow, TokenRow,
     },
 };
 
@@ -38,6 +38,7 @@ pub fn report(recording: &Recording) -> Result<Report, RecordingError> {
     each::<PageFaultRow>(recording, |row| fold.page_fault(row))?;
     each::<SyscallRow>(recording, |row| fold.syscall(row))?;
     each::<GpuIoctlRow>(recording, |row| fold.gpu_ioctl(row))?;
+    each::<CudaCallRow>(recording, |row| fold.cuda_call(row))?;
     recording.all::<GpuEventRow>()?.into_iter().for_each(|row| fold.gpu_event(row));
     let name = recording.path().file_name().map(|name| name.to_string_lossy().into_owned());
     let mut report = fold.finish(header(recording.config(), name.unwrap_or_default()), &histogram);
