@@ -9,6 +9,7 @@ pub mod roles;
 
 mod gpm;
 mod lives;
+mod marks;
 mod replay;
 mod times;
 mod unwritten;
@@ -16,10 +17,11 @@ mod window;
 
 use std::collections::BTreeMap;
 
-pub(crate) use self::replay::end_of;
+pub(crate) use self::replay::{end_of, merged};
 pub use self::{
     gpm::{Gpm, gpm},
     lives::Lives,
+    marks::Marks,
     replay::{Part, Piece, Replay},
     times::{OFF_STATES, StateTimes},
     unwritten::Unwritten,

@@ -1,10 +1,10 @@
 //! A thread's life cut into stretches, each in one state, with no gap and no overlap.
 
 use super::Lives;
-use crate::table::{LossRow, OffCpuRow, State, ThreadRow};
+use crate::table::{LossRow, OffCpuRow, State, ThreadRow, Word as _};
 
 /// What a stretch of a thread's time was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Part {
     /// On a CPU.
     OnCpu,
@@ -12,6 +12,17 @@ pub enum Part {
     Unattributed,
     /// Off the CPU. `Runqueue` is the time from a wakeup to the switch-in.
     Off(State),
+}
+
+impl Part {
+    /// Its word, as reports have it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::OnCpu => "on_cpu",
+            Self::Unattributed => "unattributed",
+            Self::Off(state) => state.word(),
+        }
+    }
 }
 
 /// A stretch of a thread's time in one state.
@@ -170,7 +181,8 @@ pub(super) fn recorded(row: &OffCpuRow) -> [(State, u64); 2] {
     }
 }
 
-fn merged(loss: &[LossRow]) -> Vec<(u64, u64)> {
+/// Times in which records were lost: sorted, apart.
+pub(crate) fn merged(loss: &[LossRow]) -> Vec<(u64, u64)> {
     let mut spans: Vec<(u64, u64)> = loss
         .iter()
         .filter(|row| row.dropped > 0)

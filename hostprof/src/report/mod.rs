@@ -9,12 +9,15 @@ mod fold;
 mod gpu;
 mod host;
 mod host_runqueue;
+mod html;
+mod mechanisms;
 mod model;
 mod nvidia;
 mod recording;
 mod requests;
 mod resemblance;
 mod shed;
+mod story;
 mod text;
 mod wakers;
 
@@ -22,6 +25,7 @@ pub use self::{
     fold::Fold,
     gpu::{Gpu, GpuProcess, Gpus, Measured, Spread},
     host::Host,
+    html::html,
     model::{
         ByState, Futex, GroupShare, HostRunqueue, NeverRan, OtherFutexes, PageFaults, Participant, ProbeOff,
         ProcessShare, Quality, Report, RunHeader, Switches, SystemCall, ThreadFaults, ThreadShare, Totals,

@@ -7,8 +7,9 @@ use super::{
 };
 use crate::{
     check::each,
-    ledger::Unwritten,
+    ledger::{Lives, Unwritten, Window, merged},
     recording::{Config, Recording, RecordingError},
+    story::{Around, Options, Samples, ServedFold, Telling},
     table::{
         GpuEventRow, GpuIoctlRow, HistogramRow, LossRow, OffCpuCountRow, OffCpuRow, PageFaultRow, RequestRow,
         ShedRow, SyscallRow, ThreadRow, TokenRow,
@@ -21,7 +22,7 @@ use crate::{
 /// # Errors
 ///
 /// A part of it cannot be read.
-pub fn report(recording: &Recording) -> Result<Report, RecordingError> {
+pub fn report(recording: &Recording, options: &Options) -> Result<Report, RecordingError> {
     let mut threads: Vec<ThreadRow> = recording.all()?;
     if recording.config().ended.is_none() {
         let mut unwritten = Unwritten::new(&threads);
@@ -32,24 +33,73 @@ pub fn report(recording: &Recording) -> Result<Report, RecordingError> {
     }
     let loss: Vec<LossRow> = recording.all()?;
     let histogram: Vec<HistogramRow> = recording.all()?;
+    let (mut requests, mut served) = (RequestFold::default(), ServedFold::default());
+    each::<RequestRow>(recording, |row| {
+        requests.request(row);
+        served.request(row);
+    })?;
+    each::<TokenRow>(recording, |row| {
+        requests.token(row);
+        served.token(row);
+    })?;
+    let whole = whole(recording.config(), &threads);
+    let mut telling = served
+        .finish(options.request.as_deref(), whole.end_ns)
+        .map(|served| Telling::new(&threads, served, whole, options));
+    let mut around = around(recording, &loss)?;
     let mut fold = Fold::new(&threads, &loss);
-    each::<OffCpuRow>(recording, |row| fold.off_cpu(row))?;
-    each::<OffCpuCountRow>(recording, |row| fold.off_cpu_count(row))?;
-    each::<PageFaultRow>(recording, |row| fold.page_fault(row))?;
+    each::<OffCpuRow>(recording, |row| match &mut telling {
+        None => fold.off_cpu(row),
+        Some(telling) => {
+            if let Some(thread) = fold.off_cpu_with(row, |piece| telling.piece(piece)) {
+                telling.off_cpu(row, thread, fold.lives());
+            }
+        }
+    })?;
+    each::<OffCpuCountRow>(recording, |row| {
+        fold.off_cpu_count(row);
+        let (from, to) = around.counted.unwrap_or((u64::MAX, 0));
+        around.counted = Some((from.min(row.ts_mono_ns), to.max(row.ts_mono_ns.saturating_add(row.dur_ns))));
+    })?;
+    each::<PageFaultRow>(recording, |row| {
+        fold.page_fault(row);
+        around.samples.page_fault(row);
+    })?;
     each::<SyscallRow>(recording, |row| fold.syscall(row))?;
     each::<GpuIoctlRow>(recording, |row| fold.gpu_ioctl(row))?;
     recording.all::<GpuEventRow>()?.into_iter().for_each(|row| fold.gpu_event(row));
     let name = recording.path().file_name().map(|name| name.to_string_lossy().into_owned());
-    let mut report = fold.finish(header(recording.config(), name.unwrap_or_default()), &histogram);
+    let header = header(recording.config(), name.unwrap_or_default());
+    let mut report = fold.finish_with(header, &histogram, |piece| {
+        telling.iter_mut().for_each(|telling| telling.piece(piece));
+    });
     report.shed = shed::shed(&recording.all::<ShedRow>()?, recording.config(), &report);
     report.host = host(recording)?;
     report.gpus = gpus(recording)?;
     report.resembles = resemblance::of(&report);
-    let mut requests = RequestFold::default();
-    each::<RequestRow>(recording, |row| requests.request(row))?;
-    each::<TokenRow>(recording, |row| requests.token(row))?;
     report.requests = requests.finish();
+    around.gpu_missing = report.gpus.as_ref().and_then(|gpus| gpus.missing.clone());
+    report.story = telling.map(|telling| telling.finish(&Lives::new(&threads), &around));
     Ok(report)
+}
+
+/// The recording's time.
+fn whole(config: &Config, threads: &[ThreadRow]) -> Window {
+    let last = threads.iter().map(|row| row.end_mono_ns).max();
+    let end_ns = config.ended.as_ref().map(|ended| ended.at.mono_ns.0).or(last).unwrap_or(0);
+    let start_ns = config.started.mono_ns.0.min(end_ns);
+    Window { start_ns, end_ns }
+}
+
+/// What else the story needs, as far as it does not come with other rows.
+fn around(recording: &Recording, loss: &[LossRow]) -> Result<Around, RecordingError> {
+    Ok(Around {
+        samples: Samples::new(recording.all()?, recording.all()?, recording.all()?),
+        gpus: recording.all()?,
+        engine_missing: "no scrape of the engine's metrics in this recording".to_owned(),
+        lost: merged(loss),
+        ..Around::default()
+    })
 }
 
 fn header(config: &Config, name: String) -> RunHeader {
