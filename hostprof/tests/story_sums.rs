@@ -4,28 +4,33 @@
 mod ledger_simulator;
 
 use hostprof::{
-    ledger::{Ledger, Window},
+    ledger::{Ledger, Lives, Window},
+    report::{Fold, Report, RunHeader, html},
     story::{Around, Options, Samples, ServedFold, Story, Telling},
     table::{RequestRow, RequestSource, TokenRow},
 };
-use ledger_simulator::{BEGIN_NS, FIRST_TID, Machine, simulate};
+use ledger_simulator::{BEGIN_NS, FIRST_TID, Machine, Recording, simulate};
 
 const MACHINE: Machine = Machine { seed: 11, cpus: 2, threads: 6, recorded_ns: 400_000_000 };
 const MS: u64 = 1_000_000;
 
-/// Four requests that overlap, each with twenty tokens.
 fn story(lost: Vec<(u64, u64)>) -> Story {
-    let recording = simulate(MACHINE);
+    story_of(&simulate(MACHINE), "r", lost)
+}
+
+/// Four requests that overlap, each with twenty tokens.
+fn story_of(recording: &Recording, id: &str, lost: Vec<(u64, u64)>) -> Story {
     let mut served = ServedFold::default();
     for number in 0..4 {
         let arrival = BEGIN_NS + 20 * MS + number * 30 * MS;
-        let request_id = format!("r{number}");
+        let request_id = format!("{id}{number}");
         for index in 0..20 {
             let ts_mono_ns = arrival + 50 * MS + u64::from(index) * (4 + number) * MS;
-            let row = TokenRow { request_id: request_id.clone(), index, ts_mono_ns, source: RequestSource::Kernel };
-            served.token(&row);
+            let row =
+                TokenRow { request_id: request_id.clone(), index, ts_mono_ns, source: RequestSource::Kernel };
+            served.token(row);
         }
-        served.request(&RequestRow {
+        served.request(RequestRow {
             request_id,
             arrival_mono_ns: arrival,
             send_mono_ns: Some(arrival + MS),
@@ -46,7 +51,7 @@ fn story(lost: Vec<(u64, u64)>) -> Story {
     }
     ledger.finish_with(|piece| telling.piece(piece));
     let around = Around { samples: Samples::default(), lost, ..Around::default() };
-    telling.finish(&hostprof::ledger::Lives::new(&recording.threads), &around)
+    telling.finish(&Lives::new(&recording.threads), &around)
 }
 
 #[test]
@@ -106,4 +111,57 @@ fn nothing_is_said_of_windows_in_which_records_were_lost() {
     assert!(story.findings.is_empty() && story.tail.is_none());
     assert!(story.told.iter().flat_map(|told| &told.phases).all(|phase| phase.path.is_empty()));
     assert!(story.compared.iter().all(|line| line.contains("withheld")), "{:?}", story.compared);
+}
+
+const SCRIPT: &str = "<script>alert('1')</script>\"&";
+
+/// A report on threads, a run and requests that are all named to break out of a page.
+fn hostile() -> Report {
+    let mut recording = simulate(MACHINE);
+    for thread in &mut recording.threads {
+        thread.comm = SCRIPT.to_owned();
+        thread.role = Some(SCRIPT.to_owned());
+    }
+    let mut fold = Fold::new(&recording.threads, &recording.loss);
+    recording.off_cpu.iter().for_each(|row| fold.off_cpu(row));
+    let run = RunHeader {
+        name: SCRIPT.to_owned(),
+        target: SCRIPT.to_owned(),
+        engine: Some(SCRIPT.to_owned()),
+        host: SCRIPT.to_owned(),
+        ..RunHeader::default()
+    };
+    let mut report = fold.finish(run, &[]);
+    report.story = Some(story_of(&recording, SCRIPT, Vec::new()));
+    report
+}
+
+#[test]
+fn a_page_holds_names_as_text_alone_and_loads_nothing() {
+    let page = html(&hostile());
+    assert!(page.contains("&lt;script&gt;alert(&#39;1&#39;)&lt;/script&gt;&quot;&amp;"));
+    for refused in
+        ["<script", "javascript:", "http://", "https://", "url(", "src=", "href=", "@import", "onload"]
+    {
+        assert!(!page.contains(refused), "{refused}");
+    }
+    // Every quote in a tag closes what it opened.
+    for tag in page.split('<').skip(1).filter_map(|rest| rest.split('>').next()) {
+        assert!(tag.matches('"').count().is_multiple_of(2), "{tag}");
+    }
+}
+
+#[test]
+fn a_page_draws_every_thread_and_every_request() {
+    let story = story(Vec::new());
+    assert_eq!(story.timeline.bars.len(), 4);
+    assert_eq!(story.timeline.lanes.len() + story.timeline.more_threads, simulate(MACHINE).threads.len());
+    for lane in &story.timeline.lanes {
+        assert!(lane.spans.windows(2).all(|pair| pair[0].1 <= pair[1].0), "in the order of time");
+    }
+    let page = html(&hostile());
+    assert_eq!(page.matches("<svg class=\"drawing\"").count(), 1 + story.told.len());
+    for of in ["Findings", "Threads and requests", "The typical request", "The slowest request"] {
+        assert!(page.contains(of), "{of}");
+    }
 }

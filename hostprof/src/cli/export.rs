@@ -103,9 +103,12 @@ fn trace(recording: &Recording, args: &Args) -> Result<ExitCode> {
 
 /// A recording is its user's alone, and so is what is made from it.
 fn create(path: &Path) -> Result<File> {
-    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).with_context(|| {
-        format!("create {} (choose an empty folder with -o, if it exists)", path.display())
-    })
+    OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .with_context(|| format!("create {} (choose an empty folder with -o, if it exists)", path.display()))
 }
 
 fn to_stdout(recording: &Recording, table: &str, format: Format) -> Result<()> {

@@ -20,6 +20,7 @@ mod record;
 mod replay;
 mod report;
 mod settings;
+mod share;
 
 use std::{ffi::OsString, process::ExitCode};
 
@@ -52,6 +53,8 @@ enum Command {
     Check(check::CheckArgs),
     /// Tell what a recording shows: where the time went, by role, thread and wait
     Report(report::ReportArgs),
+    /// Write a page of a recording without its names, to be given away
+    Share(share::Args),
     /// Load an OpenAI-compatible server with requests, and measure its answers
     Load(Box<load::Args>),
     /// Run SQL on a recording, each table by its name
@@ -115,6 +118,7 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Command::Replay(args) => replay::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Report(args) => report::run(&args),
+        Command::Share(args) => share::run(&args),
         Command::Load(args) => load::run(*args),
         Command::Query(args) => query::run(&args),
         Command::Export(args) => export::run(&args),

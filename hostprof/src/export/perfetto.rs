@@ -215,7 +215,8 @@ mod tests {
         let threads = [ThreadRow { tid: 7, tgid: 7, comm: "a\"b\\<x>".into(), ..ThreadRow::default() }];
         let events = trace(|trace| {
             names(trace, &threads);
-            let piece = Piece { thread: 0, part: Part::Off(State::Futex), start_ns: 1_234_567, end_ns: 1_235_001 };
+            let piece =
+                Piece { thread: 0, part: Part::Off(State::Futex), start_ns: 1_234_567, end_ns: 1_235_001 };
             slice(trace, &threads, piece);
         });
         assert_eq!(events[0]["args"]["name"], "a\"b\\<x>");
@@ -237,7 +238,13 @@ mod tests {
         let events = trace(|trace| request(trace, &row, &Lives::new(&[]), &[]));
         let told: Vec<_> = events
             .iter()
-            .map(|event| (event["ph"].as_str().unwrap(), event["name"].as_str().unwrap(), event["ts"].as_f64().unwrap()))
+            .map(|event| {
+                (
+                    event["ph"].as_str().unwrap(),
+                    event["name"].as_str().unwrap(),
+                    event["ts"].as_f64().unwrap(),
+                )
+            })
             .collect();
         assert_eq!(
             told,

@@ -70,13 +70,14 @@ impl Marks {
     /// part of the window in which the thread was recorded.
     pub fn window(&self, thread: usize, window: Window) -> Vec<(Part, u64)> {
         let Some(track) = self.tracks.get(thread) else { return Vec::new() };
+        let (from, to) = (track.before(window.start_ns), track.before(window.end_ns));
         track
             .parts
             .iter()
             .enumerate()
             .map(|(place, &part)| {
-                let at = |ns| track.at(place, ns);
-                (part, at(window.end_ns).saturating_sub(at(window.start_ns)))
+                let at = |mark, ns| track.sum(mark, place, ns);
+                (part, at(to, window.end_ns).saturating_sub(at(from, window.start_ns)))
             })
             .filter(|(_, ns)| *ns > 0)
             .collect()
@@ -103,10 +104,15 @@ impl Track {
         self.marks.push(Mark { start_ns, end_ns, part, cells });
     }
 
-    /// The sum of one state up to an instant.
-    fn at(&self, place: usize, ns: u64) -> u64 {
+    /// The last mark that begins by an instant.
+    fn before(&self, ns: u64) -> Option<&Mark> {
         let after = self.marks.partition_point(|mark| mark.start_ns <= ns);
-        let Some(mark) = after.checked_sub(1).map(|at| &self.marks[at]) else { return 0 };
+        self.marks.get(after.checked_sub(1)?)
+    }
+
+    /// The sum of one state up to an instant, by the mark before it.
+    fn sum(&self, mark: Option<&Mark>, place: usize, ns: u64) -> u64 {
+        let Some(mark) = mark else { return 0 };
         let (begin, count) = mark.cells;
         let before = if place < count { self.cells[begin + place] } else { 0 };
         before + if place == mark.part { ns.min(mark.end_ns) - mark.start_ns } else { 0 }

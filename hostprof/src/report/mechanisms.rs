@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     columns::{
-        Align::{Left, Right},
+        Align::{self, Left, Right},
         Columns,
     },
     story::states,
@@ -19,13 +19,26 @@ use crate::{
     story::{Group, RULES, RoleAccount, States, Story, Tail},
 };
 
+const PERCENTILES: [(&str, Align); 7] = [
+    ("", Left),
+    ("COUNT", Right),
+    ("P50", Right),
+    ("P90", Right),
+    ("P95", Right),
+    ("P99", Right),
+    ("MAX", Right),
+];
 /// Parts of the tail shown.
 const CARRIED: usize = 8;
 
 /// What was found, or that nothing was.
 pub fn findings(out: &mut String, story: Option<&Story>) -> fmt::Result {
     let Some(story) = story else { return Ok(()) };
-    heading(out, "FINDINGS", "what slow requests had: attribution; that it is the cause, an experiment has to show")?;
+    heading(
+        out,
+        "FINDINGS",
+        "what slow requests had: attribution; that it is the cause, an experiment has to show",
+    )?;
     for (at, finding) in story.findings.iter().enumerate() {
         let steady = if finding.steady { "; typical ones have it as well" } else { "" };
         writeln!(
@@ -59,9 +72,8 @@ pub fn latency(out: &mut String, story: Option<&Story>) -> fmt::Result {
         &format!("of {} seen by {}, from arrival", plural(story.requests, "request"), story.source),
     )?;
     let tpot = if told.tpot_by_chunks { "TPOT (a chunk)" } else { "TPOT" };
-    let mut columns = Columns::new(&[("", Left), ("COUNT", Right), ("P50", Right), ("P90", Right), ("P95", Right), ("P99", Right), ("MAX", Right)]);
-    for (name, latency) in
-        [("TTFT", &told.ttft), ("ITL", &told.itl), (tpot, &told.tpot), ("e2e", &told.e2e)]
+    let mut columns = Columns::new(&PERCENTILES);
+    for (name, latency) in [("TTFT", &told.ttft), ("ITL", &told.itl), (tpot, &told.tpot), ("e2e", &told.e2e)]
     {
         let mut cells = vec![name.to_owned()];
         cells.extend(cells_of(latency));
@@ -81,13 +93,23 @@ pub fn latency(out: &mut String, story: Option<&Story>) -> fmt::Result {
         rate(told.tokens_per_second),
         if told.tpot_by_chunks { "chunks" } else { "output tokens" },
     )?;
+    let tiers: Vec<String> = story
+        .join_tiers
+        .iter()
+        .map(|(tier, requests)| format!("{tier} for {}", plural(*requests, "request")))
+        .collect();
+    let error = match story.join_error_max_ns {
+        Some(ns) => format!("off by {} at most", duration(ns)),
+        None => "how far off is not known".to_owned(),
+    };
+    writeln!(out, "clock {} · {error} · {} in flight at the end", tiers.join(", "), count(story.unfinished))?;
     for (what, groups) in [
         ("gaps by the place of their token", &told.by_position),
         ("gaps by requests in flight", &told.by_in_flight),
     ] {
         if !groups.is_empty() {
             writeln!(out, "{what}")?;
-            let mut columns = Columns::new(&[("", Left), ("COUNT", Right), ("P50", Right), ("P90", Right), ("P95", Right), ("P99", Right), ("MAX", Right)]);
+            let mut columns = Columns::new(&PERCENTILES);
             for group in groups {
                 let mut cells = vec![range(group)];
                 cells.extend(cells_of(&group.itl));
@@ -100,7 +122,11 @@ pub fn latency(out: &mut String, story: Option<&Story>) -> fmt::Result {
 }
 
 fn range(group: &Group) -> String {
-    if group.from == group.to { count(group.from) } else { format!("{} to {}", count(group.from), count(group.to)) }
+    if group.from == group.to {
+        count(group.from)
+    } else {
+        format!("{} to {}", count(group.from), count(group.to))
+    }
 }
 
 fn cells_of(latency: &Latency) -> Vec<String> {
@@ -120,7 +146,7 @@ pub fn tail(out: &mut String, story: Option<&Story>) -> fmt::Result {
         out,
         "TAIL",
         &format!(
-            "the slowest {} of {} gaps took {} on average, {typical} about the median {}",
+            "the slowest {} of {} gaps between tokens took {} on average, {typical} about the median {}",
             count(*slow),
             count(*gaps),
             duration(*slow_ns),
@@ -190,7 +216,9 @@ pub fn ledger(out: &mut String, story: Option<&Story>) -> fmt::Result {
     for kind in ["request", "handover", "queue", "prefill", "decode", "stream", "answer"] {
         let Some((number, in_flight)) = windows.get(kind) else { continue };
         let mut head = [kind.to_owned(), count(*number), format!("{:.1}", in_flight / *number as f64)];
-        for ((_, role), (threads, wall_ns, of)) in sums.range((kind, None)..).take_while(|((of, _), _)| *of == kind) {
+        for ((_, role), (threads, wall_ns, of)) in
+            sums.range((kind, None)..).take_while(|((of, _), _)| *of == kind)
+        {
             let mut cells: Vec<String> = std::mem::take(&mut head).into();
             cells.extend([
                 role.map_or_else(|| "(none told)".to_owned(), printable),
@@ -203,7 +231,11 @@ pub fn ledger(out: &mut String, story: Option<&Story>) -> fmt::Result {
     }
     write!(out, "{columns}")?;
     if withheld > 0 {
-        writeln!(out, "withheld: {}, since records were lost or only counted in them", plural(withheld, "window"))?;
+        writeln!(
+            out,
+            "withheld: {}, since records were lost or only counted in them",
+            plural(withheld, "window")
+        )?;
     }
     Ok(())
 }

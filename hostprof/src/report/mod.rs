@@ -14,6 +14,7 @@ mod mechanisms;
 mod model;
 mod nvidia;
 mod recording;
+mod redact;
 mod requests;
 mod resemblance;
 mod shed;
@@ -32,7 +33,7 @@ pub use self::{
         Wait, WakerPair,
     },
     nvidia::{NvidiaCalls, NvidiaFailure, OtherLayout, UnknownCommand},
-    recording::report,
+    recording::{redacted_report, report},
     requests::Requests,
     resemblance::Resemblance,
     shed::{Shed, ShedStep},

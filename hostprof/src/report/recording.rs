@@ -3,7 +3,8 @@
 use chrono::{DateTime, Local};
 
 use super::{
-    Fold, ProbeOff, Report, RunHeader, gpu::gpus, host::host, requests::RequestFold, resemblance, shed,
+    Fold, ProbeOff, Report, RunHeader, gpu::gpus, host::host, redact::Redaction, requests::RequestFold,
+    resemblance, shed,
 };
 use crate::{
     check::each,
@@ -23,6 +24,23 @@ use crate::{
 ///
 /// A part of it cannot be read.
 pub fn report(recording: &Recording, options: &Options) -> Result<Report, RecordingError> {
+    read(recording, options, Redaction::new(false))
+}
+
+/// The same without names, to be given away.
+///
+/// # Errors
+///
+/// A part of it cannot be read.
+pub fn redacted_report(recording: &Recording) -> Result<Report, RecordingError> {
+    read(recording, &Options::default(), Redaction::new(true))
+}
+
+fn read(
+    recording: &Recording,
+    options: &Options,
+    mut redaction: Redaction,
+) -> Result<Report, RecordingError> {
     let mut threads: Vec<ThreadRow> = recording.all()?;
     if recording.config().ended.is_none() {
         let mut unwritten = Unwritten::new(&threads);
@@ -31,22 +49,23 @@ pub fn report(recording: &Recording, options: &Options) -> Result<Report, Record
         let unwritten = unwritten.finish();
         threads.extend(unwritten);
     }
+    redaction.threads(&mut threads);
     let loss: Vec<LossRow> = recording.all()?;
     let histogram: Vec<HistogramRow> = recording.all()?;
     let (mut requests, mut served) = (RequestFold::default(), ServedFold::default());
     each::<RequestRow>(recording, |row| {
         requests.request(row);
-        served.request(row);
+        served.request(redaction.request(row));
     })?;
     each::<TokenRow>(recording, |row| {
         requests.token(row);
-        served.token(row);
+        served.token(redaction.token(row));
     })?;
     let whole = whole(recording.config(), &threads);
     let mut telling = served
         .finish(options.request.as_deref(), whole.end_ns)
         .map(|served| Telling::new(&threads, served, whole, options));
-    let mut around = around(recording, &loss)?;
+    let mut around = around(recording, &loss, &mut redaction)?;
     let mut fold = Fold::new(&threads, &loss);
     each::<OffCpuRow>(recording, |row| match &mut telling {
         None => fold.off_cpu(row),
@@ -80,6 +99,7 @@ pub fn report(recording: &Recording, options: &Options) -> Result<Report, Record
     report.requests = requests.finish();
     around.gpu_missing = report.gpus.as_ref().and_then(|gpus| gpus.missing.clone());
     report.story = telling.map(|telling| telling.finish(&Lives::new(&threads), &around));
+    redaction.report(&mut report);
     Ok(report)
 }
 
@@ -92,9 +112,15 @@ fn whole(config: &Config, threads: &[ThreadRow]) -> Window {
 }
 
 /// What else the story needs, as far as it does not come with other rows.
-fn around(recording: &Recording, loss: &[LossRow]) -> Result<Around, RecordingError> {
+fn around(
+    recording: &Recording,
+    loss: &[LossRow],
+    redaction: &mut Redaction,
+) -> Result<Around, RecordingError> {
+    let mut cgroups = recording.all()?;
+    redaction.cgroups(&mut cgroups);
     Ok(Around {
-        samples: Samples::new(recording.all()?, recording.all()?, recording.all()?),
+        samples: Samples::new(recording.all()?, cgroups, recording.all()?),
         gpus: recording.all()?,
         engine_missing: "no scrape of the engine's metrics in this recording".to_owned(),
         lost: merged(loss),

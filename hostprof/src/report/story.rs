@@ -13,6 +13,8 @@ const WIDTH: usize = 118;
 /// Threads told of a phase, and other things.
 const THREADS: usize = 6;
 const OTHERS: usize = 5;
+/// Of shorter phases only the critical path is told.
+const SHORT_NS: u64 = 1_000_000;
 
 /// Sets the requests told; nothing where there are none.
 pub fn write(out: &mut String, story: Option<&Story>) -> fmt::Result {
@@ -26,16 +28,18 @@ pub fn write(out: &mut String, story: Option<&Story>) -> fmt::Result {
 fn request(out: &mut String, told: &Told, story: &Story) -> fmt::Result {
     let row = &told.request;
     let tokens = |tokens: Option<u32>| tokens.map_or_else(|| "?".to_owned(), |tokens| count(tokens.into()));
+    let lengths = match (row.input_tokens, row.output_tokens) {
+        (None, None) => String::new(),
+        (input, output) => format!("{} → {} tokens in ", tokens(input), tokens(output)),
+    };
     heading(
         out,
         "EXECUTION STORY",
         &format!(
-            "the {} of {}: {} · {} → {} tokens in {} · source {}",
+            "the {} of {}: {} · {lengths}{} · source {}",
             told.which,
             plural(story.requests, "request"),
             printable(&row.request_id),
-            tokens(row.input_tokens),
-            tokens(row.output_tokens),
             plural(row.chunks.into(), "chunk"),
             story.source,
         ),
@@ -50,8 +54,11 @@ fn request(out: &mut String, told: &Told, story: &Story) -> fmt::Result {
     if row.end_mono_ns.is_none() {
         latencies.push("in flight when recording ended".to_owned());
     }
-    let error = row.join_error_ns.map_or_else(|| "not known".to_owned(), duration);
-    writeln!(out, "{} · clock {}, off by {error} at most", latencies.join(" · "), row.join_tier)?;
+    let error = match row.join_error_ns {
+        Some(ns) => format!("off by {} at most", duration(ns)),
+        None => "its error is not known".to_owned(),
+    };
+    writeln!(out, "{} · clock {}, {error}", latencies.join(" · "), row.join_tier)?;
     writeln!(out, "0 ns  arrives, with {} in flight", others(told.in_flight_at_arrival))?;
     for engine in &told.engine_at_arrival {
         writeln!(out, "├─ engine: {}", printable(engine))?;
@@ -125,6 +132,9 @@ fn phase_tree(out: &mut String, phase: &ToldPhase, arrival_ns: u64, story: &Stor
         })
         .collect();
     list(out, "who for whom", &pairs, phase.waited_for.len())?;
+    if length < SHORT_NS {
+        return Ok(());
+    }
     let threads: Vec<String> = phase
         .threads
         .iter()
@@ -137,15 +147,20 @@ fn phase_tree(out: &mut String, phase: &ToldPhase, arrival_ns: u64, story: &Stor
         .iter()
         .take(OTHERS)
         .map(|episode| {
-            let call = episode.call.as_ref().map(|call| format!(" in {call}")).unwrap_or_default();
+            let call = episode.call.as_ref().filter(|call| *call != episode.state);
+            let call = call.map(|call| format!(" in {call}")).unwrap_or_default();
             let queue = match episode.runqueue_ns {
                 0 => String::new(),
                 ns => format!(", {} of it runnable", duration(ns)),
             };
-            let woken =
-                episode.woken_by.as_ref().map(|by| format!(", woken by {by}")).unwrap_or_default();
+            let woken = episode.woken_by.as_ref().map(|by| format!(", woken by {by}")).unwrap_or_default();
             let at = duration(episode.start_mono_ns.saturating_sub(arrival_ns));
-            format!("{at} {} {} {}{call}{queue}{woken}", who(&episode.who), episode.state, duration(episode.ns))
+            format!(
+                "at {at} {} {} {}{call}{queue}{woken}",
+                who(&episode.who),
+                episode.state,
+                duration(episode.ns)
+            )
         })
         .collect();
     list(out, "over 1 ms", &episodes, phase.episodes.len())?;
@@ -155,7 +170,7 @@ fn phase_tree(out: &mut String, phase: &ToldPhase, arrival_ns: u64, story: &Stor
 
 /// A label and lines, of which there are more.
 fn list(out: &mut String, label: &str, lines: &[String], all: usize) -> fmt::Result {
-    const LABEL: usize = 12;
+    const LABEL: usize = 14;
     for (at, line) in lines.iter().enumerate() {
         let label = if at == 0 { label } else { "" };
         writeln!(out, "│    {label:<LABEL$}{}", fitted(line, WIDTH - LABEL - 5))?;

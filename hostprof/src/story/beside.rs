@@ -45,11 +45,7 @@ pub struct Samples {
 
 impl Samples {
     /// From the rows of the tables, each in the order of time.
-    pub fn new(
-        hosts: Vec<HostSampleRow>,
-        cgroups: Vec<CgroupSampleRow>,
-        disks: Vec<DiskSampleRow>,
-    ) -> Self {
+    pub fn new(hosts: Vec<HostSampleRow>, cgroups: Vec<CgroupSampleRow>, disks: Vec<DiskSampleRow>) -> Self {
         let mut samples = Self { hosts, ..Self::default() };
         for row in cgroups {
             samples.cgroups.entry((row.path.clone(), row.version)).or_default().push(row);
@@ -82,9 +78,8 @@ impl Samples {
             let length_ns = after.ts_mono_ns - before.ts_mono_ns;
             beside.sampled_ns = Some(length_ns);
             beside.memory_some_ratio = ratio(before.memory_some_ns, after.memory_some_ns, length_ns);
-            let busy = |row: &HostSampleRow| {
-                row.user_ns + row.nice_ns + row.system_ns + row.irq_ns + row.softirq_ns
-            };
+            let busy =
+                |row: &HostSampleRow| row.user_ns + row.nice_ns + row.system_ns + row.irq_ns + row.softirq_ns;
             let whole = |row: &HostSampleRow| busy(row) + row.idle_ns + row.iowait_ns + row.steal_ns;
             beside.cpu_busy_ratio =
                 ratio(Some(busy(before)), Some(busy(after)), whole(after).saturating_sub(whole(before)));

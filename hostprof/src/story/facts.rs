@@ -40,11 +40,7 @@ impl Facts {
 
     /// The critical path, by thread and state.
     pub fn path_sums(&self) -> BTreeMap<(usize, Part), u64> {
-        let mut sums = BTreeMap::new();
-        for step in self.path.iter().flat_map(|path| &path.steps) {
-            *sums.entry((step.thread, step.part)).or_default() += step.len_ns();
-        }
-        sums
+        self.path.as_ref().map(Path::sums).unwrap_or_default()
     }
 
     /// The thread that spent most time in some states, and how much: of those that ran or wanted to for at least that

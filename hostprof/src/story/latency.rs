@@ -7,8 +7,7 @@ use serde::Serialize;
 use super::served::Served;
 use crate::{
     lengths::{Latency, Lengths},
-    request::{Goodput, itl_ns},
-    table::RequestSource,
+    request::{Goodput, itl_ns, tpot_ns},
 };
 
 /// Latencies of one source's requests.
@@ -57,7 +56,7 @@ impl Latencies {
         for request in &served.requests {
             let mut of = request.latencies();
             if let (true, Some(e2e), Some(ttft)) = (tpot_by_chunks, of.e2e_ns, of.ttft_ns) {
-                of.tpot_ns = crate::request::tpot_ns(e2e, ttft, request.tokens.len() as u32);
+                of.tpot_ns = tpot_ns(e2e, ttft, request.tokens.len() as u32);
             }
             of.ttft_ns.into_iter().for_each(|ns| ttft.add(ns));
             of.tpot_ns.into_iter().for_each(|ns| tpot.add(ns));
@@ -94,14 +93,6 @@ impl Latencies {
             by_in_flight: groups(&in_flight),
         }
     }
-
-    /// Whether a source's clients are measured, or the server's own sends.
-    pub fn seen_at(source: RequestSource) -> &'static str {
-        match source {
-            RequestSource::Kernel => "as the server's threads sent",
-            RequestSource::Load => "as the client received",
-        }
-    }
 }
 
 /// Groups by powers of two.
@@ -127,7 +118,7 @@ mod tests {
     fn gaps_are_told_by_their_place_and_by_what_was_in_flight() {
         let mut fold = ServedFold::default();
         for (id, arrival_mono_ns, end) in [("a", 0, 2_000_000_000), ("b", 500, 1_000)] {
-            fold.request(&RequestRow {
+            fold.request(RequestRow {
                 request_id: id.into(),
                 arrival_mono_ns,
                 first_token_mono_ns: Some(arrival_mono_ns + 100),
@@ -138,7 +129,7 @@ mod tests {
         }
         for ts_mono_ns in [100, 200, 400, 900, 2_000] {
             let row = TokenRow { request_id: "a".into(), ts_mono_ns, ..TokenRow::default() };
-            fold.token(&row);
+            fold.token(row);
         }
         let served = fold.finish(None, 0).unwrap();
         let mut goodput = Goodput::default();

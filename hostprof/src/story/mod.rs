@@ -13,29 +13,27 @@ mod model;
 mod path;
 mod phases;
 mod pick;
+mod request;
 mod scene;
 mod served;
-mod tell;
-mod thresholds;
-mod timeline;
-
 mod tail;
+mod tell;
+mod timeline;
 
 pub use self::{
     beside::{Beside, Samples},
     facts::{Contrast, Facts},
-    findings::{Finding, Names, findings},
+    findings::{Cause, Finding, Names, RULES, Rule, findings},
     latency::{Group, Latencies},
     model::{
-        LongEpisode, PathPart, RequestLedger, RoleAccount, States, Story, SubPhase, ThreadAccount, Told,
-        ToldPhase, WaitedFor, Who, WindowAccount,
+        GapLedger, LongEpisode, PathPart, RequestLedger, RoleAccount, States, Story, SubPhase, ThreadAccount,
+        Told, ToldPhase, WaitedFor, Who, WindowAccount,
     },
     path::{Handoff, On, Path, Step, path},
     phases::phases,
     scene::{Scene, Waker},
     served::{Flight, InFlight, Request, Served, ServedFold},
     tail::{Carried, Tail, tail},
-    thresholds::{Cause, RULES, Rule},
     timeline::{Bar, Lane, Timeline},
 };
 use self::{

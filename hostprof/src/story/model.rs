@@ -5,12 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::{
-    beside::Beside,
-    findings::Finding,
-    latency::Latencies,
-    served::InFlight,
-    tail::Tail,
-    timeline::Timeline,
+    beside::Beside, findings::Finding, latency::Latencies, served::InFlight, tail::Tail, timeline::Timeline,
 };
 use crate::table::RequestRow;
 
@@ -25,6 +20,10 @@ pub struct Story {
     pub requests: u64,
     /// Those that were in flight when recording ended: told up to then.
     pub unfinished: u64,
+    /// How requests' times were put on the recording's clock, by the number of requests.
+    pub join_tiers: BTreeMap<&'static str, u64>,
+    /// How far they may be off for that, at most; null where it is not known of all.
+    pub join_error_max_ns: Option<u64>,
     pub latencies: Latencies,
     /// Requests told in full: one chosen, a typical one, the slowest.
     pub told: Vec<Told>,
@@ -38,6 +37,8 @@ pub struct Story {
     pub path_missing: Option<String>,
     /// The states of each role in each request and each of its phases.
     pub ledger: Vec<RequestLedger>,
+    /// The slowest gaps between tokens, longest first, at most 200.
+    pub slow_gaps: Vec<GapLedger>,
     /// The threads, for the drawings.
     #[serde(skip)]
     pub threads: Vec<Who>,
@@ -54,11 +55,23 @@ pub struct RequestLedger {
     pub windows: Vec<WindowAccount>,
 }
 
+/// A gap between tokens.
+#[derive(Clone, Debug, Serialize)]
+pub struct GapLedger {
+    pub request_id: String,
+    /// Of its first token in the response.
+    pub index: u64,
+    #[serde(flatten)]
+    pub account: WindowAccount,
+    /// The critical path by thread and state, most first.
+    pub path: Vec<PathPart>,
+}
+
 /// A window's account. All threads' states: an engine that batches serves the others in flight with the same time, which
 /// nothing divides among them.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct WindowAccount {
-    /// `request`, or a phase: `handover`, `queue`, `prefill`, `decode`, `stream`, `answer`.
+    /// `request`, `gap`, or a phase: `handover`, `queue`, `prefill`, `decode`, `stream`, `answer`.
     pub kind: &'static str,
     pub start_mono_ns: u64,
     pub end_mono_ns: u64,

@@ -5,6 +5,8 @@
 //! and says for each instant what the answer waited for then. A spin looks like work: of threads that wait for one
 //! another on the CPU, wakeups tell nothing.
 
+use std::collections::BTreeMap;
+
 use super::scene::{Episode, Scene, Waker};
 use crate::{
     ledger::{Part, Window},
@@ -62,6 +64,17 @@ pub struct Handoff {
 pub struct Path {
     pub steps: Vec<Step>,
     pub handoffs: Vec<Handoff>,
+}
+
+impl Path {
+    /// Its time, by thread and state.
+    pub fn sums(&self) -> BTreeMap<(usize, Part), u64> {
+        let mut sums = BTreeMap::new();
+        for step in &self.steps {
+            *sums.entry((step.thread, step.part)).or_default() += step.len_ns();
+        }
+        sums
+    }
 }
 
 /// What an episode's call was on.
@@ -228,10 +241,8 @@ pub mod tests {
     #[test]
     fn threads_that_woke_each_other_in_one_instant_end_in_no_circle() {
         let threads = threads(2);
-        let rows = [
-            row(1, State::Futex, [100, 300, 300], Some(2)),
-            row(2, State::Futex, [100, 300, 300], Some(1)),
-        ];
+        let rows =
+            [row(1, State::Futex, [100, 300, 300], Some(2)), row(2, State::Futex, [100, 300, 300], Some(1))];
         let path = path(&scene(&threads, &rows), 0, Window { start_ns: 50, end_ns: 350 });
         assert_eq!(path.steps.iter().map(Step::len_ns).sum::<u64>(), 300);
     }

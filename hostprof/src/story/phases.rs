@@ -57,7 +57,9 @@ pub fn sub_phases(request: &Request, until_first: impl Fn(&str) -> Option<States
     let role = |name, roles: [&str; 2], of: &str| {
         let ns = roles.iter().find_map(|role| until_first(role)?.get("on_cpu").copied());
         match ns {
-            Some(ns) => known(name, ns, &format!("{of} on a CPU until the first token, for all requests in flight")),
+            Some(ns) => {
+                known(name, ns, &format!("{of} on a CPU until the first token, for all requests in flight"))
+            }
             None => unknown(name, &format!("no {of} are told apart")),
         }
     };

@@ -126,7 +126,7 @@ mod tests {
         let mut fold = ServedFold::default();
         for (at, &length) in lengths.iter().enumerate() {
             let arrival_mono_ns = at as u64 * 10;
-            fold.request(&RequestRow {
+            fold.request(RequestRow {
                 request_id: format!("r{at}"),
                 arrival_mono_ns,
                 first_token_mono_ns: Some(arrival_mono_ns + length / 2),
@@ -138,7 +138,7 @@ mod tests {
         for gap in std::iter::once(&0).chain(gaps) {
             at += gap;
             let row = TokenRow { request_id: "r0".into(), ts_mono_ns: at, ..TokenRow::default() };
-            fold.token(&row);
+            fold.token(row);
         }
         fold.finish(None, 1_000_000).unwrap()
     }

@@ -44,17 +44,14 @@ pub struct ServedFold {
 
 impl ServedFold {
     /// Takes a row.
-    pub fn request(&mut self, row: &RequestRow) {
-        self.sources.entry(row.source).or_default().0.push(row.clone());
+    pub fn request(&mut self, row: RequestRow) {
+        self.sources.entry(row.source).or_default().0.push(row);
     }
 
     /// Takes a row; those of a request come in order.
-    pub fn token(&mut self, row: &TokenRow) {
+    pub fn token(&mut self, row: TokenRow) {
         let tokens = &mut self.sources.entry(row.source).or_default().1;
-        match tokens.get_mut(&row.request_id) {
-            Some(tokens) => tokens.push(row.ts_mono_ns),
-            None => drop(tokens.insert(row.request_id.clone(), vec![row.ts_mono_ns])),
-        }
+        tokens.entry(row.request_id).or_default().push(row.ts_mono_ns);
     }
 
     /// The requests of the source that tells most: the kernel's, which knows the thread that served each, else the one
@@ -71,7 +68,7 @@ impl ServedFold {
             .map(|row| {
                 let tokens = tokens.remove(&row.request_id).unwrap_or_default();
                 let last = tokens.last().copied().unwrap_or(row.arrival_mono_ns);
-                let end_ns = row.end_mono_ns.unwrap_or_else(|| end_ns.max(last));
+                let end_ns = row.end_mono_ns.unwrap_or_else(|| end_ns.max(last)).max(row.arrival_mono_ns);
                 Request { row, tokens, end_ns }
             })
             .collect();
@@ -81,8 +78,8 @@ impl ServedFold {
         });
         let flight = Flight::new(requests.iter().map(Request::window));
         let prefills = Flight::new(requests.iter().filter_map(|request| {
-            let end_ns = request.row.first_token_mono_ns?;
-            Some(Window { start_ns: request.row.arrival_mono_ns, end_ns })
+            let start_ns = request.row.arrival_mono_ns;
+            Some(Window { start_ns, end_ns: request.row.first_token_mono_ns?.max(start_ns) })
         }));
         Some(Served { source, requests, flight, prefills })
     }
@@ -196,9 +193,9 @@ mod tests {
         ];
         let of = |chosen| {
             let mut fold = ServedFold::default();
-            rows.iter().for_each(|row| fold.request(row));
+            rows.iter().for_each(|row| fold.request(row.clone()));
             let token = TokenRow { request_id: "b".into(), ts_mono_ns: 9, ..TokenRow::default() };
-            fold.token(&token);
+            fold.token(token);
             fold.finish(chosen, 100).unwrap()
         };
         assert_eq!(of(None).source, RequestSource::Kernel);

@@ -61,8 +61,13 @@ fn page(out: &mut String, report: &Report) -> fmt::Result {
 
 fn quality(out: &mut String, report: &Report) -> fmt::Result {
     let quality = &report.quality;
-    let lost = if quality.lossless { "nothing lost" } else { "records were lost: windows that hold them are withheld" };
-    let own = quality.own_cpu_ns.map(|ns| format!(" · hostprof itself {} of a CPU", share(ns, report.wall_ns)));
+    let lost = if quality.lossless {
+        "nothing lost"
+    } else {
+        "records were lost: windows that hold them are withheld"
+    };
+    let own =
+        quality.own_cpu_ns.map(|ns| format!(" · hostprof itself {} of a CPU", share(ns, report.wall_ns)));
     writeln!(
         out,
         "<p class=\"quality\">{} recorded · {lost}{} · attribution, not causality</p>",

@@ -100,7 +100,10 @@ fn phase_band(out: &mut String, axis: &Axis, phases: &[Phase], height: f64) -> f
             BAND,
             to - x
         )?;
-        writeln!(out, "<line class=\"edge\" x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{BAND:.0}\" y2=\"{height:.0}\"/>")?;
+        writeln!(
+            out,
+            "<line class=\"edge\" x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{BAND:.0}\" y2=\"{height:.0}\"/>"
+        )?;
         // Room for a letter is about 6.
         if to - x > phase.name.len() as f64 * 6.0 + 4.0 {
             writeln!(out, "<text x=\"{:.1}\" y=\"{:.0}\">{}</text>", x + 3.0, BAND + 11.0, phase.name)?;
@@ -196,14 +199,17 @@ mod tests {
 
     #[test]
     fn ticks_are_round() {
-        for (length, step) in [(1, 1), (95, 10), (101, 20), (1_000_000_000, 100_000_000), (3_100_000, 500_000)] {
+        for (length, step) in
+            [(1, 1), (95, 10), (101, 20), (1_000_000_000, 100_000_000), (3_100_000, 500_000)]
+        {
             assert_eq!(step_ns(length), step, "{length}");
         }
     }
 
     #[test]
     fn bars_that_overlap_stand_in_rows_of_their_own() {
-        let bar = |start_ns, end_ns| Bar { id: String::new(), start_ns, first_token_ns: None, end_ns, told: false };
+        let bar =
+            |start_ns, end_ns| Bar { id: String::new(), start_ns, first_token_ns: None, end_ns, told: false };
         assert_eq!(rows(&[bar(0, 10), bar(5, 20), bar(10, 30), bar(15, 16), bar(20, 40)]), [0, 1, 0, 2, 1]);
     }
 }

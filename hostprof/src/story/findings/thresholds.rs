@@ -118,3 +118,17 @@ pub const RULES: [Rule; 9] = [
         least_share: 0.20,
     },
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_documentation_has_every_rule_as_it_is() {
+        let page = include_str!("../../../../docs/story.md");
+        for rule in RULES {
+            let row = format!("| `{}` | {} | {:.0} % |", rule.word, rule.measure, rule.least_share * 100.0);
+            assert!(page.contains(&row), "docs/story.md: {row}");
+        }
+    }
+}
