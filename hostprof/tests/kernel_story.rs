@@ -109,7 +109,11 @@ fn a_report_names_the_thread_that_a_slow_request_waited_for() {
     let path = prefill["path"].as_array().unwrap();
     let length = prefill["end_mono_ns"].as_u64().unwrap() - prefill["start_mono_ns"].as_u64().unwrap();
     assert_eq!(path.iter().map(|part| part["ns"].as_u64().unwrap()).sum::<u64>(), length);
-    assert_eq!((&path[0]["comm"], &path[0]["state"]), (&"other".into(), &"sleep".into()), "{path:?}");
+    assert_eq!(
+        (path[0]["comm"].as_str(), path[0]["state"].as_str()),
+        (Some("other"), Some("sleep")),
+        "{path:?}"
+    );
     assert!(path[0]["ns"].as_u64().unwrap() >= HELD.as_nanos() as u64 * 99 / 100);
 
     let findings = story["findings"].as_array().unwrap();

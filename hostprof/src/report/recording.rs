@@ -12,8 +12,8 @@ use crate::{
     recording::{Config, Recording, RecordingError},
     story::{Around, Options, Samples, ServedFold, Telling},
     table::{
-        GpuEventRow, GpuIoctlRow, HistogramRow, LossRow, OffCpuCountRow, OffCpuRow, PageFaultRow, RequestRow,
-        ShedRow, SyscallRow, ThreadRow, TokenRow,
+        CgroupSampleRow, GpuEventRow, GpuIoctlRow, HistogramRow, LossRow, OffCpuCountRow, OffCpuRow,
+        PageFaultRow, RequestRow, ShedRow, SyscallRow, ThreadRow, TokenRow,
     },
 };
 
@@ -117,7 +117,7 @@ fn around(
     loss: &[LossRow],
     redaction: &mut Redaction,
 ) -> Result<Around, RecordingError> {
-    let mut cgroups = recording.all()?;
+    let mut cgroups: Vec<CgroupSampleRow> = recording.all()?;
     redaction.cgroups(&mut cgroups);
     Ok(Around {
         samples: Samples::new(recording.all()?, cgroups, recording.all()?),

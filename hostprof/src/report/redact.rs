@@ -43,16 +43,16 @@ impl Redaction {
 
     fn id(&mut self, id: &str) -> String {
         let next = self.requests.len() + 1;
-        match self.on {
-            false => id.to_owned(),
-            true => self.requests.entry(id.to_owned()).or_insert_with(|| format!("r{next}")).clone(),
+        if !self.on {
+            return id.to_owned();
         }
+        self.requests.entry(id.to_owned()).or_insert_with(|| format!("r{next}")).clone()
     }
 
     /// A cgroup gets a number.
     pub fn cgroups(&mut self, rows: &mut [CgroupSampleRow]) {
-        for row in rows.iter_mut().filter(|_| self.on) {
-            row.path = self.cgroup(&row.path);
+        if self.on {
+            rows.iter_mut().for_each(|row| row.path = self.cgroup(&row.path));
         }
     }
 

@@ -60,11 +60,12 @@ pub fn pick(served: &Served, chosen: Option<&str>) -> Picked {
     {
         told.push(("chosen", at));
     }
-    told.extend(whole.get(whole.len() / 2).map(|&at| ("typical", at)));
-    // The same request twice tells nothing more.
-    told.extend(by_length.last().map(|&at| ("slowest", at)));
-    if told.len() > 1 && told[told.len() - 1].1 == told[told.len() - 2].1 {
-        told.pop();
+    let others = [("typical", whole.get(whole.len() / 2)), ("slowest", by_length.last())];
+    for (which, at) in others {
+        // The same request twice tells nothing more.
+        if let Some(&at) = at.filter(|at| told.iter().all(|(_, of)| of != *at)) {
+            told.push((which, at));
+        }
     }
     Picked { told, first_token: first_tokens(&served.requests), gaps: gaps(&served.requests) }
 }

@@ -48,6 +48,8 @@ impl Episode {
 pub struct Scene {
     /// Merged, in order.
     spans: Vec<(u64, u64)>,
+    /// The first span that begins after the last row's end.
+    next: usize,
     /// By thread, in the order of time.
     tracks: Vec<Vec<Episode>>,
     /// When each thread was recorded.
@@ -72,6 +74,7 @@ impl Scene {
         });
         Self {
             spans,
+            next: 0,
             tracks: threads.iter().map(|_| Vec::new()).collect(),
             lives: threads.iter().map(|row| (row.begin_mono_ns, row.end_mono_ns)).collect(),
             kept: 0,
@@ -82,8 +85,14 @@ impl Scene {
     /// Looks at a row of a thread, in file order.
     pub fn off_cpu(&mut self, row: &OffCpuRow, thread: usize, lives: &Lives) {
         let end_ns = end_of(row);
-        let after = self.spans.partition_point(|span| span.1 < row.ts_mono_ns);
-        if self.spans.get(after).is_none_or(|span| span.0 > end_ns) {
+        // Rows come in the order of their ends: the next span is near.
+        while self.spans.get(self.next).is_some_and(|span| span.0 <= end_ns) {
+            self.next += 1;
+        }
+        while self.next > 0 && self.spans[self.next - 1].0 > end_ns {
+            self.next -= 1;
+        }
+        if self.next == 0 || self.spans[self.next - 1].1 < row.ts_mono_ns {
             return;
         }
         if self.kept >= MOST {

@@ -85,7 +85,8 @@ fn finding(rule: &Rule, windows: &'static str, of: &Contrast, names: &Names) -> 
     let steady = of.typical.is_empty() || typical_share >= rule.least_share;
     let excess_ns = finding.slow_length_ns.saturating_sub(finding.typical_length_ns);
     let carried_ns = finding.slow_ns.saturating_sub(finding.typical_ns);
-    let more = finding.slow_ns as f64 >= LEAST_RATIO * finding.typical_ns as f64
+    let more = carried_ns >= LEAST_NS
+        && finding.slow_ns as f64 >= LEAST_RATIO * finding.typical_ns as f64
         && carried_ns as f64 >= LEAST_OF_EXCESS * excess_ns as f64;
     if finding.slow_ns < LEAST_NS || finding.share() < rule.least_share || !(steady || more) {
         return None;
@@ -158,10 +159,11 @@ fn holder(of: &Contrast) -> Option<usize> {
             *had.entry(holder).or_default() += held_by(facts, holder);
         }
     }
+    // Without typical paths none is unusual.
     let length_ns = mean(&of.typical, Facts::len_ns);
     had.retain(|&holder, _| {
         let typical_ns = mean(&of.typical, |facts| held_by(facts, holder));
-        (typical_ns as f64) < HOLDER_TYPICAL_SHARE * length_ns.max(1) as f64
+        (typical_ns as f64) < HOLDER_TYPICAL_SHARE * length_ns as f64
     });
     had.into_iter().max_by_key(|(_, ns)| *ns).map(|(holder, _)| holder)
 }

@@ -37,7 +37,7 @@ pub struct Rule {
     pub least_share: f64,
 }
 
-/// The least time, of a slow window, that is worth a word.
+/// The least time, of a slow window and beyond a typical one's, that is worth a word.
 pub const LEAST_NS: u64 = 5_000_000;
 /// Slow windows must have so many times as much of it as typical ones…
 pub const LEAST_RATIO: f64 = 2.0;
