@@ -10,14 +10,15 @@ use std::{
     hash::{DefaultHasher, Hash as _, Hasher as _},
     hint::black_box,
     path::{Path, PathBuf},
-    sync::{Arc, mpsc::sync_channel},
+    sync::Arc,
 };
 
 use hostprof::{
     bpf::{Drained, Streams},
-    collector::{Gauges, Message, Pipeline},
+    clock,
+    collector::{Folds, Gauges, Kept, Message, Setting},
     order::{Order, SLACK_NS},
-    probe::{Devices, Event, Fold, Life, Rows},
+    probe::{Devices, Event, Fold, Life, Rows, fold_of_record},
     recording::{Config, Recording, RunFolder},
     sink::{ParquetSink, Settings},
     table::{
@@ -43,8 +44,13 @@ fn main() {
             costs.sort_by(f64::total_cmp);
             println!("  {name:<8} {:.3}  ({:.3} to {:.3})", costs[REPEATS / 2], costs[0], costs[REPEATS - 1]);
         }
-        let (rows, digest, bytes) = written(&replay);
-        println!("  {rows} rows, {:.2} bytes a row, digest {digest:016x}", bytes as f64 / rows as f64);
+        for folds in [1, 4] {
+            let (rows, digest, bytes) = written(&replay, folds);
+            println!(
+                "  {folds} folds: {rows} rows, {:.2} bytes a row, digest {digest:016x}",
+                bytes as f64 / rows as f64
+            );
+        }
     }
     println!("peak {} MiB, the records included", own_max_rss() >> 20);
 }
@@ -99,7 +105,7 @@ fn ordered(replay: &Replay, mut each: impl FnMut(&Event)) {
     for drained in &replay.drained {
         match drained {
             Drained::Records { stream, bytes } => events(bytes, |event| order.push(*stream, event)),
-            Drained::Round { at, .. } => order.release(MonoNs(at.0 - SLACK_NS), &mut each),
+            Drained::Round { at } => order.release(MonoNs(at.0 - SLACK_NS), &mut each),
         }
     }
     order.finish(each);
@@ -108,45 +114,75 @@ fn ordered(replay: &Replay, mut each: impl FnMut(&Event)) {
 fn parquet(replay: &Replay) -> f64 {
     let out = tempfile::tempdir().expect("make a folder");
     let messages = replay.drained.clone();
-    cost(replay, || write(out.path(), messages, replay.of))
+    cost(replay, || write(out.path(), messages, replay.of, 1))
 }
 
-/// Runs the pipeline over the records, into a run folder below `out`.
-fn write(out: &Path, drained: Vec<Drained>, of: Streams) {
+/// Runs the folds over the records, into a run folder below `out`.
+fn write(out: &Path, drained: Vec<Drained>, of: Streams, folds: usize) {
     let folder = Arc::new(RunFolder::create(out).expect("make a run folder"));
     let config = Config { schema_version: SCHEMA_VERSION, ..Config::default() };
     config.write(&folder).expect("write the configuration");
     let sink = ParquetSink::new(folder, Settings::default());
-    let gauges = Arc::new(Gauges::new(&[]));
-    let pipeline = Pipeline::new(&sink, of, Devices::default(), true, None, Proc::new(), gauges)
-        .expect("begin the tables");
-    let (sender, receiver) = sync_channel(64);
-    let folding = std::thread::spawn(move || pipeline.run(&receiver));
+    let setting = Setting {
+        streams: of,
+        devices: Devices::default(),
+        page_faults: true,
+        proc: Proc::new(),
+        gauges: Arc::new(Gauges::new(&[])),
+    };
+    let folds = Folds::new(folds, &sink, &setting, None).expect("begin the tables");
+    let inlet = folds.inlet();
+    let folding = folds.start().expect("start the folds");
+    let send =
+        |fold: usize, drained| inlet.each()[fold].send(Message::Drained(drained)).expect("a fold runs");
     for drained in drained {
-        sender.send(Message::Drained(drained)).expect("the pipeline runs");
+        match drained {
+            Drained::Records { stream, bytes } if stream != of.threads() => {
+                for (fold, bytes) in dealt_out(bytes, inlet.each().len()).into_iter().enumerate() {
+                    send(fold, Drained::Records { stream, bytes });
+                }
+            }
+            drained => (0..inlet.each().len()).for_each(|fold| send(fold, drained.clone())),
+        }
     }
-    drop(sender);
-    folding.join().expect("the pipeline ends").expect("all rows are written");
+    let ended = folding.finish(Kept { at: clock::mono(), ..Kept::default() });
+    ended.expect("no fold panics").expect("all rows are written");
+}
+
+/// Records as the drains deal them out.
+fn dealt_out(bytes: Vec<u8>, folds: usize) -> Vec<Vec<u8>> {
+    if folds == 1 {
+        return vec![bytes];
+    }
+    let (mut rest, mut parts) = (bytes.as_slice(), vec![Vec::new(); folds]);
+    while let Ok(event) = Event::decode(rest) {
+        let (record, after) = rest.split_at(event.wire_bytes());
+        parts[fold_of_record(record, folds)].extend_from_slice(record);
+        rest = after;
+    }
+    parts
 }
 
 /// Rows, a digest of them, and bytes of `off_cpu`, as the pipeline writes them.
-fn written(replay: &Replay) -> (u64, u64, u64) {
+fn written(replay: &Replay, folds: usize) -> (u64, u64, u64) {
     let out = tempfile::tempdir().expect("make a folder");
-    write(out.path(), replay.drained.clone(), replay.of);
+    write(out.path(), replay.drained.clone(), replay.of, folds);
     let run = Recording::list(out.path()).expect("list runs").remove(0);
     let recording = Recording::open(&run).expect("open the recording");
-    let mut hasher = DefaultHasher::new();
-    let mut rows = 0;
+    let (mut digest, mut rows) = (0_u64, 0);
     for mut row in
         recording.rows::<OffCpuRow>().expect("read off_cpu").flat_map(|rows| rows.expect("read rows"))
     {
         // What a process of that number has open here and now.
         row.fd_kind = None;
+        let mut hasher = DefaultHasher::new();
         format!("{row:?}").hash(&mut hasher);
+        // Of rows that end at once any may come first.
+        digest = digest.wrapping_add(hasher.finish());
         rows += 1;
     }
     let bytes = recording.parts::<OffCpuRow>().expect("list parts").iter().map(|part| part.bytes).sum();
-    (rows, hasher.finish(), bytes)
+    (rows, digest, bytes)
 }
 
 /// Takes rows and does nothing with them.

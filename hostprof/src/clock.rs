@@ -14,6 +14,8 @@ pub struct Anchor {
     pub wall: WallNs,
     /// CLOCK_BOOTTIME, nanoseconds.
     pub boot_ns: u64,
+    /// How far the clocks' instants may lie apart: half of the time that it took to read them.
+    pub error_ns: u64,
 }
 
 fn read(clock: ClockId) -> u64 {
@@ -42,16 +44,17 @@ pub fn anchor() -> Anchor {
         let before = read(ClockId::CLOCK_MONOTONIC);
         let (wall, boot_ns) = (read(ClockId::CLOCK_REALTIME), read(ClockId::CLOCK_BOOTTIME));
         let after = read(ClockId::CLOCK_MONOTONIC);
-        (after - before, Anchor { mono: MonoNs(before + (after - before) / 2), wall: WallNs(wall), boot_ns })
+        let half = (after - before).div_ceil(2);
+        Anchor { mono: MonoNs(before + half), wall: WallNs(wall), boot_ns, error_ns: half }
     };
     let mut best = attempt();
     for _ in 0..4 {
         let next = attempt();
-        if next.0 < best.0 {
+        if next.error_ns < best.error_ns {
             best = next;
         }
     }
-    best.1
+    best
 }
 
 #[cfg(test)]
@@ -63,5 +66,6 @@ mod tests {
         let (before, anchor, after) = (mono(), anchor(), mono());
         assert!(before <= anchor.mono && anchor.mono <= after);
         assert!(anchor.boot_ns >= anchor.mono.0, "boot time counts suspends too");
+        assert!(anchor.mono.0 - before.0 >= anchor.error_ns, "the reading took no longer than the test saw");
     }
 }

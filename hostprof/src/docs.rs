@@ -7,9 +7,10 @@ use crate::{
     probe::{Auto, PROBES, syscalls},
     sampler::SAMPLES,
     table::{
-        CgroupSampleRow, DiskSampleRow, GpuEventRow, GpuIoctlRow, GpuProcessSampleRow, GpuSampleRow,
-        HistogramRow, HostSampleRow, LossRow, OffCpuCountRow, OffCpuRow, PageFaultRow, ProcessSampleRow,
-        RequestRow, SCHEMA_VERSION, ShedRow, State, SyscallRow, Table, ThreadRow, TokenRow, Word as _,
+        CgroupSampleRow, DiskSampleRow, EngineSampleRow, GpuEventRow, GpuIoctlRow, GpuPmRow,
+        GpuProcessSampleRow, GpuSampleRow, HistogramRow, HostSampleRow, LossRow, OffCpuCountRow, OffCpuRow,
+        PageFaultRow, ProcessSampleRow, RequestRow, SCHEMA_VERSION, ShedRow, State, SyscallRow, Table,
+        ThreadRow, TokenRow, Word as _,
     },
 };
 
@@ -25,7 +26,8 @@ fn schema() -> String {
         "# Tables\n\n{MADE}\nSchema version {SCHEMA_VERSION}. Every table is a folder of Parquet parts in the run folder; `SELECT` \
          works on them unchanged, as `'runs/run_001/off_cpu/*.parquet'` in DuckDB. Each column's unit and meaning \
          are in the file too, in its field metadata. Times are CLOCK_MONOTONIC nanoseconds; absent is null, never \
-         zero; rows are written in end order.\n"
+         zero. The rows of a part are in the order of their ends; the parts of a table overlap where several threads \
+         wrote them, as on 8 CPUs and more.\n"
     );
     macro_rules! each {
         ($($row:ty),+ $(,)?) => { $( table::<$row>(&mut page); )+ };

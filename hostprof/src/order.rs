@@ -6,7 +6,10 @@
 //! away meanwhile), so after the round no event earlier than T − slack can still come, and those are
 //! released. One that comes later all the same is released at once and counted: it is never lost.
 
-use std::collections::VecDeque;
+use std::{
+    cmp::Reverse,
+    collections::{BinaryHeap, VecDeque},
+};
 
 use crate::{probe::Event, units::MonoNs};
 
@@ -18,14 +21,18 @@ pub const SLACK_NS: u64 = 20_000_000;
 pub struct Order {
     /// Events of each ring that wait for their turn, in time order.
     streams: Vec<VecDeque<Event>>,
+    /// While events are released: the streams that have one, by its time.
+    heads: BinaryHeap<Reverse<(MonoNs, usize)>>,
     last: MonoNs,
-    late: u64,
+    /// By stream.
+    late: Vec<u64>,
 }
 
 impl Order {
     /// A merge of that many streams.
     pub fn new(streams: usize) -> Self {
-        Self { streams: (0..streams).map(|_| VecDeque::new()).collect(), ..Self::default() }
+        let late = vec![0; streams];
+        Self { streams: (0..streams).map(|_| VecDeque::new()).collect(), late, ..Self::default() }
     }
 
     /// Adds an event of a stream.
@@ -48,32 +55,26 @@ impl Order {
     /// Releases, in time order, every event before `until`; of events of one time, those of the lower stream
     /// first.
     pub fn release(&mut self, until: MonoNs, mut each: impl FnMut(&Event)) {
-        while let Some((stream, turn)) = self.first(until) {
-            while let Some(event) = self.streams[stream].pop_front_if(|event| (event.at(), stream) < turn) {
+        let head =
+            |(stream, events): (usize, &VecDeque<Event>)| Some(Reverse((events.front()?.at(), stream)));
+        self.heads.clear();
+        self.heads.extend(self.streams.iter().enumerate().filter_map(head).filter(|head| head.0.0 < until));
+        while let Some(Reverse((_, stream))) = self.heads.pop() {
+            // Its turn ends at the first event of another.
+            let turn = self.heads.peek().map_or((until, 0), |next| next.0);
+            let events = &mut self.streams[stream];
+            while let Some(event) = events.pop_front_if(|event| (event.at(), stream) < turn) {
                 let at = event.at();
                 if at < self.last && !event.is_untold() {
-                    self.late += 1;
+                    self.late[stream] += 1;
                 }
                 self.last = self.last.max(at);
                 each(&event);
             }
-        }
-    }
-
-    /// The stream with the first event before `until`, and where its turn ends: at the first event of another,
-    /// or at `until`.
-    fn first(&self, until: MonoNs) -> Option<(usize, (MonoNs, usize))> {
-        let (mut first, mut second) = ((until, 0), (until, 0));
-        for (stream, events) in self.streams.iter().enumerate() {
-            let Some(event) = events.front() else { continue };
-            let head = (event.at(), stream);
-            if head < first {
-                (first, second) = (head, first);
-            } else if head < second {
-                second = head;
+            if let Some(at) = events.front().map(Event::at).filter(|at| *at < until) {
+                self.heads.push(Reverse((at, stream)));
             }
         }
-        (first.0 < until).then_some((first.1, second))
     }
 
     /// Releases all that is left.
@@ -83,7 +84,12 @@ impl Order {
 
     /// Events that came after later ones had been released.
     pub fn late(&self) -> u64 {
-        self.late
+        self.late.iter().sum()
+    }
+
+    /// Those of a stream.
+    pub fn late_of(&self, stream: usize) -> u64 {
+        self.late[stream]
     }
 }
 

@@ -270,3 +270,41 @@ fn doctor_names_the_library_and_what_it_lacks_and_why_there_is_none() {
     assert_eq!(find(&whole, "GPM")["verdict"], "ok");
     assert_eq!(find(&seen("no-gpm", &fake_nvml()), "GPM")["verdict"], "limited");
 }
+
+#[test]
+fn a_live_picture_has_the_gpus_and_what_they_do() {
+    let workload = Workload::start(&["storm", "--seconds", "60"]);
+    let pid = workload.pid();
+    let out = tempfile::tempdir().unwrap();
+    let output = command(&format!("pid={pid}"), &fake_nvml())
+        .args(["live", "--once", "--json", "--window", "1s", "--sample-interval", "100ms"])
+        .args(["--pid", &pid.to_string(), "--record", "-o"])
+        .arg(out.path())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let picture: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let [run] = hostprof::recording::Recording::list(out.path()).unwrap().try_into().unwrap();
+    let run = hostprof::recording::Recording::open(&run).unwrap();
+    let rows: Vec<GpuSampleRow> = run.all().unwrap();
+    let shown = picture["gpus"].as_array().unwrap();
+    assert!(!shown.is_empty(), "{picture}");
+    assert!(picture["gpus_missing"].is_null());
+    for gpu in shown {
+        let index = gpu["index"].as_u64().unwrap() as u32;
+        let of_it = rows.iter().filter(|row| {
+            row.gpu == index
+                && row.ts_mono_ns < picture["to"].as_u64().unwrap()
+                && row.gpu_instance.map(|instance| instance.to_string())
+                    == gpu["instance"].as_str().map(|text| text.split('/').next().unwrap().to_owned())
+        });
+        let last = of_it.max_by_key(|row| row.ts_mono_ns).unwrap();
+        assert_eq!(gpu["util_ratio"].as_f64(), last.util_gpu.or(last.gr_util), "{gpu}");
+        assert_eq!(gpu["power_mw"].as_u64(), last.power_mw.map(u64::from), "{gpu}");
+        assert_eq!(gpu["memory_used_bytes"].as_u64(), last.mem_used_bytes, "{gpu}");
+        assert_eq!(gpu["sm_ratio"].as_f64(), last.sm_util, "{gpu}");
+        assert_eq!(gpu["throttle_reasons"].as_str(), last.throttle_reasons.as_deref(), "{gpu}");
+        let name = run.config().host.gpus.devices.iter().find(|device| device.index == Some(index));
+        assert_eq!(gpu["name"].as_str(), name.and_then(|device| device.name.as_deref()), "{gpu}");
+    }
+}

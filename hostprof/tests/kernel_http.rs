@@ -57,7 +57,7 @@ fn tokens(recorded: &Recorded, request: &RequestRow) -> Vec<u64> {
 
 fn post(path: &str, body: &str) -> String {
     format!(
-        "POST {path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {SECRET}\r\nContent-Length: {}\r\n\r\n{body}",
+        "POST {path} HTTP/1.1\r\nHost: a\r\nX-Request-Id: client-7\r\nAuthorization: Bearer {SECRET}\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
     )
 }
@@ -131,6 +131,7 @@ fn requests_of_a_connection_that_is_kept_are_told_to_the_call() {
         tokens.iter().zip(sent).for_each(|(&token, sent)| within(Some(token), sent));
         assert_eq!((row.endpoint, row.status, row.error), (Endpoint::Chat, Some(200), None));
         assert_eq!((row.streamed, row.chunks, row.tgid), (true, 5, Some(std::process::id())));
+        assert_eq!(row.client_id.as_deref(), Some("client-7"));
     }
     assert!(recorded.notes(HTTP).starts_with("3 requests; 3 were no requests"), "{}", recorded.notes(HTTP));
     recorded.assert_nowhere(SECRET);

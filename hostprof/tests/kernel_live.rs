@@ -148,6 +148,114 @@ fn a_target_that_ends_leaves_the_view_which_goes_on_with_its_recording() {
     passes(&run);
 }
 
+/// The state of each thread of a process: its name, nice value, and the system call it is in.
+fn threads_of(pid: u32) -> Vec<(String, i32, String)> {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten();
+    tasks
+        .filter_map(|task| {
+            let read = |file: &str| std::fs::read_to_string(task.path().join(file)).ok();
+            let stat = read("stat")?;
+            let nice = stat.rsplit(") ").next()?.split(' ').nth(16)?.parse().ok()?;
+            Some((read("comm")?.trim().to_owned(), nice, read("syscall").unwrap_or_default()))
+        })
+        .collect()
+}
+
+#[test]
+fn a_terminal_that_nobody_reads_loses_no_record_and_keeps_the_recorder_from_nothing() {
+    let target = Workload::start(&["storm", "--threads", "200", "--seconds", "60"]);
+    let dir = tempfile::tempdir().unwrap();
+    let (pid, out) = (target.pid().to_string(), dir.path().to_str().unwrap().to_owned());
+    let arguments = ["live", "--record", "--refresh", "100ms", "--pid", &pid, "-o", &out];
+    let mut terminal = Terminal::start(&hostprof_path(), &arguments, &[]);
+    terminal.until("LIVE");
+    terminal.stop(true);
+    let view = terminal.child.id();
+    // Its write waits for room in the terminal.
+    let is_blocked =
+        |(comm, _, call): &(String, i32, String)| comm == "hostprof-view" && call.starts_with("1 ");
+    poll("a view that waits for its terminal", || threads_of(view).iter().any(is_blocked).then_some(()));
+    let [run] = runs(dir.path()).try_into().unwrap();
+    let written = || std::fs::read_dir(run.join("off_cpu")).map_or(0, Iterator::count);
+    let before = written();
+    poll("a part that is begun meanwhile", || (written() > before).then_some(()));
+    drop(target);
+    let totals = poll("a recording that has ended", || Recording::open(&run).ok()?.config().totals.clone());
+    assert!(threads_of(view).iter().any(is_blocked), "the terminal was not full all the time");
+    assert!(totals.dropped.is_empty(), "{:?}", totals.dropped);
+    terminal.stop(false);
+    terminal.until("REPLAY");
+    terminal.press("q");
+    let (code, text) = terminal.end();
+    assert_eq!(code, Some(0), "{text}");
+    passes(&run);
+}
+
+#[test]
+fn a_terminal_that_is_closed_ends_the_view_and_a_replay() {
+    let target = Target::busy();
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().to_str().unwrap();
+    let terminal = Terminal::start(&hostprof_path(), &["live", "--pid", &target.pid(), "-o", out], &[]);
+    terminal.until("LIVE");
+    assert_eq!(terminal.hang_up(), Some(128 + 1));
+    assert_eq!(runs(dir.path()), Vec::<PathBuf>::new());
+    picture(&target.pid(), dir.path(), &["--window", "300ms", "--record"]);
+    let [run] = runs(dir.path()).try_into().unwrap();
+    let terminal = Terminal::start(&hostprof_path(), &["replay", run.to_str().unwrap()], &[]);
+    terminal.until("REPLAY");
+    assert_eq!(terminal.hang_up(), Some(128 + 1));
+}
+
+#[test]
+fn threads_hurry_until_the_first_picture_and_no_longer() {
+    let target = Target::busy();
+    let dir = tempfile::tempdir().unwrap();
+    let arguments = ["live", "--pid", &target.pid(), "-o", dir.path().to_str().unwrap()];
+    let mut terminal = Terminal::start(&hostprof_path(), &arguments, &[]);
+    let view = terminal.child.id();
+    poll("haste", || threads_of(view).iter().any(|(_, nice, _)| *nice == -19).then_some(()));
+    terminal.until("LIVE");
+    let ordinary = || threads_of(view).iter().all(|(comm, nice, _)| *nice == 0 || comm == "hostprof-fold");
+    poll("ordinary threads", || ordinary().then_some(()));
+    terminal.press("q");
+    let (code, text) = terminal.end();
+    assert_eq!(code, Some(0), "{text}");
+}
+
+#[test]
+fn the_run_that_a_view_writes_is_told_and_so_is_its_ceiling() {
+    let target = Target::busy();
+    let dir = tempfile::tempdir().unwrap();
+    let picture = picture(&target.pid(), dir.path(), &["--window", "500ms", "--max-overhead", "90%"]);
+    let health = &picture["health"];
+    let run = health["recorder"]["run"].as_str().unwrap();
+    assert!(run.starts_with(dir.path().to_str().unwrap()), "{run}");
+    assert_eq!(health["recorder"]["kept"], false);
+    assert_eq!(health["ceiling"]["limit_ratio"], 0.9);
+    assert_eq!(health["ceiling"]["shed"], "");
+    assert!(health["ceiling"]["cost_ratio"].as_f64().unwrap() > 0.0, "{health}");
+}
+
+#[test]
+fn a_frozen_view_shows_what_its_other_tabs_had_in_the_same_window() {
+    let target = Workload::start(&["deadlock", "--threads", "4"]);
+    let dir = tempfile::tempdir().unwrap();
+    let (pid, out) = (target.pid().to_string(), dir.path().to_str().unwrap().to_owned());
+    let mut terminal = Terminal::start(&hostprof_path(), &["live", "--pid", &pid, "-o", &out], &[]);
+    terminal.until("LIVE");
+    terminal.press("p");
+    terminal.until("FROZEN");
+    terminal.press("2");
+    terminal.until("threads 5");
+    terminal.press("\r");
+    terminal.until("futexes it waited for 1");
+    terminal.until("FROZEN");
+    terminal.press("q");
+    let (code, text) = terminal.end();
+    assert_eq!(code, Some(0), "{text}");
+}
+
 #[test]
 fn ctrl_z_gives_the_terminal_back_until_the_view_goes_on_and_small_terminals_say_so() {
     let target = Target::busy();

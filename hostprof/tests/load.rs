@@ -68,7 +68,7 @@ fn the_log_has_a_row_for_each_request_with_the_times_of_its_tokens() {
             .collect();
         assert!(times.is_sorted() && times[0] > header.mono_ns, "{times:?}");
         let latencies = Latencies::of(request);
-        assert!(latencies.ttft_ns.unwrap() >= row.server_prompt_ns.unwrap(), "{row:?}");
+        assert!(latencies.ttft_ns.unwrap() >= row.request.prefill_ns.unwrap(), "{row:?}");
         assert!(latencies.tpot_ns.unwrap() >= 2 * MS, "{row:?}");
     }
     assert_eq!(loaded.summary["goodput"]["good"], 5);

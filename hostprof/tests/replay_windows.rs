@@ -7,10 +7,11 @@ mod sink_support;
 use std::collections::HashMap;
 
 use hostprof::{
+    ledger::{Ledger, Part, Piece},
     live::{Picture, Replay, Share},
     recording::{EndReason, Moment, config::Ended},
     sink::Settings,
-    table::{OffCpuRow, PageFaultRow, State, SyscallRow, ThreadRow, WakeSource, Word as _},
+    table::{LossRow, OffCpuRow, PageFaultRow, State, SyscallRow, ThreadRow, WakeSource, Word as _},
     units::{MonoNs, Tid, WallNs},
 };
 use sink_support::{Run, config};
@@ -243,6 +244,88 @@ fn time_that_goes_on_shows_the_same_as_a_jump() {
     for tenth in 1..=(LENGTH / SECOND * 10 / 3) {
         let at = rows.begin + tenth * 3 * SECOND / 10;
         compare_all(&rows, &replay.picture(MonoNs(at), 2 * SECOND, None, (true, 3.0)).unwrap());
+    }
+}
+
+#[test]
+fn what_is_lost_or_contradicts_itself_is_unattributed_as_in_the_ledger() {
+    let mut rows = random_rows(6);
+    for row in rows.threads.iter_mut().filter(|row| row.tid % 2 == 1) {
+        row.lost_switches = 3;
+    }
+    // A row in eight begins before the last one of its thread has ended; another says that it was blocked and runnable.
+    let mut begins: HashMap<u32, (u64, u64)> = HashMap::new();
+    let begin_of = |row: &OffCpuRow| (row.tid, row.ts_mono_ns);
+    let mut order: Vec<usize> = (0..rows.off_cpu.len()).collect();
+    order.sort_by_key(|&at| begin_of(&rows.off_cpu[at]));
+    for (count, at) in order.into_iter().enumerate() {
+        let row = &mut rows.off_cpu[at];
+        let last = begins.insert(row.tid, (row.ts_mono_ns, end(row)));
+        let Some((begin, end_of_last)) = last.filter(|_| !row.open_end) else { continue };
+        match count % 8 {
+            0 if end_of_last > begin + 2 && end_of_last <= row.ts_mono_ns => {
+                let earlier = row.ts_mono_ns - (begin + 1 + (end_of_last - begin) / 2);
+                row.ts_mono_ns -= earlier;
+                if row.state.is_runnable() { row.runqueue_ns += earlier } else { row.blocked_ns += earlier }
+            }
+            4 if row.state.is_runnable() => row.blocked_ns = 1_000.min(row.runqueue_ns),
+            _ => {}
+        }
+    }
+    rows.off_cpu.sort_by_key(end);
+    let loss: Vec<LossRow> = (0..4)
+        .map(|count| LossRow {
+            start_mono_ns: rows.begin + (3 + count * 9) * SECOND,
+            end_mono_ns: rows.begin + (4 + count * 9) * SECOND,
+            probe: "sched".into(),
+            dropped: count % 3,
+            ..LossRow::default()
+        })
+        .collect();
+    let run = written(&rows, true);
+    run.write(loss.clone());
+    let mut ledger = Ledger::new(&rows.threads, &loss);
+    let mut pieces: Vec<Piece> = Vec::new();
+    for row in &rows.off_cpu {
+        ledger.off_cpu_with(row, |piece| pieces.push(piece));
+    }
+    ledger.finish_with(|piece| pieces.push(piece));
+    assert!(pieces.iter().any(|piece| piece.part == Part::Unattributed));
+    let mut replay = Replay::open(run.path()).unwrap();
+    let mut random = fastrand::Rng::with_seed(6);
+    for _ in 0..30 {
+        let at = rows.begin + random.u64(1..LENGTH);
+        let picture =
+            replay.picture(MonoNs(at), random.u64(1..60) * SECOND / 10, None, (false, 1.0)).unwrap();
+        let mut unattributed = 0;
+        for (at, life) in rows.threads.iter().enumerate() {
+            let of_life = pieces.iter().filter(|piece| piece.thread == at);
+            let mut times: HashMap<Part, u64> = HashMap::new();
+            for piece in of_life {
+                *times.entry(piece.part).or_default() += overlap(piece.start_ns, piece.end_ns, &picture);
+            }
+            let wall = overlap(life.begin_mono_ns, life.end_mono_ns, &picture);
+            let shown = picture
+                .threads
+                .iter()
+                .find(|thread| thread.tid.0 == life.tid && thread.share.wall_ns == wall);
+            let Some(shown) = shown.map(|thread| thread.share.times) else {
+                assert_eq!(wall, 0, "{} is missing", life.tid);
+                continue;
+            };
+            let of = |part: Part| times.get(&part).copied().unwrap_or(0);
+            assert_eq!(shown.unattributed_ns, of(Part::Unattributed), "unattributed of {}", life.tid);
+            assert_eq!(shown.on_cpu_ns, of(Part::OnCpu), "on a CPU of {}", life.tid);
+            for state in State::ALL {
+                assert_eq!(shown.off(*state), of(Part::Off(*state)), "{state} of {}", life.tid);
+            }
+            unattributed += shown.unattributed_ns;
+        }
+        assert_eq!(picture.all.times.unattributed_ns, unattributed);
+        for role in &picture.roles {
+            let slices: u64 = role.slices.iter().map(|slice| slice.times.unattributed_ns).sum();
+            assert_eq!(slices, role.share.times.unattributed_ns, "slices of {:?}", role.name);
+        }
     }
 }
 

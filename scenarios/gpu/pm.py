@@ -28,6 +28,8 @@ parser.add_argument("--metrics", default="gr__cycles_active.avg.pct_of_peak_sust
                     "dram__throughput.avg.pct_of_peak_sustained_elapsed")
 parser.add_argument("--buffer", type=int, default=512 << 20)
 parser.add_argument("--samples", type=int, default=20_000)
+parser.add_argument("--append", type=int, default=0, help="0: a full buffer keeps its oldest, 1: its newest")
+parser.add_argument("--poll", type=float, default=0.1, help="seconds between two decodings")
 parser.add_argument("--csv")
 parser.add_argument("--hold")
 args = parser.parse_args()
@@ -122,6 +124,9 @@ def call(name, must=True, **fields):
     took = time.perf_counter() - begin
     told["call_us"] = told.get("call_us", {})
     told["call_us"].setdefault(name, round(took * 1e6))
+    totals = told.setdefault("calls_and_ms", {}).setdefault(name, [0, 0.0])
+    totals[0] += 1
+    totals[1] = round(totals[1] + took * 1e3, 3)
     if code or name not in told["steps"]:
         text = c.c_char_p()
         cupti.cuptiGetResultString(code, c.byref(text))
@@ -156,7 +161,7 @@ pm = call("cuptiPmSamplingEnable", deviceIndex=0).pPmSamplingObject
 memory("after_enable")
 call("cuptiPmSamplingSetConfig", pPmSamplingObject=pm, configSize=size, pConfig=c.addressof(config),
      hardwareBufferSize=args.buffer, samplingInterval=args.interval, triggerMode=int(args.mode == "time"),
-     hwBufferAppendMode=0)
+     hwBufferAppendMode=args.append)
 memory("after_config")
 size = call("cuptiPmSamplingGetCounterDataSize", pPmSamplingObject=pm, pMetricNames=c.addressof(names),
             numMetrics=len(names), maxSamples=args.samples).counterDataSize
@@ -199,7 +204,7 @@ if args.hold:
     open(args.hold, "w").close()
 end = time.monotonic() + args.seconds
 while time.monotonic() < end and (not args.hold or os.path.exists(args.hold)):
-    time.sleep(0.1)
+    time.sleep(args.poll)
     take()
 call("cuptiPmSamplingStop", must=False, pPmSamplingObject=pm)
 told["stop_wall_ns"] = time.time_ns()

@@ -3,7 +3,7 @@
 
     verify.py RUN [--hostprof hostprof] [--windows 20] [--seed 1]
 
-Every number of the tabs overview, threads, calls, memory and health is computed anew, by SQL that shares nothing with
+Every number of the tabs overview, threads, calls, memory, GPU and health is computed anew, by SQL that shares nothing with
 hostprof but the files. Times and counts must be equal; percentiles within the four thousandths that buckets cost, and
 time off the CPU within traced calls to a nanosecond for each tenth of a second. Needs the Python package duckdb.
 """
@@ -26,7 +26,8 @@ class Run:
         # A thread is a tid and a time.
         self.db.execute("""
             create table life as select row_number() over (order by begin_mono_ns, tid) as id, tid, tgid, comm,
-                coalesce(role, '') as role, begin_mono_ns as b, end_mono_ns as e, exit_mono_ns as x from thread;
+                coalesce(role, '') as role, begin_mono_ns as b, end_mono_ns as e, exit_mono_ns as x,
+                lost_switches from thread;
             create table episode as
                 select o.*, o.ts_mono_ns as s, o.ts_mono_ns + o.blocked_ns as w,
                     o.ts_mono_ns + o.blocked_ns + o.runqueue_ns as f,
@@ -38,6 +39,23 @@ class Run:
                 union all
                 select id, case when state in ('throttled', 'preempted', 'yield') then state else 'runqueue' end,
                     w, f, null, null, false from episode where runqueue_ns > 0;
+            create table between as
+                select id, lag(f) over (partition by id order by s) as last, s from episode;
+        """)
+        contradict = self.db.execute("select count(*) from between where s < last").fetchone()[0]
+        if contradict:
+            sys.exit(f"{folder}: {contradict} rows of off_cpu contradict one another: what remains is not told by SQL alone")
+        # Time between the rows of threads that lack some, in which records were lost.
+        lost = "select start_mono_ns as a, end_mono_ns as z from loss where dropped > 0" if "loss" in self.tables \
+            else "select 0::ubigint as a, 0::ubigint as z where false"
+        self.db.execute(f"""
+            create table unattributed as
+                with gap as (
+                    select id, coalesce(last, b) as p, s as q from between join life using (id) where lost_switches > 0
+                    union all
+                    select id, coalesce(max(f), any_value(b)), any_value(e) from life left join episode using (id)
+                        where lost_switches > 0 group by id)
+                select id, p, q from gap where p < q and exists (select 1 from ({lost}) l where l.z >= p and l.a <= q);
         """)
 
     def rows(self, sql, **values):
@@ -104,6 +122,9 @@ def threads(run, a, z):
     for row in run.rows("""select id, state, sum(least(q, $z) - greatest(p, $a))::bigint as ns from part
                            where p < $z and q > $a group by all""", a=a, z=z):
         found[row["id"]]["times"][row["state"]] = row["ns"]
+    for row in run.rows("""select id, sum(least(q, $z) - greatest(p, $a))::bigint as ns from unattributed
+                           where p < $z and q > $a group by all""", a=a, z=z):
+        found[row["id"]]["times"]["unattributed"] = row["ns"]
     for thread in found.values():
         thread["times"]["on_cpu"] = max(thread["wall_ns"] - sum(thread["times"].values()), 0)
     for row in run.rows("""select id, count(*) filter (state <> 'runqueue') as switches,
@@ -159,6 +180,8 @@ def overview(run, picture, found, compare, a, z):
             off = {row["state"]: row["ns"] for row in run.rows(
                 """select state, sum(least(q, $z) - greatest(p, $a))::bigint as ns from part
                    where p < $z and q > $a and list_contains($of, id) group by all""", a=a1, z=z1, of=of)}
+            off["unattributed"] = run.rows("""select coalesce(sum(least(q, $z) - greatest(p, $a)), 0)::bigint as ns
+                   from unattributed where p < $z and q > $a and list_contains($of, id)""", a=a1, z=z1, of=of)[0]["ns"]
             wall = sum(max(min(found[i]["e"], z1) - max(found[i]["b"], a1), 0) for i in of)
             off["on_cpu"] = max(wall - sum(off.values()), 0)
             compare.same(f"role {role['name']} from {a1}", piece["times"], off)
@@ -168,7 +191,7 @@ def overview(run, picture, found, compare, a, z):
     for thread in working or found.values():
         for state, ns in thread["times"].items():
             off[state] = off.get(state, 0) + ns
-    waited = {state: ns for state, ns in off.items() if state != "on_cpu" and ns > 0}
+    waited = {state: ns for state, ns in off.items() if state not in ("on_cpu", "unattributed") and ns > 0}
     mostly = picture["mostly"]
     if waited and mostly:
         compare.same("mostly", waited.get(mostly["state"]), max(waited.values()))
@@ -176,6 +199,29 @@ def overview(run, picture, found, compare, a, z):
     else:
         compare.same("mostly", mostly is None, not waited)
     host(run, picture["pressure"], compare, a, z)
+    gpus(run, picture["gpus"], compare, a, z)
+
+
+def gpus(run, shown, compare, a, z):
+    rows = run.rows("select * from gpu_sample where ts_mono_ns < $z order by ts_mono_ns", z=z) if "gpu_sample" in run.tables else []
+    last, history = {}, {}
+    for row in rows:
+        key = (row["gpu"], row["gpu_instance"], row["compute_instance"])
+        last[key] = row
+        busy = row["util_gpu"] if row["util_gpu"] is not None else row["gr_util"]
+        if row["ts_mono_ns"] >= a and busy is not None:
+            history.setdefault(key, []).append(busy)
+    order = sorted(last, key=lambda key: [-1 if part is None else part for part in key])
+    compare.same("gpus", [gpu["index"] for gpu in shown], [gpu for gpu, *_ in order])
+    for gpu, key in zip(shown, order):
+        row, where = last[key], f"gpu {key}"
+        for name, column in (("memory_used_bytes", "mem_used_bytes"), ("memory_total_bytes", "mem_total_bytes"),
+                             ("power_mw", "power_mw"), ("power_limit_mw", "power_limit_mw"), ("sm_clock_mhz", "sm_clock_mhz"),
+                             ("mem_clock_mhz", "mem_clock_mhz"), ("temperature_c", "temperature_c"), ("sm_ratio", "sm_util"),
+                             ("tensor_ratio", "tensor_util"), ("dram_ratio", "dram_util"), ("throttle_reasons", "throttle_reasons")):
+            compare.same(f"{where}.{name}", gpu[name], row[column])
+        compare.same(f"{where}.util", gpu["util_ratio"], row["util_gpu"] if row["util_gpu"] is not None else row["gr_util"])
+        compare.same(f"{where}.history", gpu["util_history"], history.get(key, []))
 
 
 def host(run, shown, compare, a, z):
@@ -231,17 +277,22 @@ def traced(run, a, z):
     """Traced calls by name and device."""
     sources = []
     if "syscall" in run.tables:
-        sources.append("select name, null as device, ts_mono_ns as s, dur_ns as d, off_cpu_ns as o, ret, arg1, syscall_nr as nr from syscall")
+        sources.append("""select name, null as device, ts_mono_ns as s, dur_ns as d, off_cpu_ns as o, ret,
+            ret between -4095 and -1 as failed, arg1, syscall_nr as nr from syscall""")
     if "gpu_ioctl" in run.tables:
-        sources.append("""select coalesce(name || coalesce(' ' || rm_cmd_name, ''), '0x' || lower(format('{:x}', request))),
-            device, ts_mono_ns, dur_ns, off_cpu_ns, ret, null, -1 from gpu_ioctl""")
+        sources.append("""select case when name is null then '0x' || format('{:x}', request)
+                when rm_cmd is not null then coalesce(rm_cmd_name, name || ' 0x' || format('{:08x}', rm_cmd))
+                when rm_class is not null then name || ' ' || coalesce(rm_class_name, '0x' || format('{:x}', rm_class))
+                else name end,
+            device, ts_mono_ns, dur_ns, off_cpu_ns, ret,
+            ret between -4095 and -1 or coalesce(nv_status, 0) <> 0, null, -1 from gpu_ioctl""")
     if not sources:
         return []
     return run.rows(f"""select name, device,
             sum(greatest(least(s + d, $z) - greatest(s, $a), 0))::bigint as ns,
             sum(coalesce(o, 0)::hugeint * greatest(least(s + d, $z) - greatest(s, $a), 0) // greatest(d, 1))::bigint as off,
             list(d) filter (s + d >= $a and s + d < $z) as lengths,
-            count(*) filter (s + d >= $a and s + d < $z and ret between -4095 and -1) as errors,
+            count(*) filter (s + d >= $a and s + d < $z and failed) as errors,
             sum(case when nr = 9 and s + d >= $a and s + d < $z and ret not between -4095 and -1 then arg1 end)::bigint as mapped,
             sum(case when nr = 11 and s + d >= $a and s + d < $z and ret not between -4095 and -1 then arg1 end)::bigint as unmapped
         from ({' union all '.join(sources)}) where s < $z and s + d >= $a group by name, device""", a=a, z=z)
@@ -327,6 +378,10 @@ def health(run, picture, compare, a, z):
         of = [row for row in loss if row["probe"] == probe["name"]]
         here = [row["dropped"] for row in of if row["start_mono_ns"] < z and row["end_mono_ns"] > a]
         compare.same(f"probe {probe['name']}", (probe["dropped"], probe["dropped_in_all"]), (sum(here), sum(row["dropped"] for row in of)))
+    steps = run.rows("select * from shed where ts_mono_ns < $z order by ts_mono_ns", z=z) if "shed" in run.tables else []
+    step = steps[-1] if steps else None
+    compare.same("ceiling", shown["ceiling"]["limit_ratio"], step and step["max_overhead_ratio"])
+    compare.same("shed", shown["ceiling"]["shed"], step["what"] if step and step["step"] != "everything" else "")
     totals = config["totals"]
     if totals:
         part = (z - a) / (config["ended"]["mono_ns"] - config["started"]["mono_ns"])

@@ -9,7 +9,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
         mpsc::SyncSender,
     },
     thread::{self, JoinHandle},
@@ -21,7 +21,7 @@ use super::{
     priority::{self, DrainPriority},
     ring::{CellRing, Read},
 };
-use crate::{clock, units::MonoNs};
+use crate::{clock, probe::fold_of_record, units::MonoNs};
 
 /// How long a drain rests between rounds. A ring must hold what comes meanwhile, and a live view is never
 /// older than this.
@@ -46,11 +46,9 @@ pub enum Drained {
         /// The records.
         bytes: Vec<u8>,
     },
-    /// A drain has read its rings up to what they held at that time.
+    /// All rings have been read up to what they held at that time: what was read came before this.
     Round {
-        /// Which drain.
-        drain: usize,
-        /// When the round began.
+        /// When.
         at: MonoNs,
     },
 }
@@ -88,7 +86,8 @@ pub struct Drains {
 }
 
 impl Drains {
-    /// Starts the drains; the first also reads the records of threads and connections.
+    /// Starts the drains; the first also reads the records of threads and connections. Those of threads go to each of
+    /// the folds, others to the one they are for.
     ///
     /// # Errors
     ///
@@ -98,7 +97,7 @@ impl Drains {
         streams: Streams,
         priority: DrainPriority,
         round: Duration,
-        out: &SyncSender<M>,
+        folds: &[SyncSender<M>],
     ) -> std::io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let mut sources: Vec<Vec<(usize, Source)>> = (0..streams.drains).map(|_| Vec::new()).collect();
@@ -108,10 +107,13 @@ impl Drains {
         for (cpu, ring) in rings.cells.into_iter().enumerate() {
             sources[cpu % streams.drains].push((cpu, Source::Cells(ring)));
         }
+        let rounds = Arc::new(Rounds::of(streams.drains, round));
         let mut threads = Vec::new();
         for (drain, sources) in sources.into_iter().enumerate() {
-            let (stop, out) = (Arc::clone(&stop), out.clone());
-            let body = move || run(drain, sources, priority, round, &stop, &out);
+            let rounds = Arc::clone(&rounds);
+            let out = Out { folds: folds.to_vec(), threads: streams.threads(), drain, rounds };
+            let stop = Arc::clone(&stop);
+            let body = move || run(sources, priority, round, &stop, &out);
             threads.push(thread::Builder::new().name(format!("hostprof-drain{drain}")).spawn(body)?);
         }
         Ok(Self { stop, threads })
@@ -127,23 +129,22 @@ impl Drains {
 }
 
 fn run<M: From<Drained>>(
-    drain: usize,
     mut sources: Vec<(usize, Source)>,
     priority: DrainPriority,
     round: Duration,
     stop: &AtomicBool,
-    out: &SyncSender<M>,
+    out: &Out<M>,
 ) {
     let mut guard = DutyGuard::new(priority);
     loop {
         let last = stop.load(Ordering::Acquire);
         let at = clock::mono();
         for (stream, source) in &mut sources {
-            if !copy(*stream, source, out) {
+            if !out.copy(*stream, source) {
                 return;
             }
         }
-        if out.send(Drained::Round { drain, at }.into()).is_err() || last {
+        if !out.read_until(at) || last {
             return;
         }
         guard.check();
@@ -158,17 +159,16 @@ enum Source {
 }
 
 impl Source {
-    /// Appends records until there is none or `bytes` has about as many as are handed on at a time.
-    fn read(&mut self, bytes: &mut Vec<u8>) -> Read {
+    /// Appends records, each to those of the fold it is for, until there is none or one of them has about as many as
+    /// are handed on at a time.
+    fn read(&mut self, folds: &mut [Vec<u8>]) -> Read {
         match self {
-            Self::Cells(ring) => ring.read(bytes, BATCH_BYTES),
+            Self::Cells(ring) => ring.read(folds, BATCH_BYTES, fold_of_record),
             Self::Kernel(ring) => {
-                while bytes.len() + 4096 <= BATCH_BYTES {
+                while folds.iter().all(|bytes| bytes.len() + 4096 <= BATCH_BYTES) {
                     let Some(record) = ring.next() else { return Read::All };
-                    if bytes.is_empty() {
-                        bytes.reserve(BATCH_BYTES);
-                    }
-                    bytes.extend_from_slice(&record);
+                    let fold = fold_of_record(&record, folds.len());
+                    folds[fold].extend_from_slice(&record);
                 }
                 Read::Some
             }
@@ -176,17 +176,76 @@ impl Source {
     }
 }
 
-/// Hands on all that the source holds; false when nobody listens any more.
-fn copy<M: From<Drained>>(stream: usize, source: &mut Source, out: &SyncSender<M>) -> bool {
-    loop {
-        let mut bytes = Vec::new();
-        let read = source.read(&mut bytes);
-        if !bytes.is_empty() && out.send(Drained::Records { stream, bytes }.into()).is_err() {
-            return false;
+/// Where a drain hands records on.
+struct Out<M> {
+    folds: Vec<SyncSender<M>>,
+    /// The stream whose records are for each of them.
+    threads: usize,
+    /// Which drain this is.
+    drain: usize,
+    rounds: Arc<Rounds>,
+}
+
+/// How far the drains are. Folds need to know how far all are, and not from each: a message costs a wakeup, on an idle
+/// machine too.
+struct Rounds {
+    /// When each drain's last whole round began; 0 before.
+    begun: Vec<AtomicU64>,
+    /// What was told last.
+    told: AtomicU64,
+    /// What is worth telling.
+    least_ns: u64,
+}
+
+impl Rounds {
+    fn of(drains: usize, round: Duration) -> Self {
+        let begun = (0..drains).map(|_| AtomicU64::new(0)).collect();
+        Self { begun, told: AtomicU64::new(0), least_ns: round.as_nanos() as u64 / 2 }
+    }
+
+    /// A drain has handed on what its rings held at that time. Answers how far all are, where this drain is to tell:
+    /// what the others have handed on up to then, they have before this.
+    fn end(&self, drain: usize, at: MonoNs) -> Option<MonoNs> {
+        self.begun[drain].store(at.0, Ordering::Release);
+        let all = self.begun.iter().map(|begun| begun.load(Ordering::Acquire)).min()?;
+        let told = self.told.load(Ordering::Relaxed);
+        let tells = all >= told + self.least_ns
+            && self.told.compare_exchange(told, all, Ordering::Relaxed, Ordering::Relaxed).is_ok();
+        tells.then_some(MonoNs(all))
+    }
+}
+
+impl<M: From<Drained>> Out<M> {
+    /// Hands on all that the source holds; false when nobody listens any more.
+    fn copy(&self, stream: usize, source: &mut Source) -> bool {
+        let apart = if stream == self.threads { 1 } else { self.folds.len() };
+        loop {
+            let mut folds = vec![Vec::new(); apart];
+            let read = source.read(&mut folds);
+            for (fold, bytes) in self.folds.iter().zip(folds).filter(|(_, bytes)| !bytes.is_empty()) {
+                let records = Drained::Records { stream, bytes };
+                let sent = if stream == self.threads {
+                    self.to_each(&records)
+                } else {
+                    fold.send(records.into()).is_ok()
+                };
+                if !sent {
+                    return false;
+                }
+            }
+            if read == Read::All {
+                return true;
+            }
         }
-        if read == Read::All {
-            return true;
-        }
+    }
+
+    /// This drain has handed on what its rings held at that time; false when nobody listens any more.
+    fn read_until(&self, at: MonoNs) -> bool {
+        self.rounds.end(self.drain, at).is_none_or(|at| self.to_each(&Drained::Round { at }))
+    }
+
+    fn to_each(&self, drained: &Drained) -> bool {
+        self.folds.iter().all(|fold| fold.send(drained.clone().into()).is_ok())
     }
 }
 
@@ -220,5 +279,20 @@ impl DutyGuard {
         }
         self.since = Instant::now();
         self.used_ns = used_ns;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_round_is_told_once_by_the_drain_that_is_last_and_not_before_it_is_worth_it() {
+        let rounds = Rounds::of(3, Duration::from_nanos(20));
+        let ends = [(0, 100), (2, 103), (1, 101), (0, 120), (2, 123), (1, 105), (1, 121), (0, 140)];
+        let told: Vec<_> =
+            ends.iter().filter_map(|&(drain, at)| Some((at, rounds.end(drain, MonoNs(at))?.0))).collect();
+        // At 105 all are 5 ns further, which is less than half a round.
+        assert_eq!(told, [(101, 100), (121, 120)]);
     }
 }

@@ -25,7 +25,7 @@ pub use self::{
     log::KernelLog,
     nvidia::NvidiaSettings,
     priority::{
-        Achieved, DrainPriority, achievable as drain_priority, allow as allow_priority,
+        Achieved, DrainPriority, Haste, achievable as drain_priority, allow as allow_priority,
         prefer as prefer_thread,
     },
     slots::Slots,

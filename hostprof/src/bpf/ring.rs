@@ -55,18 +55,28 @@ impl CellRing {
         Ok((0..cpus).map(|cpu| Self { memory: Arc::clone(&memory), cpu, shift, tail: 0 }).collect())
     }
 
-    /// Appends records, each as long as its kind, until there is none or `bytes` has that many; tells which.
-    pub fn read(&mut self, bytes: &mut Vec<u8>, at_most: usize) -> Read {
-        while bytes.len() + size_of::<Cell>() <= at_most {
-            let Some(cell) = self.next() else {
+    /// Appends records, each as long as its kind, to `parts`, to which of them `part_of` says, until there is none or a
+    /// part has that many bytes; tells which.
+    pub fn read(
+        &mut self,
+        parts: &mut [Vec<u8>],
+        at_most: usize,
+        part_of: impl Fn(&[u8], usize) -> usize,
+    ) -> Read {
+        while let Some((cell, length)) = self.next() {
+            let part = part_of(cell, parts.len());
+            let bytes = &mut parts[part];
+            let begin = bytes.len();
+            if begin + size_of::<Cell>() > at_most {
                 self.tell();
-                return Read::All;
-            };
-            if bytes.is_empty() {
+                return Read::Some;
+            }
+            if begin == 0 {
                 bytes.reserve(at_most);
             }
-            let begin = bytes.len();
+            // All cells are copied as one length, known here, which costs a fraction.
             bytes.extend_from_slice(cell);
+            bytes.truncate(begin + length);
             // The lap is no part of the kind.
             bytes[begin + 1] &= !(LAP >> 8) as u8;
             self.tail += 1;
@@ -75,12 +85,12 @@ impl CellRing {
             }
         }
         self.tell();
-        Read::Some
+        Read::All
     }
 
-    /// The next record, if it is whole.
+    /// The cell of the next record and how long that is, if it is whole.
     #[inline]
-    fn next(&self) -> Option<&[u8]> {
+    fn next(&self) -> Option<(&[u8; size_of::<Cell>()], usize)> {
         let place = self.tail as usize & ((1 << self.shift) - 1);
         // SAFETY: within the mapping of `cpus << shift` cells.
         let cell = unsafe { self.memory.cells.begin.cast::<Cell>().add((self.cpu << self.shift) + place) };
@@ -91,7 +101,8 @@ impl CellRing {
         }
         let length = RecordKind::from_u16(kind & !LAP).map_or(size_of::<Cell>(), RecordKind::size);
         // SAFETY: a whole record is not written again before `tell` has said that it is read.
-        Some(unsafe { std::slice::from_raw_parts(cell.cast().as_ptr(), length.min(size_of::<Cell>())) })
+        let cell = unsafe { cell.cast::<[u8; size_of::<Cell>()]>().as_ref() };
+        Some((cell, length.min(size_of::<Cell>())))
     }
 
     /// Gives the cells that were read back to their writers.
@@ -197,6 +208,10 @@ mod tests {
         }
     }
 
+    fn read(ring: &mut CellRing, bytes: &mut Vec<u8>, at_most: usize) -> Read {
+        ring.read(std::slice::from_mut(bytes), at_most, |_, _| 0)
+    }
+
     fn record(kind: RecordKind, number: u8) -> Vec<u8> {
         let mut bytes = vec![number; kind.size()];
         bytes[..2].copy_from_slice(&(kind as u16).to_ne_bytes());
@@ -212,11 +227,11 @@ mod tests {
             let written = record(kind, place as u8);
             writer.write(1, place, &written);
             let mut bytes = Vec::new();
-            assert_eq!(rings[1].read(&mut bytes, 1 << 16), Read::All);
+            assert_eq!(read(&mut rings[1], &mut bytes, 1 << 16), Read::All);
             assert_eq!(bytes, written, "at {place}");
             assert_eq!((writer.tail(0), writer.tail(1)), (0, place + 1));
         }
-        assert_eq!(rings[0].read(&mut Vec::new(), 1 << 16), Read::All);
+        assert_eq!(read(&mut rings[0], &mut Vec::new(), 1 << 16), Read::All);
     }
 
     #[test]
@@ -225,11 +240,26 @@ mod tests {
         let mut rings = writer.rings();
         writer.write(0, 1, &record(RecordKind::Runnable, 2));
         let mut bytes = Vec::new();
-        rings[0].read(&mut bytes, 1 << 16);
+        read(&mut rings[0], &mut bytes, 1 << 16);
         assert!(bytes.is_empty());
         writer.write(0, 0, &record(RecordKind::Runnable, 1));
-        rings[0].read(&mut bytes, 1 << 16);
+        read(&mut rings[0], &mut bytes, 1 << 16);
         assert_eq!(bytes.len(), 2 * size_of::<Runnable>());
+    }
+
+    #[test]
+    fn records_are_dealt_out_in_order_and_none_is_read_before_there_is_room_for_it() {
+        let writer = Writer::new();
+        let mut rings = writer.rings();
+        let written: Vec<Vec<u8>> = [1, 2, 3].map(|number| record(RecordKind::Blocked, number)).into();
+        (0..).zip(&written).for_each(|(place, record)| writer.write(0, place, record));
+        let mut parts = [Vec::new(), Vec::new()];
+        let odd = |record: &[u8], parts: usize| usize::from(record[8]) % parts;
+        assert_eq!(rings[0].read(&mut parts, size_of::<Cell>(), odd), Read::Some);
+        assert_eq!((&parts[0], &parts[1], writer.tail(0)), (&written[1], &written[0], 2));
+        let mut parts = [Vec::new(), Vec::new()];
+        assert_eq!(rings[0].read(&mut parts, size_of::<Cell>(), odd), Read::All);
+        assert_eq!((parts[0].len(), &parts[1]), (0, &written[2]));
     }
 
     #[test]
@@ -238,9 +268,9 @@ mod tests {
         let mut rings = writer.rings();
         (0..4).for_each(|place| writer.write(0, place, &record(RecordKind::Blocked, place as u8)));
         let (mut first, mut rest) = (Vec::new(), Vec::new());
-        assert_eq!(rings[0].read(&mut first, 3 * size_of::<Cell>()), Read::Some);
+        assert_eq!(read(&mut rings[0], &mut first, 3 * size_of::<Cell>()), Read::Some);
         assert_eq!((first.len(), writer.tail(0)), (3 * size_of::<Cell>(), 3));
-        assert_eq!(rings[0].read(&mut rest, 1 << 16), Read::All);
+        assert_eq!(read(&mut rings[0], &mut rest, 1 << 16), Read::All);
         assert_eq!(rest, record(RecordKind::Blocked, 3));
     }
 }

@@ -23,8 +23,8 @@ use super::{
     report::{print_json, print_text},
 };
 use crate::{
-    collector::{self, Viewer},
-    live::Picture,
+    collector::{self, Viewer, Wish},
+    live::{Parts, Picture},
 };
 
 /// The fastest refresh: a bin of time is this long.
@@ -185,8 +185,9 @@ fn once(args: Args) -> Result<ExitCode> {
 fn sample(mut viewer: Viewer, window: Duration, keep: bool) -> Result<Picture> {
     let (begun, mut newest) = (Instant::now(), None);
     let end = window + LEAST_REFRESH;
+    let wish = Wish { length: window, parts: Parts::ALL, ..Wish::default() };
     loop {
-        let asked = viewer.ask(window, None, true).is_ok_and(|asked| asked);
+        let asked = viewer.ask(&wish).is_ok_and(|asked| asked);
         if let Some(picture) = viewer.picture(LEAST_REFRESH, keep) {
             newest = Some(picture);
         }

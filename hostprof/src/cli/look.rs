@@ -15,7 +15,7 @@ use anyhow::{Context as _, Result};
 
 use super::live::ViewArgs;
 use crate::{
-    collector::Viewer,
+    collector::{Viewer, Wish},
     live::{BIN_NS, Mode, Picture, Replay, Worst},
     tui::{
         Screen, Turn,
@@ -25,7 +25,10 @@ use crate::{
 };
 
 /// How soon a picture is fetched that was asked for.
-const FETCH: Duration = Duration::from_millis(15);
+const FETCH: Duration = Duration::from_millis(20);
+
+/// How soon a first picture is asked for again, where there is none yet.
+const FIRST: Duration = Duration::from_millis(10);
 
 /// The longest that nothing is looked at.
 const IDLE: Duration = Duration::from_millis(250);
@@ -100,12 +103,17 @@ impl Player {
         }
     }
 
+    /// What its picture depends on.
+    fn state(&self) -> (MonoNs, bool, f64, bool) {
+        let kept = self.kept.as_ref().is_some_and(|kept| kept.load(Ordering::Relaxed));
+        (self.at, self.playing, self.speed, kept)
+    }
+
     fn picture(&mut self, window: Duration, detail: Option<Tid>) -> Result<Picture> {
-        self.tick();
         let playback = (self.playing, self.speed);
         let mut picture = self.replay.picture(self.at, window.as_nanos() as u64, detail, playback)?;
         if self.kept.as_ref().is_some_and(|kept| !kept.load(Ordering::Relaxed)) {
-            picture.health.recorder = None;
+            picture.health.recorder.iter_mut().for_each(|recorder| recorder.kept = false);
             if let Mode::Replay(playback) = &mut picture.mode {
                 playback.unsaved = true;
             }
@@ -174,6 +182,7 @@ impl Looking {
     /// The terminal or the recording fails.
     pub fn run(mut self, mut source: Source) -> Result<Left> {
         let (mut next, mut asked, mut stale) = (Instant::now(), false, true);
+        let (mut parts, mut shown) = (self.view.parts(), None);
         loop {
             if stale {
                 self.draw()?;
@@ -190,6 +199,9 @@ impl Looking {
                             ask => self.act(ask, &mut source)?,
                         }
                         // What a key asks for is shown at once.
+                        next = Instant::now();
+                    }
+                    if std::mem::replace(&mut parts, self.view.parts()) != parts {
                         next = Instant::now();
                     }
                 }
@@ -213,12 +225,24 @@ impl Looking {
             // One that is late is not made up for.
             next = Instant::now() + self.refresh;
             match &mut source {
-                Source::Live(live) => asked |= live.viewer.ask(self.window, self.detail, false)?,
+                Source::Live(live) => {
+                    let window = self.view.lacking();
+                    if !self.frozen || window.is_some() {
+                        let wish = Wish { length: self.window, window, detail: self.detail, parts };
+                        asked |= live.viewer.ask(&wish)?;
+                    }
+                    if !asked && !self.view.has_picture() {
+                        next = Instant::now() + FIRST;
+                    }
+                }
                 Source::Replay(player) => {
-                    let before = player.at;
-                    let picture = player.picture(self.window, self.detail)?;
-                    stale |= player.at != before || !self.frozen;
-                    self.view.set_picture(picture);
+                    player.tick();
+                    // A recording that stands still has nothing new to show.
+                    let wanted = Some((player.state(), self.window, self.detail));
+                    if std::mem::replace(&mut shown, wanted) != wanted {
+                        self.view.set_picture(player.picture(self.window, self.detail)?);
+                        stale = true;
+                    }
                 }
             }
         }

@@ -8,6 +8,7 @@ mod config;
 mod docs;
 mod doctor;
 mod export;
+mod import;
 mod list;
 mod live;
 mod load;
@@ -42,7 +43,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Record where the threads of a process wait, into a run folder
-    Record(Box<record::Args>),
+    Record(Box<record::RecordArgs>),
     /// Record programs whose true answer is known; set what was intended beside what was observed
     Calibrate(calibrate::Args),
     /// Watch a process live: what its threads wait for, in a view on the terminal
@@ -57,6 +58,8 @@ enum Command {
     Share(share::Args),
     /// Load an OpenAI-compatible server with requests, and measure its answers
     Load(Box<load::Args>),
+    /// Add requests to a recording that a load generator, a server or a tracer wrote down
+    Import(import::Args),
     /// Run SQL on a recording, each table by its name
     Query(query::Args),
     /// Write a recording's tables as CSV or JSON
@@ -120,6 +123,7 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Command::Report(args) => report::run(&args),
         Command::Share(args) => share::run(&args),
         Command::Load(args) => load::run(*args),
+        Command::Import(args) => import::run(&args),
         Command::Query(args) => query::run(&args),
         Command::Export(args) => export::run(&args),
         Command::List(args) => list::run(&args),
@@ -159,7 +163,7 @@ impl Cli {
     /// Whether this runs a command, whose exit status is then hostprof's.
     pub fn runs_command(&self) -> bool {
         match &self.command {
-            Some(Command::Record(args)) => args.runs_command(),
+            Some(Command::Record(args)) => args.args.runs_command(),
             Some(Command::Live(args)) => args.runs_command(),
             _ => false,
         }

@@ -1,13 +1,15 @@
 //! `hostprof record`.
 
-use std::{ffi::OsString, fmt::Write as _, path::PathBuf, process::ExitCode, time::Duration};
+use std::{
+    ffi::OsString, fmt::Write as _, ops::RangeInclusive, path::PathBuf, process::ExitCode, time::Duration,
+};
 
 use anyhow::{Context as _, Result, bail};
 
 use crate::{
     also::Tool,
     bpf::DrainPriority,
-    collector::{self, Options, Outcome, Wanted},
+    collector::{self, Metrics, Options, Outcome, Wanted},
     humane::{bytes, count},
     probe::{Auto, PROBES, Selection},
     target::{Proc, Selector, TreeMode, resolve_container},
@@ -15,6 +17,8 @@ use crate::{
 
 /// Samples closer together would cost more than a hundredth of a CPU on a large target.
 const LEAST_SAMPLE_INTERVAL: Duration = Duration::from_millis(100);
+/// What PM sampling is good for: shorter ones are not counted by all GPUs, longer ones GPM has.
+const PM_INTERVALS: RangeInclusive<Duration> = Duration::from_micros(50)..=Duration::from_millis(1);
 
 /// What remains when all is shed (samples, looking at the cost, files) costs nearly as much of a CPU.
 const LEAST_OVERHEAD: f64 = 0.005;
@@ -137,6 +141,10 @@ pub struct Args {
     #[arg(long, env = "HOSTPROF_DRAIN_PRIORITY", hide_env_values = true, value_enum, default_value_t)]
     drain_priority: DrainPriority,
 
+    /// Threads that put records in order and fold them [default: one for each 4 CPUs, 8 at most]
+    #[arg(long, hide = true, env = "HOSTPROF_FOLDS", value_parser = clap::value_parser!(u16).range(1..=64), value_name = "N")]
+    folds: Option<u16>,
+
     /// Time between two samples of processes, cgroups, disks and the machine, 100ms at least; 0 for none
     #[arg(
         long,
@@ -147,6 +155,17 @@ pub struct Args {
         value_name = "TIME"
     )]
     sample_interval: Duration,
+
+    /// Length of an interval of probe gpu_pm, 50us to 1ms
+    #[arg(
+        long,
+        env = "HOSTPROF_GPU_PM_INTERVAL",
+        hide_env_values = true,
+        value_parser = pm_interval,
+        default_value = "100us",
+        value_name = "TIME"
+    )]
+    gpu_pm_interval: Duration,
 
     /// Keep what recording costs below this share of the target's CPU time: 1%, 0.5%. Leaves out spans, then short
     /// off-CPU episodes (they are counted), in the end all but samples; table shed tells when
@@ -173,6 +192,31 @@ pub struct Args {
     /// Take no samples
     #[arg(long, overrides_with = "sample_interval")]
     no_samples: bool,
+
+    /// Sample the engine's metrics from these pages: http://HOST:PORT, with /metrics understood; auto for the port that
+    /// the target's engine (vLLM, SGLang, llama.cpp) listens on, none for none
+    #[arg(
+        long,
+        env = "HOSTPROF_METRICS",
+        hide_env_values = true,
+        value_delimiter = ',',
+        default_value = "auto",
+        value_name = "URLS"
+    )]
+    metrics: Vec<String>,
+}
+
+/// What to record, and what to add to it.
+#[derive(Debug, clap::Args)]
+#[command(after_help = after_help())]
+pub struct RecordArgs {
+    #[command(flatten)]
+    pub args: Args,
+
+    /// At the end, add the requests in this file: what a load generator, a server or a tracer wrote meanwhile (hostprof
+    /// import tells which are known)
+    #[arg(long, value_name = "FILE")]
+    requests: Vec<PathBuf>,
 }
 
 const EXAMPLES: &str = "\
@@ -271,8 +315,11 @@ impl Args {
             futex_threshold: self.futex_threshold,
             max_threads: self.max_threads,
             ring_bytes,
+            folds: self.folds.map(usize::from),
             drain_priority: self.drain_priority,
             sample_interval: Some(self.sample_interval).filter(|time| !self.no_samples && !time.is_zero()),
+            metrics: metrics(&self.metrics)?,
+            gpu_pm_interval: self.gpu_pm_interval,
             max_overhead: self.max_overhead,
             also: self.also,
         })
@@ -312,11 +359,14 @@ fn ring_bytes(bytes: u64) -> Result<u32> {
 /// # Errors
 ///
 /// Nothing, or not all, could be recorded.
-pub fn run(args: Args) -> Result<ExitCode> {
-    let options = args.options()?;
+pub fn run(args: RecordArgs) -> Result<ExitCode> {
+    let options = args.args.options()?;
     let outcome = collector::record(&options)?;
     summary(&outcome);
     println!("{}", outcome.run.display());
+    for file in &args.requests {
+        super::import::add(&outcome.run, file)?;
+    }
     Ok(match outcome.status {
         Some(status) => ExitCode::from(collector::shell_status(status) as u8),
         None => ExitCode::SUCCESS,
@@ -340,6 +390,21 @@ pub(super) fn summary(outcome: &Outcome) {
         totals.own_cpu_ns as f64 / 1e7 / length.max(1e-3),
         bytes(totals.own_max_rss_bytes),
     );
+}
+
+/// Which engines are asked for their metrics.
+fn metrics(words: &[String]) -> Result<Metrics> {
+    match words {
+        [word] if word == "auto" => Ok(Metrics::Auto),
+        [word] if word == "none" => Ok(Metrics::Off),
+        words if words.iter().any(|word| word == "auto" || word == "none") => {
+            bail!("read --metrics: auto and none stand alone (or name URLs)")
+        }
+        urls => {
+            let page = |url: &String| url.parse().with_context(|| format!("read --metrics {url:?}"));
+            Ok(Metrics::Pages(urls.iter().map(page).collect::<Result<_>>()?))
+        }
+    }
 }
 
 /// A number and the unit behind it.
@@ -383,6 +448,14 @@ fn sample_interval(text: &str) -> Result<Duration, String> {
     Ok(interval)
 }
 
+fn pm_interval(text: &str) -> Result<Duration, String> {
+    let interval = duration(text)?;
+    if !PM_INTERVALS.contains(&interval) {
+        return Err("must be 50 µs to 1 ms".to_owned());
+    }
+    Ok(interval)
+}
+
 fn size(text: &str) -> Result<u64, String> {
     let (number, unit) = split_unit(text)?;
     let factor: u64 = match unit {
@@ -420,6 +493,15 @@ fn percent(text: &str) -> Result<f64, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pages_of_metrics_are_urls_or_a_word() {
+        let read = |words: &[&str]| metrics(&words.iter().map(ToString::to_string).collect::<Vec<_>>());
+        assert_eq!(read(&["auto"]).unwrap(), Metrics::Auto);
+        assert_eq!(read(&["none"]).unwrap(), Metrics::Off);
+        assert!(matches!(read(&["http://h:1", "h:2"]).unwrap(), Metrics::Pages(pages) if pages.len() == 2));
+        assert!(read(&["auto", "http://h:1"]).is_err() && read(&["https://h:1"]).is_err());
+    }
 
     #[test]
     fn times_sizes_and_shares_are_read_with_their_units() {

@@ -47,7 +47,7 @@ pub fn run(args: &ReportArgs) -> anyhow::Result<ExitCode> {
     let options = Options { request: args.request.clone(), goodput: args.goodput.unwrap_or_default() };
     let report = report(&Recording::open(&args.run)?, &options)?;
     if let Some(id) = &args.request
-        && !report.story.iter().flat_map(|story| &story.told).any(|told| told.request.request_id == *id)
+        && !report.story.iter().flat_map(|story| &story.told).any(|told| told.which == "chosen")
     {
         bail!("tell request {id}: not in this recording (query its table request for ids)");
     }

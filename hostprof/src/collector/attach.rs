@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use anyhow::{Context as _, Result, bail};
 
-use super::pipeline::Message;
+use super::pipeline::Met;
 use crate::{
     bpf::{Adoption, Kernel},
     target::{self, Found, Proc, Selector, TargetError, TreeMode},
@@ -19,8 +19,8 @@ const MOST_SCANS: usize = 50;
 pub struct Attached {
     /// The target, as the last scan saw it.
     pub found: Found,
-    /// What the pipeline must be told first.
-    pub messages: Vec<Message>,
+    /// What the folds must be told first.
+    pub met: Vec<Met>,
     /// Threads adopted.
     pub threads: usize,
 }
@@ -31,7 +31,7 @@ pub struct Attached {
 ///
 /// There is no target, or no room for its threads.
 pub fn attach(kernel: &mut Kernel, proc: &Proc, selector: &Selector, mode: TreeMode) -> Result<Attached> {
-    let mut attached = Attached { found: Found::default(), messages: Vec::new(), threads: 0 };
+    let mut attached = Attached { found: Found::default(), met: Vec::new(), threads: 0 };
     let mut known: HashSet<(Tgid, Tid)> = HashSet::new();
     for scan in 0..MOST_SCANS {
         let found = match target::find(proc, selector, mode) {
@@ -74,7 +74,7 @@ fn adopt_process(
             Adoption::Adopted => {
                 attached.threads += 1;
                 if let Some(seed) = proc.seed(tgid, tid) {
-                    attached.messages.push(Message::Seed(tid, Box::new(seed)));
+                    attached.met.push(Met::Thread(tid, Box::new(seed)));
                 }
             }
             Adoption::Known => {}
@@ -85,10 +85,10 @@ fn adopt_process(
         }
     }
     if is_new && let Some(exe) = proc.exe(tgid) {
-        attached.messages.push(Message::Program(tgid, exe));
+        attached.met.push(Met::Program(tgid, exe));
     }
     if is_new && let Some(placement) = proc.placement(tgid) {
-        attached.messages.push(Message::Placement(tgid, placement));
+        attached.met.push(Met::Placement(tgid, placement));
     }
     Ok(())
 }

@@ -129,6 +129,7 @@ pub struct Ceiling {
     calm_since: Option<MonoNs>,
     patience_ns: u64,
     greatest: f64,
+    latest: f64,
 }
 
 impl Stretch {
@@ -187,12 +188,18 @@ impl Ceiling {
             calm_since: None,
             patience_ns: PATIENCE_NS.0,
             greatest: 0.0,
+            latest: 0.0,
         }
     }
 
     /// What is recorded.
     pub fn rung(&self) -> Rung {
         self.ladder[self.place]
+    }
+
+    /// The ratio of the second up to the last look.
+    pub fn latest_ratio(&self) -> f64 {
+        self.latest
     }
 
     /// The greatest ratio that any second had, up to the last look.
@@ -213,7 +220,8 @@ impl Ceiling {
             self.history.pop_front();
         }
         let window = self.since(WINDOW_NS);
-        self.greatest = self.greatest.max(ratio(&window));
+        self.latest = ratio(&window);
+        self.greatest = self.greatest.max(self.latest);
         let (at, place, kernel) = self.next(used.at, &window, by_kernel)?;
         let up = place > self.place;
         if up && self.lowered.is_some_and(|lowered| used.at.0 - lowered.0 < 2 * self.patience_ns) {

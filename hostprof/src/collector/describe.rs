@@ -65,10 +65,18 @@ pub fn left_out(config: &mut Config, probes: &[(&str, String)]) {
     }
 }
 
+/// Adds what is to be known of a probe.
+pub fn note(config: &mut Config, probe: &str, note: String) {
+    if let Some(status) = config.probes.iter_mut().find(|status| status.name == probe) {
+        status.notes.push(note);
+    }
+}
+
 /// The clocks now, as `config.json` keeps them.
 pub fn anchor() -> ClockAnchor {
     let anchor = clock::anchor();
-    ClockAnchor { mono_ns: anchor.mono.0, wall_ns: anchor.wall.0, boot_ns: anchor.boot_ns }
+    let error_ns = Some(anchor.error_ns);
+    ClockAnchor { mono_ns: anchor.mono.0, wall_ns: anchor.wall.0, boot_ns: anchor.boot_ns, error_ns }
 }
 
 fn status(probe: &crate::probe::Probe, options: &Options) -> ProbeStatus {

@@ -28,6 +28,7 @@ impl Fds {
     }
 
     /// What the fd of a row stands for; `None` where it has none, or it cannot be told.
+    #[inline]
     pub fn kind(&mut self, row: &OffCpuRow) -> Option<FdKind> {
         let fd = row.arg0.filter(|_| row.syscall_nr.is_some_and(syscalls::is_by_fd))? as u32;
         let at_ns = row.ts_mono_ns + row.blocked_ns + row.runqueue_ns;

@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::pipeline::{Gauges, Message};
+use super::{gauges::Gauges, pipeline::Message};
 use crate::{
     nvml, recording,
     sampler::{Absent, Gpus, LEAST_GPM_WINDOW},

@@ -4,30 +4,35 @@ mod attach;
 mod ceiling;
 mod counters;
 mod describe;
+mod engine_sampling;
 mod fds;
+mod folds;
+mod gauges;
 mod gpu_sampling;
 mod http;
 mod kernel_log;
 mod nvidia;
 mod pipeline;
+mod pm_sampling;
 mod progress;
 mod role;
 mod sampling;
 mod shedding;
 mod signals;
 mod spans;
+mod tables;
 mod tap;
 mod viewer;
 mod watch;
 
 use std::{
     ffi::OsString,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitStatus,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, AtomicU8, Ordering},
-        mpsc::sync_channel,
+        mpsc::SyncSender,
     },
     thread,
     time::Duration,
@@ -38,30 +43,32 @@ use nix::unistd::{Gid, Uid};
 
 use self::{
     counters::{Counters, Reading},
+    engine_sampling::EngineSampling,
     kernel_log::EventLog,
+    pm_sampling::PmSampling,
     sampling::Sampling,
     signals::Signals,
     watch::Watch,
 };
 pub use self::{
-    pipeline::{Folded, Gauges, Message, Pipeline},
-    viewer::Viewer,
+    engine_sampling::Metrics,
+    folds::{Folding, Folds, Inlet},
+    gauges::Gauges,
+    pipeline::{Folded, Kept, Message, Setting},
+    viewer::{Viewer, Wish},
 };
 use crate::{
     also::{Also, Tool},
     bpf::{self, DrainPriority, Drains, Kernel, LoadError, Rings, Streams},
     clock,
     privilege::{self, Invoker},
-    probe::{Devices, HOST_RUNQUEUE, HTTP, NETWORK, PAGE_FAULT, SCHED, Selection, WAKER, XID},
-    recording::{Config, Dropped, EndReason, Ended, Host, Moment, RunFolder, Totals},
+    probe::{Devices, GPU_PM, HOST_RUNQUEUE, HTTP, NETWORK, PAGE_FAULT, SCHED, Selection, WAKER, XID},
+    recording::{Config, Dropped, EndReason, Ended, Gpus, Host, Moment, RunFolder, Totals},
     sink::{ParquetSink, Settings as SinkSettings, SinkError},
-    target::{Found, HeldCommand, Proc, Selector, TreeMode},
+    target::{HeldCommand, Proc, Selector, TreeMode},
     units::MonoNs,
     usage,
 };
-
-/// Messages that may wait for the pipeline: at most 64 batches of 256 KiB.
-const WAITING_MESSAGES: usize = 64;
 
 /// What a `kill -9` costs at most, below a ceiling.
 const CEILING_PART_INTERVAL: Duration = Duration::from_secs(20);
@@ -72,6 +79,8 @@ const CEILING_CPUS_A_DRAIN: usize = 16;
 const ALL_RINGS_BYTES: u32 = 256 << 20;
 const RING_BYTES: u32 = 8 << 20;
 const LEAST_RING_BYTES: u32 = 1 << 20;
+/// Batches of a table that may wait for its encoder, however many folds there are.
+const LEAST_QUEUED_BATCHES: usize = 32;
 
 /// Holds space for the last `config.json`, whose `ended` a full disk must not swallow.
 const RESERVE_FILE: &str = ".reserve";
@@ -120,10 +129,16 @@ pub struct Options {
     pub max_threads: u32,
     /// The most bytes of each CPU's ring. `None`: by the number of CPUs.
     pub ring_bytes: Option<u32>,
+    /// Threads that fold. `None`: by the number of CPUs.
+    pub folds: Option<usize>,
     /// The drains' priority.
     pub drain_priority: DrainPriority,
     /// Time between two samples; `None` for no samples.
     pub sample_interval: Option<Duration>,
+    /// Which engines' metrics are sampled with it.
+    pub metrics: Metrics,
+    /// The length of an interval of PM sampling.
+    pub gpu_pm_interval: Duration,
     /// The most that recording may cost, as a share of the target's CPU time; `None` for no ceiling.
     pub max_overhead: Option<f64>,
     /// Other tools to run beside.
@@ -177,26 +192,37 @@ fn session(options: &Options, looks: Option<Looks<'_>>) -> Result<Outcome> {
         options.sample_interval.is_some() || !options.probes.names(NETWORK),
         "run probe {NETWORK}: it is read with the samples (leave out --no-samples)"
     );
+    ensure!(
+        options.max_overhead.is_none() || !options.probes.names(GPU_PM),
+        "run probe {GPU_PM}: what it costs cannot be kept below a ceiling (leave out --max-overhead)"
+    );
     let mut command = hold(&options.wanted, &invoker, watched)?;
     let proc = Proc::new();
     let mut devices = Devices::select(&options.ioctl_devices)?;
     devices.stand_in(&options.stand_ins)?;
     let selector = selector(&options.wanted, command.as_ref())?;
-    // Done before anything is recorded, and beside the loading: NVML may take a second to start.
-    let host = thread::Builder::new().spawn(Host::read).context("start a thread")?;
+    // Somebody waits for the first picture, on a machine that may be busy. Other tools would inherit it.
+    let haste = if watched && options.also.is_empty() { bpf::Haste::begin() } else { None };
+    // Done beside the loading, and before anything is recorded unless somebody waits: NVML may take a second to start.
+    let gpus = thread::Builder::new().spawn(|| Gpus::read(Path::new("/"))).context("start a thread")?;
+    let mut host = Host::without_gpus();
     let mut options = options.clone();
     let mut told = Vec::new();
     let (mut kernel, rings, settings) = load_for(&mut options, &proc, &selector, &devices, &mut told)?;
     if !watched {
         told.drain(..).for_each(|note| eprintln!("hostprof: {note}"));
     }
-    let host = host.join().map_err(|_| anyhow!("read the machine: the thread panicked"))?;
+    let mut gpus = Some(gpus);
+    if !watched {
+        host.gpus = joined(gpus.take())?.unwrap_or_default();
+    }
     let options = &options;
     let started = clock::mono();
     // Before the first thread is recorded: what the rings lose from then on is loss.
     let counters = Counters::new(started, Reading::of(&kernel)?, watched);
     let attached = attach::attach(&mut kernel, &proc, &selector, options.tree)?;
     http::tell_ports(&mut kernel, &proc, &options.probes, &attached.found.processes)?;
+    let served = engine_sampling::served(&options.metrics, &proc, &attached.found.processes);
     let mut also = Also::hold(&options.also, &attached.found.processes, invoker.uid);
 
     let (events, no_log) = kernel_log(&options.probes)?;
@@ -213,68 +239,95 @@ fn session(options: &Options, looks: Option<Looks<'_>>) -> Result<Outcome> {
     config.host = host;
     config.capabilities = capabilities;
     let streams = streams(options, &rings);
-    let (sink, gauges, pipeline) = begin(options, &folder, streams, devices, &attached.found, proc)
-        .inspect_err(|_| {
+    let setting = Setting {
+        streams,
+        devices,
+        page_faults: options.probes.has(PAGE_FAULT),
+        proc,
+        gauges: Arc::new(Gauges::new(&attached.found.processes)),
+    };
+    let count = folds(options, streams, watched);
+    let (sink, folds) =
+        begin(options, &folder, count, &setting, attached.found.engine).inspect_err(|_| {
             let _ = std::fs::remove_dir_all(folder.path());
         })?;
-
-    let (sender, receiver) = sync_channel(WAITING_MESSAGES);
+    let (inlet, gauges) = (folds.inlet(), setting.gauges);
     let (asked_to_stop, over) = (Arc::new(AtomicU8::new(0)), Arc::new(AtomicBool::new(false)));
-    let (pipeline, viewer) = if watched {
+    let told_gpus = Arc::new(OnceLock::new());
+    let (folds, viewer) = if watched {
         let (tap, pictures) = viewer::ends(started, Proc::new(), options.probes.has(HTTP));
-        let parts = viewer::Parts {
+        let parts = viewer::Begun {
             slots: kernel.slot_reader(),
-            messages: sender.clone(),
+            messages: inlet.first().clone(),
             tables: sink.progress(),
             run: folder.path().to_owned(),
+            gauges: Arc::clone(&gauges),
+            gpus: Arc::clone(&told_gpus),
+            haste,
             stop: Arc::clone(&asked_to_stop),
             ended: Arc::clone(&over),
         };
-        (pipeline.tapped(tap), Some(Viewer::new(parts, pictures, &config)))
+        (folds.with_first(|first| first.tapped(tap)), Some(Viewer::new(parts, pictures, &config)))
     } else {
-        (pipeline, None)
+        (folds, None)
     };
-    let folding = thread::Builder::new()
-        .name("hostprof-fold".to_owned())
-        .spawn(move || pipeline.run(&receiver))
-        .context("start a thread")?;
-    for message in attached.messages {
-        // A pipeline that is gone tells why when it is joined.
-        let _ = sender.send(message);
-    }
+    let folding = folds.start().context("start a thread")?;
+    attached.met.iter().for_each(|met| inlet.met(met));
     let round = if options.max_overhead.is_some() { bpf::CEILING_ROUND } else { bpf::ROUND };
-    let mut drains = Drains::start(rings, streams, options.drain_priority, round, &sender)
+    let mut drains = Drains::start(rings, streams, options.drain_priority, round, inlet.each())
         .map(Some)
         .context("start a thread")?;
+    // Before all that storage, samples and NVML may keep waiting.
+    let viewed = looks.zip(viewer).map_or(Ok(()), |(looks, viewer)| looks(viewer));
     // Storage may take a second for these, in which an unread ring would overflow.
-    let first = first_files(&config, &folder);
+    let first = viewed.and_then(|()| first_files(&config, &folder));
     let sockets = kernel.take_sockets();
-    let sampling = options
+    let mut sampling = options
         .sample_interval
-        .map(|interval| Sampling::start(interval, config.host.gpus.are_told(), sockets, &gauges, &sender))
+        .map(|interval| Sampling::start(interval, sockets, &gauges, inlet.first()))
         .transpose()
         .context("start a thread")?;
-    let begun =
-        first.and_then(|()| go(&mut config, &folder, &mut also, command.as_mut())).and_then(|()| match looks
-            .zip(viewer)
-        {
-            Some((looks, viewer)) => looks(viewer),
-            None => Ok(()),
-        });
+    if !watched {
+        watch_gpus(&mut sampling, &config, &gauges, inlet.first())?;
+    }
+    let engines = match options.sample_interval {
+        Some(interval) => EngineSampling::start(&options.metrics, served, interval, &gauges, inlet.first())
+            .context("start a thread")?,
+        None => None,
+    };
+    let pm = if options.probes.has(GPU_PM) {
+        tell_gpus(&mut gpus, &mut config, &told_gpus)?;
+        let (interval, target) = (options.gpu_pm_interval, &attached.found.processes);
+        Some(
+            PmSampling::start(interval, target, &config.host.gpus, inlet.first().clone())
+                .context("start a thread")?,
+        )
+    } else {
+        None
+    };
+    let mut begun = first
+        .and_then(|()| sampled(&mut config, pm.as_ref()))
+        .and_then(|()| go(&mut config, &folder, &mut also, command.as_mut()));
+    if begun.is_ok() && watched {
+        tell_gpus(&mut gpus, &mut config, &told_gpus)?;
+        begun = config.write(&folder).map_err(Into::into);
+        watch_gpus(&mut sampling, &config, &gauges, inlet.first())?;
+    }
     if let Err(error) = begun {
         sampling.map(Sampling::finish);
+        engines.map(EngineSampling::finish);
+        pm.map(PmSampling::finish);
         finish(drains);
-        drop(sender);
-        let _ = folding.join();
+        let _ = folding.finish(Kept { at: clock::mono(), ..Kept::default() });
         let _ = std::fs::remove_dir_all(folder.path());
         return Err(error);
     }
 
-    let mut watch = Watch::new(options, &sink, &folder, &gauges, counters, sender.clone());
+    let mut watch = Watch::new(options, &sink, &folder, &gauges, counters, inlet);
     if watched {
         watch.be_quiet();
     }
-    let is_over = watch::Over { failed: &|| folding.is_finished(), asked: &asked_to_stop };
+    let is_over = watch::Over { failed: &|| folding.has_failed(), asked: &asked_to_stop };
     let ended = runtime.block_on(watch.until_end(
         signals,
         events,
@@ -290,6 +343,10 @@ fn session(options: &Options, looks: Option<Looks<'_>>) -> Result<Outcome> {
     if let Some(sampling) = sampling {
         sampling.finish().put(&mut config.samples);
     }
+    config.samples.notes.extend(engines.map(EngineSampling::finish).unwrap_or_default());
+    for note in pm.map(PmSampling::finish).unwrap_or_default() {
+        describe::note(&mut config, GPU_PM, note);
+    }
     config.ceiling = watch.ceiling(&mut kernel)?;
     let recursion = kernel.recursion_misses();
     kernel.detach()?;
@@ -301,11 +358,11 @@ fn session(options: &Options, looks: Option<Looks<'_>>) -> Result<Outcome> {
     for probe in config.probes.iter_mut().filter(|probe| probe.on) {
         probe.notes.extend(spans::count_notes(&probe.name, &calls, &open));
     }
-    let _ = sender.send(Message::Stop(stop, slots, tallies));
     let dropped = dropped_list(watch.dropped());
     let anchors = watch.anchors();
-    drop(sender);
-    let folded = folding.join().map_err(|_| anyhow!("fold the records: the thread panicked"))?;
+    let folded = folding
+        .finish(Kept { at: stop, slots, tallies })
+        .ok_or_else(|| anyhow!("fold the records: a thread panicked"))?;
     watch.clear_progress();
 
     let totals = Totals {
@@ -326,6 +383,41 @@ fn session(options: &Options, looks: Option<Looks<'_>>) -> Result<Outcome> {
     notes.extend(also.finish(&folder, &mut config.also));
     notes.extend(untold_note(kernel.stats()?.iter().map(|cpu| cpu.sockets_untold).sum()));
     conclude(config, &folder, stop, notes, &folded, &ended, command.as_ref().filter(|_| !watched))
+}
+
+/// Takes samples of the machine's GPUs too, where there are some and samples are taken.
+fn watch_gpus(
+    sampling: &mut Option<Sampling>,
+    config: &Config,
+    gauges: &Arc<Gauges>,
+    sender: &SyncSender<Message>,
+) -> Result<()> {
+    match sampling {
+        Some(sampling) if config.host.gpus.are_told() => {
+            sampling.watch_gpus(gauges, sender).context("start a thread")
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Waits for what is known of the GPUs, and tells who asked.
+fn tell_gpus(
+    gpus: &mut Option<thread::JoinHandle<Gpus>>,
+    config: &mut Config,
+    told: &OnceLock<Gpus>,
+) -> Result<()> {
+    if let Some(found) = joined(gpus.take())? {
+        config.host.gpus = found.clone();
+        let _ = told.set(found);
+    }
+    Ok(())
+}
+
+/// What a thread found out, where there is one.
+fn joined<T>(thread: Option<thread::JoinHandle<T>>) -> Result<Option<T>> {
+    thread
+        .map(|thread| thread.join().map_err(|_| anyhow!("read the machine: the thread panicked")))
+        .transpose()
 }
 
 /// Reads what is left in the rings; there are no drains any more where a ceiling has ended recording.
@@ -349,32 +441,39 @@ fn kernel_log(probes: &Selection) -> Result<(Option<EventLog>, Option<String>)> 
     }
 }
 
-/// Makes what a recording needs before its first record is read.
+/// Makes what a recording needs before its first record is read: its tables, and so many folds.
 fn begin(
     options: &Options,
     folder: &Arc<RunFolder>,
-    streams: Streams,
-    devices: Devices,
-    found: &Found,
-    proc: Proc,
-) -> Result<(ParquetSink, Arc<Gauges>, Pipeline)> {
-    let settings = match options.max_overhead {
+    count: usize,
+    setting: &Setting,
+    engine: Option<&str>,
+) -> Result<(ParquetSink, Folds)> {
+    let mut settings = SinkSettings { on_thread: bpf::prefer_thread, ..SinkSettings::default() };
+    // What waits in memory where the disk stalls is the same, however many write.
+    settings.queued_batches = (settings.queued_batches / count).max(LEAST_QUEUED_BATCHES);
+    if options.max_overhead.is_some() {
         // A part costs a file, whatever is in it.
-        Some(_) => SinkSettings { part_interval: CEILING_PART_INTERVAL, ..SinkSettings::default() },
-        None => SinkSettings::default(),
-    };
+        settings.part_interval = CEILING_PART_INTERVAL;
+    }
     let sink = ParquetSink::new(Arc::clone(folder), settings);
-    let gauges = Arc::new(Gauges::new(&found.processes));
-    let page_faults = options.probes.has(PAGE_FAULT);
-    let pipeline =
-        Pipeline::new(&sink, streams, devices, page_faults, found.engine, proc, Arc::clone(&gauges))?;
-    Ok((sink, gauges, pipeline))
+    let folds = Folds::new(count, &sink, setting, engine)?;
+    Ok((sink, folds))
 }
 
 /// Writes what a recording has before its first part, to storage.
 fn first_files(config: &Config, folder: &RunFolder) -> Result<()> {
     config.write(folder)?;
     folder.write_file(RESERVE_FILE, &vec![0; RESERVE_BYTES])?;
+    Ok(())
+}
+
+/// Waits until the GPUs are sampled, where that was asked for.
+fn sampled(config: &mut Config, pm: Option<&PmSampling>) -> Result<()> {
+    let Some(pm) = pm else { return Ok(()) };
+    for note in pm.begun().map_err(|why| anyhow!("run probe {GPU_PM}: {why}"))? {
+        describe::note(config, GPU_PM, note);
+    }
     Ok(())
 }
 
@@ -490,6 +589,14 @@ fn load(options: &Options, devices: &Devices) -> Result<(Kernel, Rings, bpf::Set
     let (mut kernel, rings) = Kernel::load(&settings)?;
     kernel.attach()?;
     Ok((kernel, rings, settings))
+}
+
+/// How many fold. A view is shown what one of them has; and a ceiling keeps the rate of records low.
+fn folds(options: &Options, streams: Streams, watched: bool) -> usize {
+    if watched || options.max_overhead.is_some() {
+        return 1;
+    }
+    options.folds.unwrap_or_else(|| folds::folds_for(streams.cpus))
 }
 
 /// What is drained, by how many.

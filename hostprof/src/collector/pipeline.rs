@@ -1,11 +1,10 @@
-//! Records into files: decode, order, fold, write, on one thread of its own.
+//! Records into files: decode, order, fold, write, on one thread of its own; or on several, each with a share of the
+//! threads.
 
 use std::{
-    collections::HashMap,
     sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-        mpsc::{Receiver, RecvTimeoutError},
+        Arc,
+        mpsc::{Receiver, RecvTimeoutError, SyncSender},
     },
     time::Duration,
 };
@@ -13,39 +12,37 @@ use std::{
 use hostprof_common::{shed::Tallies, slot::Slot};
 
 use super::{
-    fds::Fds,
-    role,
-    sampling::SampleTables,
+    gauges::Gauges,
+    tables::{First, Rest, Tables},
     tap::{Look, Tap},
 };
 use crate::{
-    bpf::{self, Drained},
+    bpf::{self, Drained, Streams},
     clock,
     order::{Order, SLACK_NS},
     probe::{
-        Devices, Event, Fold, FoldCounts, HttpCounts, Life, Placement, Rows, Seed, nvidia::NvidiaCounts,
+        Devices, Event, Fold, FoldCounts, HttpCounts, Life, Placement, Seed, Share, nvidia::NvidiaCounts,
     },
     sampler::{GpuSamples, Samples},
-    sink::{ParquetSink, ParquetWriter, Sink as _, SinkError, Writer as _},
-    table::{
-        GpuEventRow, GpuIoctlRow, HistogramRow, LossRow, OffCpuCountRow, OffCpuRow, PageFaultRow, RequestRow,
-        ShedRow, SyscallRow, ThreadRow, TokenRow,
-    },
+    sink::{ParquetSink, SinkError, Writer as _},
+    table::{EngineSampleRow, GpuEventRow, GpuPmRow, HistogramRow, LossRow, ShedRow},
     target::Proc,
     units::{MonoNs, Tgid, Tid},
 };
 
-/// What the pipeline's thread is told.
+/// What a pipeline's thread is told. All but the first four is for the first of them.
 #[derive(Debug)]
 pub enum Message {
     /// From a drain.
     Drained(Drained),
-    /// A scan found a thread.
-    Seed(Tid, Box<Seed>),
-    /// A scan found a process.
-    Program(Tgid, String),
-    /// Where a scan found a process.
-    Placement(Tgid, Placement),
+    /// A scan found something.
+    Met(Met),
+    /// The drains have ended, threads are recorded no more.
+    Ended(Arc<Kept>),
+    /// The same, and recording is over.
+    Stop(Arc<Kept>),
+    /// A thread that was another fold's has ended.
+    Life(Box<Life>),
     /// Counted in the kernel half.
     Histogram(HistogramRow),
     /// Lost by the kernel half.
@@ -56,76 +53,41 @@ pub enum Message {
     Samples(Box<Samples>),
     /// Polled of GPUs.
     Gpus(Box<GpuSamples>),
+    /// Asked of an engine.
+    Engine(Box<EngineSampleRow>),
+    /// Counted by GPUs, each in the order of time.
+    GpuPm(Vec<GpuPmRow>),
     /// A step below the ceiling.
     Shed(ShedRow),
     /// A view wants a picture.
     Look(Box<Look>),
-    /// The drains have ended, threads are recorded no more: what the kernel half kept of each, and when it stopped.
-    Ended(MonoNs, Vec<Slot>, Vec<Tallies>),
-    /// The same, and recording is over.
-    Stop(MonoNs, Vec<Slot>, Vec<Tallies>),
+}
+
+/// What a scan of `/proc` found.
+#[derive(Clone, Debug)]
+pub enum Met {
+    /// A thread.
+    Thread(Tid, Box<Seed>),
+    /// The program of a process.
+    Program(Tgid, String),
+    /// Where a process is.
+    Placement(Tgid, Placement),
+}
+
+/// What the kernel half kept of each thread when it recorded no more.
+#[derive(Debug, Default)]
+pub struct Kept {
+    /// When that was.
+    pub at: MonoNs,
+    /// What the next record would have been made of.
+    pub slots: Vec<Slot>,
+    /// What was counted and not handed over.
+    pub tallies: Vec<Tallies>,
 }
 
 impl From<Drained> for Message {
     fn from(drained: Drained) -> Self {
         Self::Drained(drained)
-    }
-}
-
-/// What others may look at while the pipeline runs.
-#[derive(Debug, Default)]
-pub struct Gauges {
-    records: AtomicU64,
-    first_record_ns: AtomicU64,
-    threads: AtomicU64,
-    live: AtomicU64,
-    begun: AtomicU64,
-    network_ended: AtomicBool,
-    processes: Mutex<Vec<Tgid>>,
-}
-
-impl Gauges {
-    /// Of a target with these processes.
-    pub fn new(processes: &[Tgid]) -> Self {
-        let gauges = Self::default();
-        gauges.set_processes(processes.to_vec());
-        gauges
-    }
-    /// Records decoded.
-    pub fn records(&self) -> u64 {
-        self.records.load(Ordering::Relaxed)
-    }
-    /// When the first record of a wait came; `None` while none has.
-    pub fn first_record(&self) -> Option<MonoNs> {
-        Some(MonoNs(self.first_record_ns.load(Ordering::Relaxed))).filter(|at| at.0 != 0)
-    }
-    /// Threads seen.
-    pub fn threads(&self) -> u64 {
-        self.threads.load(Ordering::Relaxed)
-    }
-    /// Whether threads have begun and all of them have ended.
-    pub fn all_ended(&self) -> bool {
-        self.begun.load(Ordering::Acquire) > 0 && self.live() == 0
-    }
-    /// Whether the programs that count network bytes are detached.
-    pub fn network_ended(&self) -> bool {
-        self.network_ended.load(Ordering::Acquire)
-    }
-    /// Says so.
-    pub fn end_network(&self) {
-        self.network_ended.store(true, Ordering::Release);
-    }
-    /// The processes that have a thread that lives, sorted.
-    pub fn processes(&self) -> Vec<Tgid> {
-        self.processes.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-    fn set_processes(&self, mut processes: Vec<Tgid>) {
-        processes.sort_unstable();
-        *self.processes.lock().unwrap_or_else(PoisonError::into_inner) = processes;
-    }
-    /// Threads that live.
-    pub fn live(&self) -> u64 {
-        self.live.load(Ordering::Relaxed)
     }
 }
 
@@ -144,181 +106,96 @@ pub struct Folded {
     pub undecodable: u64,
 }
 
-/// Writers of all tables.
-struct Tables {
-    thread: ParquetWriter<ThreadRow>,
-    off_cpu: ParquetWriter<OffCpuRow>,
-    off_cpu_count: ParquetWriter<OffCpuCountRow>,
-    syscall: ParquetWriter<SyscallRow>,
-    gpu_ioctl: ParquetWriter<GpuIoctlRow>,
-    gpu_event: ParquetWriter<GpuEventRow>,
-    page_fault: ParquetWriter<PageFaultRow>,
-    /// Whether faults were asked for; the table is there in any case.
-    page_faults: bool,
-    request: ParquetWriter<RequestRow>,
-    token: ParquetWriter<TokenRow>,
-    histogram: ParquetWriter<HistogramRow>,
-    shed: ParquetWriter<ShedRow>,
-    loss: ParquetWriter<LossRow>,
-    samples: SampleTables,
-    roles: role::Roles,
-    fds: Fds,
-    /// What a view is shown; `None` where nobody looks.
-    tap: Option<Tap>,
-    error: Option<SinkError>,
-}
-
-impl Tables {
-    fn keep(&mut self, result: Result<(), SinkError>) {
-        if let Err(error) = result {
-            self.error.get_or_insert(error);
-        }
+impl Folded {
+    /// With what another one ended with.
+    #[must_use]
+    pub fn and(mut self, other: &Self) -> Self {
+        self.counts += other.counts;
+        self.http += other.http;
+        self.nvidia += other.nvidia;
+        self.late += other.late;
+        self.undecodable += other.undecodable;
+        self
     }
 }
 
-impl Rows for Tables {
-    fn alive(&mut self, life: &Life) {
-        if let Some(tap) = &mut self.tap {
-            tap.alive(life, &mut self.roles);
-        }
-    }
-
-    fn off_cpu(&mut self, mut row: OffCpuRow) {
-        if let Some(tap) = &mut self.tap {
-            tap.rolling.off_cpu(&row);
-        }
-        row.fd_kind = self.fds.kind(&row);
-        let result = self.off_cpu.push(row);
-        self.keep(result);
-    }
-
-    fn off_cpu_count(&mut self, row: OffCpuCountRow) {
-        let result = self.off_cpu_count.push(row);
-        self.keep(result);
-    }
-
-    fn syscall(&mut self, row: SyscallRow) {
-        if let Some(tap) = &mut self.tap {
-            tap.rolling.syscall(&row);
-        }
-        let result = self.syscall.push(row);
-        self.keep(result);
-    }
-
-    fn gpu_ioctl(&mut self, row: GpuIoctlRow) {
-        if let Some(tap) = &mut self.tap {
-            tap.rolling.gpu_ioctl(&row);
-        }
-        let result = self.gpu_ioctl.push(row);
-        self.keep(result);
-    }
-
-    fn page_fault(&mut self, row: PageFaultRow) {
-        if self.page_faults {
-            if let Some(tap) = &mut self.tap {
-                tap.rolling.page_fault(&row);
-            }
-            let result = self.page_fault.push(row);
-            self.keep(result);
-        }
-    }
-
-    fn request(&mut self, row: RequestRow) {
-        if let Some(tap) = &mut self.tap {
-            tap.rolling.request(&row);
-        }
-        let result = self.request.push(row);
-        self.keep(result);
-    }
-
-    fn token(&mut self, row: TokenRow) {
-        if let Some(tap) = &mut self.tap {
-            tap.rolling.token(&row);
-        }
-        let result = self.token.push(row);
-        self.keep(result);
-    }
-
-    fn thread(&mut self, life: &Life) {
-        let row = self.roles.assign(life);
-        if let Some(tap) = &mut self.tap {
-            tap.ended(&row);
-        }
-        let result = self.thread.push(row);
-        self.keep(result);
-    }
+/// What the pipelines of a recording have in common.
+#[derive(Clone, Debug)]
+pub struct Setting {
+    /// What is drained.
+    pub streams: Streams,
+    /// The devices whose ioctls are told apart.
+    pub devices: Devices,
+    /// Whether page faults are asked for.
+    pub page_faults: bool,
+    /// Where processes are looked up.
+    pub proc: Proc,
+    /// What others may look at.
+    pub gauges: Arc<Gauges>,
 }
 
-/// The pipeline before it runs.
+/// A pipeline before it runs.
 pub struct Pipeline {
+    share: Share,
+    setting: Setting,
     order: Order,
     fold: Fold,
     tables: Tables,
-    rounds: HashMap<usize, MonoNs>,
-    drains: usize,
-    thread_stream: usize,
     undecodable: u64,
     threads_ended: bool,
-    gauges: Arc<Gauges>,
     /// Threads begun and threads living, of which the gauges know the processes.
     gauged: (u64, usize),
-    proc: Proc,
 }
 
 impl Pipeline {
-    /// A pipeline for those streams.
+    /// That of the first fold, or the only one.
     ///
     /// # Errors
     ///
     /// A table cannot be begun.
-    pub fn new(
+    pub fn first(
         sink: &ParquetSink,
-        streams: bpf::Streams,
-        devices: Devices,
-        page_faults: bool,
+        setting: Setting,
+        share: Share,
         engine: Option<&str>,
-        proc: Proc,
-        gauges: Arc<Gauges>,
     ) -> Result<Self, SinkError> {
-        let tables = Tables {
-            thread: sink.writer()?,
-            off_cpu: sink.writer()?,
-            off_cpu_count: sink.writer()?,
-            syscall: sink.writer()?,
-            gpu_ioctl: sink.writer()?,
-            gpu_event: sink.writer()?,
-            page_fault: sink.writer()?,
-            page_faults,
-            request: sink.writer()?,
-            token: sink.writer()?,
-            histogram: sink.writer()?,
-            shed: sink.writer()?,
-            loss: sink.writer()?,
-            samples: SampleTables::new(sink)?,
-            roles: role::Roles::new(engine, proc.clone()),
-            fds: Fds::new(proc.clone()),
-            tap: None,
-            error: None,
-        };
+        let first = First::new(sink, engine, setting.proc.clone())?;
+        Self::new(sink, setting, share, Rest::First(Box::new(first)))
+    }
+
+    /// That of a fold beside the first, which it tells of threads that ended.
+    ///
+    /// # Errors
+    ///
+    /// A table cannot be begun.
+    pub fn beside(
+        sink: &ParquetSink,
+        setting: Setting,
+        share: Share,
+        first: SyncSender<Message>,
+    ) -> Result<Self, SinkError> {
+        Self::new(sink, setting, share, Rest::Beside(first))
+    }
+
+    fn new(sink: &ParquetSink, setting: Setting, share: Share, rest: Rest) -> Result<Self, SinkError> {
         Ok(Self {
-            order: Order::new(streams.count()),
-            fold: Fold::new(devices),
-            tables,
-            rounds: HashMap::new(),
-            drains: streams.drains,
-            thread_stream: streams.threads(),
+            order: Order::new(setting.streams.count()),
+            fold: Fold::of(share, setting.devices.clone()),
+            tables: Tables::new(sink, setting.page_faults, setting.proc.clone(), rest)?,
+            share,
+            setting,
             undecodable: 0,
             threads_ended: false,
-            gauges,
             gauged: (0, 0),
-            proc,
         })
     }
 
-    /// The pipeline, watched.
+    /// The pipeline, watched; that of a recording's only fold.
     #[must_use]
     pub fn tapped(mut self, tap: Tap) -> Self {
-        self.tables.tap = Some(tap);
+        if let Some(first) = self.tables.first() {
+            first.tap = Some(tap);
+        }
         self
     }
 
@@ -331,10 +208,12 @@ impl Pipeline {
         bpf::prefer_thread();
         loop {
             match messages.recv_timeout(Duration::from_millis(200)) {
-                Ok(Message::Stop(at, slots, tallies)) => return self.finish(at, &slots, &tallies),
+                Ok(Message::Stop(kept)) => return self.finish(&kept),
                 Ok(message) => self.message(message)?,
-                Err(RecvTimeoutError::Timeout) => self.tick()?,
-                Err(RecvTimeoutError::Disconnected) => return self.finish(clock::mono(), &[], &[]),
+                Err(RecvTimeoutError::Timeout) => self.tables.tick()?,
+                Err(RecvTimeoutError::Disconnected) => {
+                    return self.finish(&Kept { at: clock::mono(), ..Kept::default() });
+                }
             }
         }
     }
@@ -342,158 +221,154 @@ impl Pipeline {
     fn message(&mut self, message: Message) -> Result<(), SinkError> {
         match message {
             Message::Drained(Drained::Records { stream, bytes }) => {
-                if let Some(tap) = &mut self.tables.tap {
+                if let Some(tap) = self.tables.tap() {
                     tap.drained(bytes.len());
                 }
                 self.decode(stream, &bytes);
+                Ok(())
             }
-            Message::Drained(Drained::Round { drain, at }) => {
-                self.rounds.insert(drain, at);
-                if self.rounds.len() == self.drains {
-                    let until = self.rounds.values().min().map_or(0, |at| at.0.saturating_sub(SLACK_NS));
-                    let (fold, tables, proc) = (&mut self.fold, &mut self.tables, &self.proc);
-                    self.order.release(MonoNs(until), |event| {
-                        fold.event(event, tables);
-                        if let Some((utid, tgid)) = fold.executed(event)
-                            && let Some(placement) = proc.placement(tgid)
-                        {
-                            fold.moved(utid, placement);
-                        }
-                    });
-                    self.gauges.live.store(self.fold.live() as u64, Ordering::Relaxed);
-                    self.gauges.begun.store(self.fold.begun(), Ordering::Release);
-                    let threads = (self.fold.begun(), self.fold.live());
-                    if threads != std::mem::replace(&mut self.gauged, threads) {
-                        self.gauges.set_processes(self.fold.processes());
-                    }
-                    if let Some(tap) = &mut self.tables.tap {
-                        tap.released(MonoNs(until), &self.fold, &mut self.tables.roles);
-                    }
-                }
-                self.tick()?;
+            Message::Drained(Drained::Round { at }) => {
+                self.release(MonoNs(at.0.saturating_sub(SLACK_NS)));
+                self.tables.tick()
             }
-            Message::Seed(tid, seed) => self.fold.seed(tid, *seed),
-            Message::Program(tgid, exe) => self.fold.program(tgid, exe),
-            Message::Placement(tgid, placement) => self.fold.placement(tgid, placement),
-            Message::Histogram(row) => {
-                if let Some(tap) = &mut self.tables.tap {
-                    tap.rolling.histogram(row.clone());
+            Message::Met(met) => {
+                match met {
+                    Met::Thread(tid, seed) => self.fold.seed(tid, *seed),
+                    Met::Program(tgid, exe) => self.fold.program(tgid, exe),
+                    Met::Placement(tgid, placement) => self.fold.placement(tgid, placement),
                 }
-                self.tables.histogram.push(row)?;
-            }
-            Message::Loss(row) => {
-                if let Some(tap) = &mut self.tables.tap {
-                    tap.rolling.loss(row.clone());
-                }
-                self.tables.loss.push(row)?;
-            }
-            Message::GpuEvent(row) => self.tables.gpu_event.push(row)?,
-            Message::Samples(samples) => {
-                if let Some(tap) = &mut self.tables.tap {
-                    tap.samples(&samples);
-                }
-                self.tables.samples.push(*samples)?;
-            }
-            Message::Gpus(samples) => self.tables.samples.push_gpus(*samples)?,
-            Message::Shed(row) => self.tables.shed.push(row)?,
-            Message::Look(look) => {
-                if let Some(tap) = &mut self.tables.tap {
-                    tap.look(look);
-                }
+                Ok(())
             }
             // The gauges stay: the target's processes live on.
-            Message::Ended(at, slots, tallies) => self.end_threads(at, &slots, &tallies),
-            Message::Stop(..) => {}
+            Message::Ended(kept) | Message::Stop(kept) => {
+                self.end_threads(&kept);
+                Ok(())
+            }
+            Message::Life(life) => {
+                self.tables.ended(&life);
+                Ok(())
+            }
+            message => self.tables.first().map_or(Ok(()), |first| told(first, message)),
         }
-        Ok(())
+    }
+
+    fn release(&mut self, until: MonoNs) {
+        let (fold, tables, proc) = (&mut self.fold, &mut self.tables, &self.setting.proc);
+        self.order.release(until, |event| {
+            fold.event(event, tables);
+            if let Some((utid, tgid)) = fold.executed(event)
+                && let Some(placement) = proc.placement(tgid)
+            {
+                fold.moved(utid, placement);
+            }
+        });
+        if let Rest::First(first) = &mut self.tables.rest {
+            let gauges = &self.setting.gauges;
+            gauges.set_threads(self.fold.live() as u64, self.fold.begun());
+            let threads = (self.fold.begun(), self.fold.live());
+            if threads != std::mem::replace(&mut self.gauged, threads) {
+                gauges.set_processes(self.fold.processes());
+            }
+            if let Some(tap) = &mut first.tap {
+                tap.released(until, &self.fold, &mut first.roles);
+            }
+        }
     }
 
     fn decode(&mut self, stream: usize, mut bytes: &[u8]) {
-        if stream != self.thread_stream && self.gauges.first_record().is_none() {
-            self.gauges.first_record_ns.store(clock::mono().0, Ordering::Relaxed);
+        let gauges = &self.setting.gauges;
+        let of_threads = stream == self.setting.streams.threads();
+        if !of_threads && gauges.first_record().is_none() {
+            gauges.set_first_record(clock::mono());
         }
+        // Those of threads are for every fold.
+        let counts = self.share.is_first() || !of_threads;
         let mut records = 0;
         while !bytes.is_empty() {
             if let Ok(event) = Event::decode(bytes) {
                 bytes = &bytes[event.wire_bytes()..];
-                if stream == self.thread_stream && matches!(event, Event::Begin(_)) {
-                    self.gauges.threads.fetch_add(1, Ordering::Relaxed);
+                if of_threads && counts && matches!(event, Event::Begin(_)) {
+                    gauges.add_thread();
                 }
                 self.order.push(stream, event);
                 records += 1;
             } else {
-                self.undecodable += bytes.len() as u64;
+                self.undecodable += if counts { bytes.len() as u64 } else { 0 };
                 break;
             }
         }
-        self.gauges.records.fetch_add(records, Ordering::Relaxed);
+        gauges.add_records(if counts { records } else { 0 });
     }
 
-    fn tick(&mut self) -> Result<(), SinkError> {
-        self.tables.thread.tick()?;
-        self.tables.off_cpu.tick()?;
-        self.tables.off_cpu_count.tick()?;
-        self.tables.syscall.tick()?;
-        self.tables.gpu_ioctl.tick()?;
-        self.tables.gpu_event.tick()?;
-        self.tables.page_fault.tick()?;
-        self.tables.request.tick()?;
-        self.tables.token.tick()?;
-        self.tables.histogram.tick()?;
-        self.tables.shed.tick()?;
-        self.tables.loss.tick()?;
-        self.tables.samples.tick()?;
-        self.tables.error.take().map_or(Ok(()), Err)
-    }
-
-    fn end_threads(&mut self, stop: MonoNs, slots: &[Slot], tallies: &[Tallies]) {
+    fn end_threads(&mut self, kept: &Kept) {
         if std::mem::replace(&mut self.threads_ended, true) {
             return;
         }
-        let (fold, tables, proc) = (&mut self.fold, &mut self.tables, &self.proc);
+        let (fold, tables, proc) = (&mut self.fold, &mut self.tables, &self.setting.proc);
         self.order.finish(|event| fold.event(event, tables));
-        fold.finish(stop, slots, tallies, |tgid, tid| proc.seed(tgid, tid), tables);
+        fold.finish(kept.at, &kept.slots, &kept.tallies, |tgid, tid| proc.seed(tgid, tid), tables);
     }
 
-    fn finish(mut self, stop: MonoNs, slots: &[Slot], tallies: &[Tallies]) -> Result<Folded, SinkError> {
-        self.end_threads(stop, slots, tallies);
+    fn finish(mut self, kept: &Kept) -> Result<Folded, SinkError> {
+        self.end_threads(kept);
+        let threads = self.setting.streams.threads();
+        let counted_beside = if self.share.is_first() { 0 } else { self.order.late_of(threads) };
         let folded = Folded {
             counts: self.fold.counts(),
             http: self.fold.http_counts(),
             nvidia: self.fold.nvidia_counts(),
-            late: self.order.late(),
+            late: self.order.late() - counted_beside,
             undecodable: self.undecodable,
         };
-        let Tables {
-            thread,
-            off_cpu,
-            off_cpu_count,
-            syscall,
-            gpu_ioctl,
-            gpu_event,
-            page_fault,
-            request,
-            token,
-            histogram,
-            shed,
-            loss,
-            samples,
-            error,
-            ..
-        } = self.tables;
-        thread.finish()?;
-        off_cpu.finish()?;
-        off_cpu_count.finish()?;
-        syscall.finish()?;
-        gpu_ioctl.finish()?;
-        gpu_event.finish()?;
-        page_fault.finish()?;
-        request.finish()?;
-        token.finish()?;
-        histogram.finish()?;
-        shed.finish()?;
-        loss.finish()?;
-        samples.finish()?;
-        error.map_or(Ok(folded), Err)
+        self.tables.finish()?;
+        Ok(folded)
+    }
+}
+
+/// What is told to the first fold alone.
+fn told(first: &mut First, message: Message) -> Result<(), SinkError> {
+    match message {
+        Message::Histogram(row) => {
+            if let Some(tap) = &mut first.tap {
+                tap.rolling.histogram(row.clone());
+            }
+            first.histogram.push(row)
+        }
+        Message::Loss(row) => {
+            if let Some(tap) = &mut first.tap {
+                tap.rolling.loss(row.clone());
+            }
+            first.loss.push(row)
+        }
+        Message::GpuEvent(row) => first.gpu_event.push(row),
+        Message::GpuPm(rows) => rows.into_iter().try_for_each(|row| first.gpu_pm.push(row)),
+        Message::Samples(samples) => {
+            if let Some(tap) = &mut first.tap {
+                tap.samples(&samples);
+            }
+            first.samples.push(*samples)
+        }
+        Message::Gpus(samples) => {
+            if let Some(tap) = &mut first.tap {
+                samples.gpus.iter().for_each(|row| tap.rolling.gpu(row.clone()));
+            }
+            first.samples.push_gpus(*samples)
+        }
+        Message::Engine(row) => first.samples.push_engine(*row),
+        Message::Shed(row) => {
+            if let Some(tap) = &mut first.tap {
+                tap.rolling.shed(row.clone());
+            }
+            first.shed.push(row)
+        }
+        Message::Look(look) => {
+            if let Some(tap) = &mut first.tap {
+                tap.look(look);
+            }
+            Ok(())
+        }
+        Message::Drained(_) | Message::Met(_) | Message::Ended(_) | Message::Stop(_) | Message::Life(_) => {
+            Ok(())
+        }
     }
 }

@@ -13,15 +13,17 @@ use std::{
 };
 
 use super::{
+    gauges::Gauges,
     gpu_sampling::{GpuSampling, Told},
-    pipeline::{Gauges, Message},
+    pipeline::Message,
 };
 use crate::{
     bpf::Sockets,
     sampler::{GpuSamples, Sampler, Samples},
     sink::{ParquetSink, ParquetWriter, Sink as _, SinkError, Writer as _},
     table::{
-        CgroupSampleRow, DiskSampleRow, GpuProcessSampleRow, GpuSampleRow, HostSampleRow, ProcessSampleRow,
+        CgroupSampleRow, DiskSampleRow, EngineSampleRow, GpuProcessSampleRow, GpuSampleRow, HostSampleRow,
+        ProcessSampleRow,
     },
     units::Tgid,
 };
@@ -30,25 +32,22 @@ use crate::{
 pub struct Sampling {
     end: Sender<()>,
     thread: JoinHandle<Vec<String>>,
+    interval: Duration,
     gpus: Option<GpuSampling>,
 }
 
 impl Sampling {
-    /// Takes a first sample before it returns, and then one at each interval; of `gpus` too, if wanted, whose first
-    /// may come later.
+    /// Takes a first sample before it returns, and then one at each interval.
     ///
     /// # Errors
     ///
     /// A thread cannot be started.
     pub fn start(
         interval: Duration,
-        gpus: bool,
         sockets: Option<Sockets>,
         gauges: &Arc<Gauges>,
         sender: &SyncSender<Message>,
     ) -> io::Result<Self> {
-        let gpus =
-            gpus.then(|| GpuSampling::start(interval, Arc::clone(gauges), sender.clone())).transpose()?;
         let mut round = Round {
             sampler: Sampler::new(),
             sockets,
@@ -73,7 +72,17 @@ impl Sampling {
             round.take();
             round.notes()
         })?;
-        Ok(Self { end, thread, gpus })
+        Ok(Self { end, thread, interval, gpus: None })
+    }
+
+    /// Takes samples of GPUs too from now on, the first of which may come later.
+    ///
+    /// # Errors
+    ///
+    /// A thread cannot be started.
+    pub fn watch_gpus(&mut self, gauges: &Arc<Gauges>, sender: &SyncSender<Message>) -> io::Result<()> {
+        self.gpus = Some(GpuSampling::start(self.interval, Arc::clone(gauges), sender.clone())?);
+        Ok(())
     }
 
     /// Takes a last sample; tells what could not be read.
@@ -145,6 +154,7 @@ pub struct SampleTables {
     host: ParquetWriter<HostSampleRow>,
     gpu: ParquetWriter<GpuSampleRow>,
     gpu_process: ParquetWriter<GpuProcessSampleRow>,
+    engine: ParquetWriter<EngineSampleRow>,
 }
 
 impl SampleTables {
@@ -161,6 +171,7 @@ impl SampleTables {
             host: sink.writer()?,
             gpu: sink.writer()?,
             gpu_process: sink.writer()?,
+            engine: sink.writer()?,
         })
     }
 
@@ -186,6 +197,15 @@ impl SampleTables {
         samples.processes.into_iter().try_for_each(|row| self.gpu_process.push(row))
     }
 
+    /// Adds a sample of an engine.
+    ///
+    /// # Errors
+    ///
+    /// It could not be stored.
+    pub fn push_engine(&mut self, row: EngineSampleRow) -> Result<(), SinkError> {
+        self.engine.push(row)
+    }
+
     /// Closes parts that are old enough.
     ///
     /// # Errors
@@ -197,7 +217,8 @@ impl SampleTables {
         self.disk.tick()?;
         self.host.tick()?;
         self.gpu.tick()?;
-        self.gpu_process.tick()
+        self.gpu_process.tick()?;
+        self.engine.tick()
     }
 
     /// Closes all.
@@ -211,6 +232,7 @@ impl SampleTables {
         self.disk.finish()?;
         self.host.finish()?;
         self.gpu.finish()?;
-        self.gpu_process.finish()
+        self.gpu_process.finish()?;
+        self.engine.finish()
     }
 }

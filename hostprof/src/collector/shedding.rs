@@ -10,7 +10,8 @@ use anyhow::{Context as _, Result};
 
 use super::{
     ceiling::{ByKernel, Ceiling, Rung, Used},
-    pipeline::{Gauges, Message},
+    gauges::Gauges,
+    pipeline::Message,
 };
 use crate::{
     bpf::Kernel,
@@ -74,6 +75,7 @@ impl Shedding {
         let at = |ns: u64| (ns != 0).then_some(MonoNs(ns));
         let by_kernel = ByKernel { counting: at(left.counting_ns), ended: at(cost.ended()?) };
         let step = self.ceiling.look(self.used, by_kernel);
+        self.gauges.set_overhead_ratio(self.ceiling.latest_ratio());
         cost.set_budget(self.ceiling.budget())?;
         let Some(step) = step else { return Ok(None) };
         let mut ended = None;

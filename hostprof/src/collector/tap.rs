@@ -8,7 +8,7 @@ use hostprof_common::slot::Slot;
 
 use super::role::Roles;
 use crate::{
-    live::{Picture, Rolling, Window},
+    live::{Parts, Picture, Rolling, Window},
     probe::{Fold, Life},
     sampler::Samples,
     table::ThreadRow,
@@ -28,10 +28,12 @@ pub struct Look {
     pub slots: Vec<Slot>,
     /// The window's length.
     pub length_ns: u64,
+    /// The window that a frozen view shows; `None` for the newest.
+    pub window: Option<Window>,
     /// The thread to show in depth.
     pub detail: Option<Tid>,
-    /// Whether to tell the percentiles of every thread.
-    pub exact: bool,
+    /// What is shown.
+    pub parts: Parts,
 }
 
 /// Bins of what is folded.
@@ -124,10 +126,11 @@ impl Tap {
         if self.http {
             self.rolling.requests_in_flight(fold.requests_in_flight() as u64);
         }
-        let window = Window::before(look.at.0, look.length_ns, self.begun.0.max(self.rolling.kept().start));
-        if !window.is_empty() {
+        let since = self.begun.0.max(self.rolling.kept().start);
+        let window = look.window.unwrap_or_else(|| Window::before(look.at.0, look.length_ns, since));
+        if !window.is_empty() && window.from >= since {
             // A view that is stopped has not fetched the last one: it gets the next it asks for.
-            let mut picture = self.rolling.picture(&window, look.detail, look.exact);
+            let mut picture = self.rolling.picture(&window, look.detail, look.parts);
             picture.health.ring_used_bytes = Some(std::mem::take(&mut self.ring_used));
             let _ = self.pictures.try_send(picture);
         }

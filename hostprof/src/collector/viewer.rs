@@ -4,7 +4,7 @@ use std::{
     collections::VecDeque,
     path::PathBuf,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, AtomicU8, Ordering},
         mpsc::{Receiver, SyncSender, sync_channel},
     },
@@ -12,14 +12,15 @@ use std::{
 };
 
 use super::{
+    gauges::Gauges,
     pipeline::Message,
     tap::{Look, Tap},
 };
 use crate::{
-    bpf::{LoadError, Slots},
+    bpf::{Haste, LoadError, Slots},
     clock,
-    live::{Picture, Recorder, Target, complete},
-    recording::{Config, ProbeStatus},
+    live::{About, Parts, Picture, Recorder, Target, Window, complete},
+    recording::{Config, Gpus},
     sink::Progress,
     target::Proc,
     units::{MonoNs, Tid},
@@ -37,6 +38,19 @@ pub mod asked {
     pub const LEAVE: u8 = 2;
 }
 
+/// A picture that a view wishes for.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Wish {
+    /// The length of its window.
+    pub length: Duration,
+    /// The window itself, where it is not the newest.
+    pub window: Option<Window>,
+    /// The thread to show in depth.
+    pub detail: Option<Tid>,
+    /// What is shown.
+    pub parts: Parts,
+}
+
 /// What is known of a recording when a view begins to look.
 pub struct Viewer {
     slots: Slots,
@@ -45,8 +59,10 @@ pub struct Viewer {
     tables: Vec<(&'static str, Arc<Progress>)>,
     run: PathBuf,
     target: Target,
-    probes: Vec<ProbeStatus>,
-    sampled: bool,
+    about: About,
+    gauges: Arc<Gauges>,
+    gpus: Arc<OnceLock<Gpus>>,
+    haste: Option<Haste>,
     ring_bytes: u64,
     begun: MonoNs,
     stop: Arc<AtomicU8>,
@@ -56,11 +72,16 @@ pub struct Viewer {
 }
 
 /// What a view needs of a recording that begins.
-pub(super) struct Parts {
+pub(super) struct Begun {
     pub slots: Slots,
     pub messages: SyncSender<Message>,
     pub tables: Vec<(&'static str, Arc<Progress>)>,
     pub run: PathBuf,
+    pub gauges: Arc<Gauges>,
+    /// The machine's, once they are known.
+    pub gpus: Arc<OnceLock<Gpus>>,
+    /// Until the first picture.
+    pub haste: Option<Haste>,
     pub stop: Arc<AtomicU8>,
     pub ended: Arc<AtomicBool>,
 }
@@ -72,7 +93,7 @@ pub(super) fn ends(begun: MonoNs, proc: Proc, http: bool) -> (Tap, Receiver<Pict
 }
 
 impl Viewer {
-    pub(super) fn new(parts: Parts, pictures: Receiver<Picture>, config: &Config) -> Self {
+    pub(super) fn new(parts: Begun, pictures: Receiver<Picture>, config: &Config) -> Self {
         let begun = config.started.mono_ns;
         Self {
             slots: parts.slots,
@@ -81,8 +102,10 @@ impl Viewer {
             tables: parts.tables,
             run: parts.run,
             target: Target::of(config),
-            probes: config.probes.clone(),
-            sampled: config.samples.interval_ns.is_some(),
+            about: About::of(config),
+            gauges: parts.gauges,
+            gpus: parts.gpus,
+            haste: parts.haste,
             ring_bytes: u64::from(config.rings.count) * config.rings.bytes,
             begun,
             stop: parts.stop,
@@ -106,21 +129,31 @@ impl Viewer {
         self.stop.fetch_max(asked::END, Ordering::Release);
     }
 
-    /// Asks for a picture of the newest window, with the percentiles of every thread where `exact`; false where the recorder has too much to do, or has ended.
+    /// Asks for a picture; false where there is none yet, the recorder has too much to do, or has ended.
     ///
     /// # Errors
     ///
     /// The kernel half cannot be read.
-    pub fn ask(&self, length: Duration, detail: Option<Tid>, exact: bool) -> Result<bool, LoadError> {
+    pub fn ask(&self, wish: &Wish) -> Result<bool, LoadError> {
+        let now = clock::mono();
+        if wish.window.is_none() && Window::before(now.0, 0, self.begun.0).is_empty() {
+            return Ok(false);
+        }
         let slots = self.slots.read()?;
-        let look = Look { at: clock::mono(), slots, length_ns: length.as_nanos() as u64, detail, exact };
+        let Wish { length, window, detail, parts } = *wish;
+        let look =
+            Look { at: clock::mono(), slots, length_ns: length.as_nanos() as u64, window, detail, parts };
         Ok(self.messages.try_send(Message::Look(Box::new(look))).is_ok())
     }
 
     /// The picture asked for, where it comes in that time. `kept` is whether what is written is to be kept.
     pub fn picture(&mut self, wait: Duration, kept: bool) -> Option<Picture> {
         let mut picture = self.pictures.recv_timeout(wait).ok()?;
-        complete(&mut picture, &self.probes, self.sampled);
+        drop(self.haste.take());
+        if let Some(gpus) = self.gpus.get() {
+            self.about.knows(gpus);
+        }
+        complete(&mut picture, &self.about);
         picture.target =
             Target { elapsed_ns: picture.to.0.saturating_sub(self.begun.0), ..self.target.clone() };
         self.health(&mut picture, kept);
@@ -142,8 +175,12 @@ impl Viewer {
         health.own_cpu_ns = Some(((now.1 - cpu) as f64 * part) as u64);
         health.own_rss_bytes = usage::own_rss();
         health.ring_bytes = self.ring_bytes;
-        health.recorder = kept.then(|| Recorder {
+        if health.ceiling.limit_ratio.is_some() {
+            health.ceiling.cost_ratio = self.gauges.overhead_ratio();
+        }
+        health.recorder = Some(Recorder {
             run: self.run.display().to_string(),
+            kept,
             bytes,
             window_bytes: ((bytes - written) as f64 * part) as u64,
             elapsed_ns: picture.target.elapsed_ns,

@@ -7,7 +7,6 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicU8, Ordering},
-        mpsc::SyncSender,
     },
     time::{Duration, Instant},
 };
@@ -20,8 +19,10 @@ use super::{
     Options,
     counters::{self, Counters, Reading},
     describe,
+    folds::Inlet,
+    gauges::Gauges,
     kernel_log::{EventLog, Following},
-    pipeline::{Gauges, Message},
+    pipeline::{Kept, Message},
     progress::{self, Progress},
     shedding::Shedding,
     signals::Signals,
@@ -78,7 +79,7 @@ pub struct Watch<'a> {
     sink: &'a ParquetSink,
     folder: PathBuf,
     gauges: Arc<Gauges>,
-    sender: SyncSender<Message>,
+    inlet: Inlet,
     counters: Counters,
     anchors: Vec<ClockAnchor>,
     progress: Progress,
@@ -95,14 +96,14 @@ impl<'a> Watch<'a> {
         folder: &RunFolder,
         gauges: &Arc<Gauges>,
         counters: Counters,
-        sender: SyncSender<Message>,
+        inlet: Inlet,
     ) -> Self {
         Self {
             options,
             sink,
             folder: folder.path().to_owned(),
             gauges: Arc::clone(gauges),
-            sender,
+            inlet,
             counters,
             anchors: vec![describe::anchor()],
             progress: Progress::new(options.duration),
@@ -145,7 +146,8 @@ impl<'a> Watch<'a> {
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         if let Some(most) = self.options.max_overhead {
-            let shedding = Shedding::begin(most, kernel, &self.gauges, self.sender.clone(), self.quiet)?;
+            let shedding =
+                Shedding::begin(most, kernel, &self.gauges, self.inlet.first().clone(), self.quiet)?;
             self.shedding = Some(shedding);
         }
         let mut alarm = kernel.cost().map(Cost::alarm).transpose()?.flatten();
@@ -200,7 +202,7 @@ impl<'a> Watch<'a> {
 
     fn events(&self, rows: Vec<GpuEventRow>) {
         for row in rows {
-            let _ = self.sender.send(Message::GpuEvent(row));
+            let _ = self.inlet.first().send(Message::GpuEvent(row));
         }
     }
 
@@ -232,7 +234,7 @@ impl<'a> Watch<'a> {
         }
         let slots = kernel.slots()?;
         let tallies = kernel.tallies(&slots)?;
-        let _ = self.sender.send(Message::Ended(at, slots, tallies));
+        self.inlet.ended(Kept { at, slots, tallies });
         Ok(())
     }
 
@@ -278,11 +280,11 @@ impl<'a> Watch<'a> {
 
     fn read_counters(&mut self, kernel: &Kernel, at: MonoNs, whole: bool) -> Result<()> {
         for row in self.counters.losses(at, Reading::of(kernel)?) {
-            let _ = self.sender.send(Message::Loss(row));
+            let _ = self.inlet.first().send(Message::Loss(row));
         }
         if self.counters.completes(whole) {
             for row in self.counters.histograms(kernel.call_counts()?) {
-                let _ = self.sender.send(Message::Histogram(row));
+                let _ = self.inlet.first().send(Message::Histogram(row));
             }
         }
         Ok(())
@@ -299,7 +301,7 @@ impl<'a> Watch<'a> {
         let start = MonoNs(self.anchors.first().map_or(0, |anchor| anchor.mono_ns));
         for &(probe, missed) in skipped.iter().filter(|(_, missed)| *missed > 0) {
             let row = counters::loss(probe, start, stop, None, "recursion", missed);
-            let _ = self.sender.send(Message::Loss(row));
+            let _ = self.inlet.first().send(Message::Loss(row));
         }
         self.anchors.push(describe::anchor());
         Ok(())

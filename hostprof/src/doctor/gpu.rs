@@ -30,6 +30,12 @@ pub const CHECKS: &[Check] = &[
         look: gpm,
     },
     Check {
+        name: "CUPTI",
+        why: "probe gpu_pm loads it: what the GPU's units do, 10,000 times a second",
+        needed: false,
+        look: cupti,
+    },
+    Check {
         name: "MIG",
         why: "of a GPU that is divided, load is told of each instance and not of the whole",
         needed: false,
@@ -106,6 +112,19 @@ fn gpm(machine: &Machine) -> Seen {
             format!("{have} of {} GPUs", gpus.devices.len()),
             "a GPU of Hopper or later with its driver of 520 or later; others have load, memory and clocks alone",
         )
+    }
+}
+
+fn cupti(machine: &Machine) -> Seen {
+    if !has_gpu(machine) {
+        return Seen::not_applicable("no NVIDIA GPU");
+    }
+    match crate::cupti::library(&machine.path("/")) {
+        Some(path) => Seen::ok(path.display().to_string()),
+        None => Seen::missing(
+            "no libcupti in a toolkit; the target's own is tried when it is recorded",
+            "install CUDA's toolkit, 12.6 or later, or python's package nvidia-cuda-cupti",
+        ),
     }
 }
 

@@ -8,6 +8,7 @@
 pub mod roles;
 
 mod gpm;
+mod gpu_idle;
 mod lives;
 mod marks;
 mod replay;
@@ -17,9 +18,10 @@ mod window;
 
 use std::collections::BTreeMap;
 
-pub(crate) use self::replay::{end_of, merged};
+pub(crate) use self::replay::{end_of, merged, overlaps};
 pub use self::{
     gpm::{Gpm, gpm},
+    gpu_idle::{IdleGap, IdleGaps, idle_ns},
     lives::Lives,
     marks::Marks,
     replay::{Part, Piece, Replay},

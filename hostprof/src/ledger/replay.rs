@@ -181,10 +181,10 @@ pub(super) fn recorded(row: &OffCpuRow) -> [(State, u64); 2] {
     }
 }
 
-/// Times in which records were lost: sorted, apart.
-pub(crate) fn merged(loss: &[LossRow]) -> Vec<(u64, u64)> {
+/// The times in which records were lost: sorted, apart.
+pub(crate) fn merged<'a>(loss: impl IntoIterator<Item = &'a LossRow>) -> Vec<(u64, u64)> {
     let mut spans: Vec<(u64, u64)> = loss
-        .iter()
+        .into_iter()
         .filter(|row| row.dropped > 0)
         .map(|row| (row.start_mono_ns, row.end_mono_ns.max(row.start_mono_ns)))
         .collect();
@@ -199,7 +199,8 @@ pub(crate) fn merged(loss: &[LossRow]) -> Vec<(u64, u64)> {
     spans
 }
 
-fn overlaps(spans: &[(u64, u64)], start_ns: u64, end_ns: u64) -> bool {
+/// Whether records were lost at a time: of a thread that lacks some, it is not known what that was.
+pub(crate) fn overlaps(spans: &[(u64, u64)], start_ns: u64, end_ns: u64) -> bool {
     let after = spans.partition_point(|span| span.1 < start_ns);
     spans.get(after).is_some_and(|span| span.0 <= end_ns)
 }

@@ -3,7 +3,7 @@
 use super::picture::{Missing, Picture, ProbeHealth, Target};
 use crate::{
     probe::{HTTP, IOCTL, MEMORY, PAGE_FAULT, SYSCALL, SYSCALL_COUNT},
-    recording::{Config, ProbeStatus},
+    recording::{Config, Gpus, ProbeStatus},
 };
 
 impl Target {
@@ -27,8 +27,42 @@ impl Target {
     }
 }
 
-/// Says of a picture which probes there are, and takes out what no probe brought.
-pub fn complete(picture: &mut Picture, probes: &[ProbeStatus], sampled: bool) {
+/// What is known of a recording from its beginning.
+#[derive(Clone, Debug)]
+pub struct About {
+    probes: Vec<ProbeStatus>,
+    sampled: bool,
+    /// `None` while NVML is still asked.
+    gpus: Option<Gpus>,
+}
+
+impl About {
+    /// Of a recording.
+    pub fn of(config: &Config) -> Self {
+        Self { probes: config.probes.clone(), sampled: config.samples.interval_ns.is_some(), gpus: None }
+    }
+
+    /// The machine's GPUs are known.
+    pub fn knows(&mut self, gpus: &Gpus) {
+        self.gpus.get_or_insert_with(|| gpus.clone());
+    }
+
+    /// Why no GPU is measured.
+    fn gpus_missing(&self) -> Missing {
+        let (why, remedy) = match &self.gpus {
+            _ if !self.sampled => ("no samples are taken", "leave out --no-samples"),
+            None => ("they are being looked for", ""),
+            Some(Gpus { nvml_missing: Some(reason), .. }) => (reason.as_str(), ""),
+            Some(gpus) if gpus.devices.is_empty() => ("this machine has none that NVML tells of", ""),
+            Some(_) => ("none was sampled yet", ""),
+        };
+        Missing { what: "GPUs".to_owned(), why: why.to_owned(), remedy: remedy.to_owned() }
+    }
+}
+
+/// Says of a picture which probes and GPUs there are, and takes out what no probe brought.
+pub fn complete(picture: &mut Picture, about: &About) {
+    let About { probes, sampled, gpus } = about;
     let status = |name: &str| probes.iter().find(|probe| probe.name == name);
     let is_on = |name: &str| status(name).is_some_and(|probe| probe.on);
     let why = |name: &str| {
@@ -42,10 +76,11 @@ pub fn complete(picture: &mut Picture, probes: &[ProbeStatus], sampled: bool) {
         remedy: format!("--probe auto,{name}"),
     };
     let every = is_on(SYSCALL) || is_on(SYSCALL_COUNT);
-    if !every {
+    let parts = picture.parts;
+    if parts.calls && !every {
         picture.calls_missing.push(missing("system calls", SYSCALL_COUNT));
     }
-    if !is_on(IOCTL) {
+    if parts.calls && !is_on(IOCTL) {
         picture.calls_missing.push(missing("ioctls on GPU devices", IOCTL));
     }
     let memory = &mut picture.memory;
@@ -63,11 +98,14 @@ pub fn complete(picture: &mut Picture, probes: &[ProbeStatus], sampled: bool) {
             remedy: "leave out --no-samples".to_owned(),
         });
     }
-    picture.gpus_missing = Some(Missing {
-        what: "GPUs".to_owned(),
-        why: "this version takes no samples of GPUs".to_owned(),
-        remedy: String::new(),
-    });
+    if picture.gpus.is_empty() {
+        picture.gpus_missing = Some(about.gpus_missing());
+    }
+    for gpu in &mut picture.gpus {
+        let mut devices = gpus.iter().flat_map(|gpus| &gpus.devices);
+        let named = devices.find(|device| device.index == Some(gpu.index));
+        gpu.name = named.and_then(|device| device.name.clone()).unwrap_or_default();
+    }
     if picture.requests.is_empty() {
         picture.requests_missing = Some(if is_on(HTTP) {
             Missing {

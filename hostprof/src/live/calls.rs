@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    bins::{BIN_NS, Window, bin},
+    bins::{self, BIN_NS, Window, bin},
     counters::{Bag, Kind, Sums, bucket, key, latency, of_kind},
     picture::{Call, MemoryCalls},
 };
@@ -31,7 +31,16 @@ pub(super) struct Calls {
     by_name: HashMap<(Cow<'static, str>, Option<String>), u64>,
     /// Names of system calls, by number: most rows need no more.
     by_number: IntMap<i32, u64>,
-    bins: VecDeque<(u64, Bag)>,
+    bins: VecDeque<Bin>,
+}
+
+/// A bin of calls.
+#[derive(Debug, Default)]
+struct Bin {
+    number: u64,
+    /// Rows that ended.
+    rows: u64,
+    bag: Bag,
 }
 
 /// One call, as its tables have it.
@@ -62,22 +71,20 @@ impl Calls {
         self.add(&traced, kept);
         let end = row.ts_mono_ns + row.dur_ns;
         if let Some(bytes) = row.arg1.filter(|_| !row.failed() && kept.contains(&end)) {
-            match row.syscall_nr {
-                MMAP => self.bin(end / BIN_NS).add(key(Kind::Mapped, 0), bytes),
-                MUNMAP => self.bin(end / BIN_NS).add(key(Kind::Unmapped, 0), bytes),
-                _ => {}
+            let changed = match row.syscall_nr {
+                MMAP => Some(Kind::Mapped),
+                MUNMAP => Some(Kind::Unmapped),
+                _ => None,
+            };
+            if let Some(kind) = changed {
+                self.bin(end / BIN_NS).bag.add(key(kind, 0), bytes);
             }
         }
     }
 
     pub fn gpu_ioctl(&mut self, row: &GpuIoctlRow, kept: &Range<u64>) {
-        let name = match (&row.name, &row.rm_cmd_name) {
-            (Some(name), Some(command)) => Cow::Owned(format!("{name} {command}")),
-            (Some(name), None) => name.clone(),
-            (None, _) => Cow::Owned(format!("{:#x}", row.request)),
-        };
         let traced = Traced {
-            name: self.name(name, Some(&row.device)),
+            name: self.name(row.call_name(), Some(&row.device)),
             start: row.ts_mono_ns,
             length: row.dur_ns,
             off_cpu: row.off_cpu_ns.unwrap_or(0),
@@ -93,14 +100,15 @@ impl Calls {
             let next = ((at / BIN_NS + 1) * BIN_NS).min(to);
             let part = next - at;
             let off_cpu = u128::from(call.off_cpu) * u128::from(part) / u128::from(call.length.max(1));
-            let bag = self.bin(at / BIN_NS);
+            let bag = &mut self.bin(at / BIN_NS).bag;
             bag.add(key(Kind::TracedTime, call.name), part);
             bag.add(key(Kind::TracedOffCpu, call.name), off_cpu as u64);
             at = next;
         }
         if kept.contains(&end) {
-            let bag = self.bin(end / BIN_NS);
-            bag.add(key(Kind::Rows, 0), 1);
+            let bin = self.bin(end / BIN_NS);
+            bin.rows += 1;
+            let bag = &mut bin.bag;
             bag.add(key(Kind::TracedLength, call.name << 16 | bucket(call.length)), 1);
             bag.add(key(Kind::TracedMost, call.name), call.length);
             if call.failed {
@@ -110,38 +118,38 @@ impl Calls {
     }
 
     pub fn forget_before(&mut self, ns: u64) {
-        while self.bins.front().is_some_and(|(number, _)| (number + 1).saturating_mul(BIN_NS) <= ns) {
-            self.bins.pop_front();
-        }
+        bins::forget_before(&mut self.bins, ns, drop);
     }
 
-    /// What the calls come to in a window, most time first, with those that were only counted; and the rows that
-    /// ended.
-    pub fn window(&self, window: &Window, counted: &VecDeque<HistogramRow>) -> (Vec<Call>, u64) {
-        let sums = self.sums(window);
-        let mut calls = self.calls(&sums, |_| true);
+    /// Rows that ended in a window.
+    pub fn rows(&self, window: &Window) -> u64 {
+        bins::within(&self.bins, &window.bins()).map(|bin| bin.rows).sum()
+    }
+
+    /// What the calls of a window come to.
+    pub fn sums(&self, window: &Window) -> Vec<(u64, u64)> {
+        let mut sums = Sums::default();
+        for bin in bins::within(&self.bins, &window.bins()) {
+            bin.bag.entries().for_each(|(key, value)| sums.add(key, value));
+        }
+        sums.take()
+    }
+
+    /// Those calls, most time first, with those that were only counted.
+    pub fn told(&self, sums: &[(u64, u64)], window: &Window, counted: &VecDeque<HistogramRow>) -> Vec<Call> {
+        let mut calls = self.calls(sums, |_| true);
         calls.extend(of_histograms(window, counted, &calls));
         calls.sort_by(|a, b| b.total_ns.cmp(&a.total_ns).then_with(|| a.name.cmp(&b.name)));
-        (calls, of_kind(&sums, Kind::Rows).map(|(_, rows)| rows).sum())
+        calls
     }
 
     /// What of them changes the address space.
-    pub fn memory(&self, window: &Window) -> MemoryCalls {
-        let sums = self.sums(window);
+    pub fn memory(&self, sums: &[(u64, u64)]) -> MemoryCalls {
         let names = syscalls::calls(State::Memory);
-        let mut by_name = self.calls(&sums, |name| names.contains(&name));
+        let mut by_name = self.calls(sums, |name| names.contains(&name));
         by_name.sort_by(|a, b| b.total_ns.cmp(&a.total_ns).then_with(|| a.name.cmp(&b.name)));
-        let sum = |kind| of_kind(&sums, kind).map(|(_, bytes)| bytes).sum();
+        let sum = |kind| of_kind(sums, kind).map(|(_, bytes)| bytes).sum();
         MemoryCalls { by_name, mapped_bytes: sum(Kind::Mapped), unmapped_bytes: sum(Kind::Unmapped) }
-    }
-
-    fn sums(&self, window: &Window) -> Vec<(u64, u64)> {
-        let mut sums = Sums::default();
-        let (first, last) = (window.from / BIN_NS, window.to / BIN_NS);
-        for (_, bag) in self.bins.iter().filter(|(number, _)| (first..last).contains(number)) {
-            bag.entries().for_each(|(key, value)| sums.add(key, value));
-        }
-        sums.take()
     }
 
     fn calls(&self, sums: &[(u64, u64)], wanted: impl Fn(&str) -> bool) -> Vec<Call> {
@@ -185,8 +193,23 @@ impl Calls {
         })
     }
 
-    fn bin(&mut self, number: u64) -> &mut Bag {
-        &mut bin(&mut self.bins, number).1
+    fn bin(&mut self, number: u64) -> &mut Bin {
+        bin(&mut self.bins, number)
+    }
+}
+
+impl bins::Bin for Bin {
+    fn new(number: u64) -> Self {
+        Self { number, ..Self::default() }
+    }
+
+    #[inline]
+    fn number(&self) -> u64 {
+        self.number
+    }
+
+    fn settle(&mut self) {
+        self.bag.settle();
     }
 }
 

@@ -2,7 +2,6 @@
 //!
 //! Lengths are counted in buckets of 256 to an octave, so that a percentile is told to four parts in a thousand.
 
-use super::bins::Bin;
 use crate::{
     hash::IntMap,
     lengths::Latency,
@@ -21,10 +20,6 @@ const MOST_ENTRIES: usize = 2048;
 pub(super) enum Kind {
     /// Nanoseconds, by state.
     State,
-    /// Episodes that ended.
-    Switches,
-    /// Those that were involuntary.
-    Involuntary,
     /// Waits for a CPU after a wakeup, by bucket.
     Runqueue,
     /// Blocked nanoseconds, by system call.
@@ -48,12 +43,9 @@ pub(super) enum Kind {
     /// Bytes mapped and unmapped.
     Mapped,
     Unmapped,
-    /// Rows that ended.
-    Rows,
-    /// Waits for a CPU after a wakeup.
-    Waits,
+    /// Nanoseconds that rows contradict one another about.
+    Unattributed,
     /// The longest of the above: what is counted is the most, not the sum.
-    RunqueueMost,
     CallMost,
     TracedMost,
 }
@@ -68,13 +60,20 @@ const SUB: u64 = (1 << SUB_BITS) - 1;
 
 /// A key.
 #[inline]
-pub(super) fn key(kind: Kind, sub: u64) -> u64 {
+pub(super) const fn key(kind: Kind, sub: u64) -> u64 {
     (kind as u64) << SUB_BITS | sub & SUB
 }
 
 #[inline]
 fn is_most(key: u64) -> bool {
-    key >> SUB_BITS >= Kind::RunqueueMost as u64
+    key >> SUB_BITS >= Kind::CallMost as u64
+}
+
+/// Whether a key counts lengths by bucket, or is the longest: what only single threads are told by.
+#[inline]
+pub(super) fn is_length(key: u64) -> bool {
+    let kind = key >> SUB_BITS;
+    kind == Kind::Runqueue as u64 || kind == Kind::CallLength as u64 || is_most(key)
 }
 
 /// The state whose time a key counts.
@@ -95,109 +94,108 @@ pub(super) fn of_kind(entries: &[(u64, u64)], kind: Kind) -> impl Iterator<Item 
 /// Counters of a bin.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Bag {
-    /// What is still being counted, where that is a few keys.
-    few: Vec<(u64, u64)>,
-    /// The same of many.
-    hot: IntMap<u64, u64>,
-    /// What was counted when the bin was over.
-    settled: Vec<(u64, u64)>,
+    /// The first keys, in place: most bins have no more.
+    few: [(u64, u64); FEW],
+    used: u8,
+    more: Option<Box<More>>,
 }
 
 /// Keys that are looked for one after the other.
-const FEW: usize = 16;
+const FEW: usize = 10;
+
+/// Counters of further keys.
+#[derive(Clone, Debug, Default)]
+struct More {
+    hot: IntMap<u64, u64>,
+    /// Those of a bin that is over.
+    settled: Vec<(u64, u64)>,
+}
 
 impl Bag {
+    /// Adds; answers whether keys that were told apart are no longer.
     #[inline]
-    pub(super) fn add(&mut self, key: u64, value: u64) {
-        if let Some((_, sum)) = self.few.iter_mut().find(|(known, _)| *known == key) {
+    pub(super) fn add(&mut self, key: u64, value: u64) -> bool {
+        let used = usize::from(self.used);
+        if let Some((_, sum)) = self.few[..used].iter_mut().find(|(known, _)| *known == key) {
             put(key, sum, value);
-        } else if self.few.len() < FEW {
-            self.few.push((key, value));
-        } else {
-            if self.hot.len() >= MOST_ENTRIES {
-                self.forget_rare();
-            }
-            put(key, self.hot.entry(key).or_default(), value);
+            return false;
         }
+        if used < FEW {
+            self.few[used] = (key, value);
+            self.used += 1;
+            return false;
+        }
+        let hot = &mut self.more.get_or_insert_default().hot;
+        let forgets = hot.len() >= MOST_ENTRIES;
+        if forgets {
+            forget_rare(hot);
+        }
+        put(key, hot.entry(key).or_default(), value);
+        forgets
     }
 
     /// The bin is over: puts what was counted into less room. More may be added all the same.
     pub(super) fn settle(&mut self) {
-        self.settled.reserve_exact(self.few.len() + self.hot.len());
-        self.settled.extend(std::mem::take(&mut self.few));
-        self.settled.extend(std::mem::take(&mut self.hot));
-    }
-
-    /// Adds futexes and wakers beyond the most frequent up to one.
-    fn forget_rare(&mut self) {
-        for kind in [Kind::FutexTime, Kind::FutexWaits, Kind::Waker] {
-            let is_kind = |key: u64| key >> SUB_BITS == kind as u64;
-            let mut values: Vec<u64> =
-                self.hot.iter().filter(|(key, _)| is_kind(**key)).map(|(_, value)| *value).collect();
-            if values.len() <= MOST_ENTRIES / 8 {
-                continue;
-            }
-            values.sort_unstable_by(|a, b| b.cmp(a));
-            let least = values[MOST_ENTRIES / 8];
-            let mut rare = 0;
-            self.hot.retain(|key, value| {
-                let kept = !is_kind(*key) || *value > least;
-                rare += if kept { 0 } else { *value };
-                kept
-            });
-            *self.hot.entry(key(kind, OTHERS)).or_default() += rare;
+        if let Some(more) = &mut self.more {
+            more.settled.reserve_exact(more.hot.len());
+            more.settled.extend(std::mem::take(&mut more.hot));
         }
     }
 
     /// Each key, perhaps more than once, with what was counted.
+    #[inline]
     pub(super) fn entries(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
-        let few = self.settled.iter().chain(&self.few).copied();
-        few.chain(self.hot.iter().map(|(key, value)| (*key, *value)))
+        let more = self.more.iter().flat_map(|more| {
+            more.settled.iter().copied().chain(more.hot.iter().map(|(key, value)| (*key, *value)))
+        });
+        self.few[..usize::from(self.used)].iter().copied().chain(more)
     }
 }
 
-/// A bin with nothing but counters.
-impl Bin for (u64, Bag) {
-    fn new(number: u64) -> Self {
-        (number, Bag::default())
-    }
-
-    fn number(&self) -> u64 {
-        self.0
-    }
-
-    fn settle(&mut self) {
-        self.1.settle();
+/// Adds futexes and wakers beyond the most frequent up to one.
+fn forget_rare(counted: &mut IntMap<u64, u64>) {
+    for kind in [Kind::FutexTime, Kind::FutexWaits, Kind::Waker] {
+        let is_kind = |key: u64| key >> SUB_BITS == kind as u64;
+        let mut values: Vec<u64> =
+            counted.iter().filter(|(key, _)| is_kind(**key)).map(|(_, value)| *value).collect();
+        if values.len() <= MOST_ENTRIES / 8 {
+            continue;
+        }
+        values.sort_unstable_by(|a, b| b.cmp(a));
+        let least = values[MOST_ENTRIES / 8];
+        let mut rare = 0;
+        counted.retain(|key, value| {
+            let kept = !is_kind(*key) || *value > least;
+            rare += if kept { 0 } else { *value };
+            kept
+        });
+        *counted.entry(key(kind, OTHERS)).or_default() += rare;
     }
 }
 
 fn put(key: u64, sum: &mut u64, value: u64) {
-    *sum = if is_most(key) { (*sum).max(value) } else { *sum + value };
+    *sum = if is_most(key) { (*sum).max(value) } else { sum.wrapping_add(value) };
 }
 
-/// The sums of a window that slides over bins: what enters is added, what leaves taken away.
+/// The sums of a window that slides over bins, in the order of their keys: what enters is added, what leaves is
+/// added negated, modulo 2^64.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Sliding(Vec<(u64, u64)>);
 
 impl Sliding {
+    #[inline]
     pub(super) fn add(&mut self, key: u64, value: u64) {
         match self.0.binary_search_by_key(&key, |(known, _)| *known) {
-            Ok(place) => self.0[place].1 += value,
-            Err(place) => self.0.insert(place, (key, value)),
-        }
-    }
-
-    pub(super) fn take(&mut self, key: u64, value: u64) {
-        if let Ok(place) = self.0.binary_search_by_key(&key, |(known, _)| *known) {
-            self.0[place].1 = self.0[place].1.saturating_sub(value);
-            if self.0[place].1 == 0 {
-                self.0.remove(place);
+            Ok(place) => {
+                let sum = self.0[place].1.wrapping_add(value);
+                self.0[place].1 = sum;
+                if sum == 0 {
+                    self.0.remove(place);
+                }
             }
+            Err(place) if value != 0 => self.0.insert(place, (key, value)),
+            Err(_) => {}
         }
-    }
-
-    pub(super) fn clear(&mut self) {
-        self.0.clear();
     }
 
     /// In the order of their keys.
@@ -211,9 +209,9 @@ impl Sliding {
 pub(super) struct Sums(Vec<(u64, u64)>);
 
 impl Sums {
-    /// These, and more to come.
-    pub(super) fn of(entries: &[(u64, u64)]) -> Self {
-        Self(entries.to_vec())
+    /// Adds what is in the order of its keys.
+    pub(super) fn extend(&mut self, entries: &[(u64, u64)]) {
+        self.0.extend_from_slice(entries);
     }
 
     #[inline]
@@ -224,6 +222,7 @@ impl Sums {
     /// The sums in the order of their keys; none is left.
     pub(super) fn take(&mut self) -> Vec<(u64, u64)> {
         let mut entries = std::mem::take(&mut self.0);
+        // Stable: it takes what is in order already for what it is.
         entries.sort_by_key(|(key, _)| *key);
         entries.dedup_by(|(next, value), (kept, sum)| {
             let same = next == kept;
@@ -264,37 +263,6 @@ pub(super) fn latency(buckets: &[(u64, u64)], max_ns: u64) -> Latency {
     Latency::of_counts(&counts, Some(max_ns))
 }
 
-/// Distributions added up.
-#[derive(Debug, Default)]
-pub(super) struct Lengths {
-    buckets: IntMap<u64, i64>,
-    max_ns: u64,
-}
-
-impl Lengths {
-    pub(super) fn count(&mut self, bucket: u64, count: i64) {
-        *self.buckets.entry(bucket).or_default() += count;
-    }
-
-    pub(super) fn most(&mut self, max_ns: u64) {
-        self.max_ns = self.max_ns.max(max_ns);
-    }
-
-    /// Adds others.
-    pub(super) fn add(&mut self, other: &Self) {
-        other.buckets.iter().for_each(|(bucket, count)| self.count(*bucket, *count));
-        self.most(other.max_ns);
-    }
-
-    pub(super) fn latency(&self) -> Latency {
-        let counted = |(bucket, count): (&u64, &i64)| Some((*bucket, u64::try_from(*count).ok()?));
-        let mut buckets: Vec<(u64, u64)> =
-            self.buckets.iter().filter_map(counted).filter(|(_, count)| *count > 0).collect();
-        buckets.sort_unstable();
-        latency(&buckets, self.max_ns)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -311,13 +279,13 @@ mod tests {
     fn what_has_one_key_is_put_together() {
         let mut bag = Bag::default();
         for round in 0..1000 {
-            bag.add(key(Kind::Switches, 0), 1);
-            bag.add(key(Kind::RunqueueMost, 0), round);
+            bag.add(key(Kind::Mapped, 0), 1);
+            bag.add(key(Kind::CallMost, 0), round);
         }
-        assert_eq!(sums(&bag), [(key(Kind::Switches, 0), 1000), (key(Kind::RunqueueMost, 0), 999)]);
+        assert_eq!(sums(&bag), [(key(Kind::Mapped, 0), 1000), (key(Kind::CallMost, 0), 999)]);
         bag.settle();
-        bag.add(key(Kind::Switches, 0), 1);
-        assert_eq!(sums(&bag), [(key(Kind::Switches, 0), 1001), (key(Kind::RunqueueMost, 0), 999)]);
+        bag.add(key(Kind::Mapped, 0), 1);
+        assert_eq!(sums(&bag), [(key(Kind::Mapped, 0), 1001), (key(Kind::CallMost, 0), 999)]);
     }
 
     #[test]

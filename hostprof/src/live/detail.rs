@@ -2,10 +2,10 @@
 
 use super::{
     bins::{Slices, Window},
-    counters::{Kind, OTHERS, of_kind},
+    counters::{Kind, OTHERS},
     picture::{FutexWait, ThreadDetail},
     rolling::Rolling,
-    window::{Summed, add_open, call, empty_slices, on_cpu, settle},
+    window::{Bars, Summed, call},
 };
 use crate::units::{Tgid, Tid};
 
@@ -15,24 +15,24 @@ pub(super) fn detail(
     window: &Window,
     slices: &Slices,
     tid: Tid,
-    threads: &[Summed<'_>],
+    (threads, lost): (&[Summed<'_>], &[(u64, u64)]),
 ) -> Option<ThreadDetail> {
     let Summed { track, sum } = threads.iter().rfind(|thread| thread.track.life.tid == tid.0)?;
-    let mut timeline = empty_slices(slices);
-    on_cpu(&mut timeline, track);
-    track.states(window, |state, at, ns| timeline[slices.of(at)].times.off_ns[state as usize] += ns);
-    track.sum(window, false, |state, from, to| add_open(&mut timeline, slices, state, from, to));
-    settle(&mut timeline);
-    let counters = &sum.counters;
+    let mut timeline = Bars::new(slices);
+    timeline.live(track, window);
+    track.parts(window, |part, at, ns| timeline.add(part, at, ns));
+    track.sum(window, lost, |part, from, to| timeline.add_open(part, from, to));
+    let lengths = track.lengths(window);
     let mut calls: Vec<_> =
-        of_kind(counters, Kind::CallTime).map(|(nr, ns)| call(counters, nr, ns)).collect();
+        track.of_kind(sum, Kind::CallTime).map(|(nr, ns)| call(&lengths, nr, ns)).collect();
     calls.sort_by_key(|call| std::cmp::Reverse(call.total_ns));
     let mut wakers: Vec<_> =
-        of_kind(counters, Kind::Waker).map(|(waker, wakeups)| rolling.waker(waker, wakeups)).collect();
+        track.of_kind(sum, Kind::Waker).map(|(waker, wakeups)| rolling.waker(waker, wakeups)).collect();
     wakers.sort_by_key(|waker| std::cmp::Reverse(waker.wakeups));
-    let mut futexes: Vec<FutexWait> = of_kind(counters, Kind::FutexTime)
+    let mut futexes: Vec<FutexWait> = track
+        .of_kind(sum, Kind::FutexTime)
         .map(|(address, waited_ns)| {
-            let waits = of_kind(counters, Kind::FutexWaits).find(|(at, _)| *at == address);
+            let waits = track.of_kind(sum, Kind::FutexWaits).find(|(at, _)| *at == address);
             FutexWait {
                 tgid: Tgid(track.life.tgid),
                 address,
@@ -44,7 +44,8 @@ pub(super) fn detail(
         })
         .collect();
     futexes.sort_by_key(|futex| std::cmp::Reverse(futex.waited_ns));
-    Some(ThreadDetail { tid, slices: timeline, calls, wakers, futexes })
+    let slices = timeline.finish();
+    Some(ThreadDetail { tid, slices, calls, wakers, futexes })
 }
 
 /// Other threads of the process that waited for the same futex.
@@ -53,7 +54,7 @@ fn others(threads: &[Summed<'_>], tgid: u32, tid: u32, address: u64) -> Vec<Tid>
         return Vec::new();
     }
     let waited = |thread: &&Summed<'_>| {
-        of_kind(&thread.sum.counters, Kind::FutexTime).any(|(at, ns)| at == address && ns > 0)
+        thread.track.of_kind(&thread.sum, Kind::FutexTime).any(|(at, ns)| at == address && ns > 0)
     };
     let of_process =
         threads.iter().filter(|thread| thread.track.life.tgid == tgid && thread.track.life.tid != tid);

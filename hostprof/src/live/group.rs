@@ -1,21 +1,52 @@
 //! Threads of one process and one role together: what cannot be had from their sums at a moderate cost.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, ops::Range};
 
 use super::{
-    bins::{BIN_NS, Window, bin},
-    counters::{Bag, Kind, Lengths, key, state_of},
+    bins::{self, BIN_NS, Window, bin},
+    counters::{Bag, Kind, Sliding, key, state_of},
 };
-use crate::table::State;
+use crate::{
+    ledger::{OFF_STATES, Part},
+    table::{State, Word as _},
+};
+
+/// The part that a key counts the time of; `None` for one that counts something else.
+pub(super) fn part_of(of: u64) -> Option<Part> {
+    let unattributed = || (of == key(Kind::Unattributed, 0)).then_some(Part::Unattributed);
+    state_of(of).map(Part::Off).or_else(unattributed)
+}
+
+/// Whether a group counts the key.
+pub(super) fn counts(of: u64) -> bool {
+    part_of(of).is_some() || is_wait(of)
+}
+
+/// Whether a key counts waits for a CPU.
+pub(super) fn is_wait(of: u64) -> bool {
+    (key(Kind::Runqueue, 0)..key(Kind::CallTime, 0)).contains(&of)
+}
+
+/// A group's part of a bin.
+#[derive(Debug)]
+struct GroupBin {
+    number: u64,
+    /// By state.
+    off_ns: [u64; OFF_STATES],
+    unattributed_ns: u64,
+    /// Waits for a CPU, by bucket.
+    waits: Bag,
+}
 
 /// States, and waits for a CPU by bucket, in bins.
 #[derive(Debug, Default)]
 pub(super) struct GroupBins {
     pub tgid: u32,
     pub role: String,
-    bins: VecDeque<(u64, Bag)>,
-    /// Taken from it, for threads that have another role now.
-    moved: VecDeque<(u64, Bag)>,
+    bins: VecDeque<GroupBin>,
+    /// What the waits of these bins come to, by number.
+    slid: Range<u64>,
+    waits: Sliding,
 }
 
 impl GroupBins {
@@ -24,42 +55,78 @@ impl GroupBins {
     }
 
     /// Adds to a bin.
-    pub fn add(&mut self, number: u64, key: u64, value: u64) {
-        bin(&mut self.bins, number).1.add(key, value);
-    }
-
-    /// Takes from a bin.
-    pub fn take(&mut self, number: u64, key: u64, value: u64) {
-        bin(&mut self.moved, number).1.add(key, value);
-    }
-
-    pub fn forget_before(&mut self, ns: u64) {
-        for bins in [&mut self.bins, &mut self.moved] {
-            while bins.front().is_some_and(|(number, _)| (number + 1).saturating_mul(BIN_NS) <= ns) {
-                bins.pop_front();
+    pub fn add(&mut self, number: u64, of: u64, value: u64) {
+        let bin = bin(&mut self.bins, number);
+        match part_of(of) {
+            Some(Part::Off(state)) => {
+                let sum = &mut bin.off_ns[state as usize];
+                *sum = sum.wrapping_add(value);
             }
-        }
-    }
-
-    /// Adds a window's waits for a CPU, and its time by state with when its bin began.
-    pub fn window(&self, window: &Window, lengths: &mut Lengths, mut each: impl FnMut(State, u64, i64)) {
-        let (first, last) = (window.from / BIN_NS, window.to / BIN_NS);
-        for (bins, sign) in [(&self.bins, 1), (&self.moved, -1)] {
-            let begin = bins.partition_point(|(number, _)| *number < first);
-            for (number, bag) in bins.range(begin..).take_while(|(number, _)| *number < last) {
-                for (key, value) in bag.entries() {
-                    if let Some(state) = state_of(key) {
-                        each(state, number * BIN_NS, value.cast_signed() * sign);
-                    } else {
-                        lengths.count(key & 0xffff, value.cast_signed() * sign);
-                    }
+            Some(_) => bin.unattributed_ns = bin.unattributed_ns.wrapping_add(value),
+            None => {
+                bin.waits.add(of, value);
+                if self.slid.contains(&number) {
+                    self.waits.add(of, value);
                 }
             }
         }
     }
+
+    /// Takes from a bin: a thread has another role, or a row contradicts one before it.
+    pub fn take(&mut self, number: u64, of: u64, value: u64) {
+        self.add(number, of, value.wrapping_neg());
+    }
+
+    pub fn forget_before(&mut self, ns: u64) {
+        let Self { bins, slid, waits, .. } = self;
+        bins::forget_before(bins, ns, |bin| {
+            if slid.contains(&bin.number) {
+                bin.waits.entries().for_each(|(of, value)| waits.add(of, value.wrapping_neg()));
+            }
+        });
+    }
+
+    /// Moves the window over the bins.
+    pub fn slide(&mut self, window: &Window) {
+        let to = window.bins();
+        let (leaves, enters) = bins::moved(&self.slid, &to);
+        for bin in leaves.iter().flat_map(|numbers| bins::within(&self.bins, numbers)) {
+            bin.waits.entries().for_each(|(of, value)| self.waits.add(of, value.wrapping_neg()));
+        }
+        for bin in enters.iter().flat_map(|numbers| bins::within(&self.bins, numbers)) {
+            bin.waits.entries().for_each(|(of, value)| self.waits.add(of, value));
+        }
+        self.slid = to;
+    }
+
+    /// Waits for a CPU by bucket, in the window over which [`GroupBins::slide`] moved.
+    pub fn waits(&self) -> &[(u64, u64)] {
+        self.waits.entries()
+    }
+
+    /// Time off the CPU in the window, each with when its bin began.
+    pub fn parts(&self, window: &Window, mut each: impl FnMut(Part, u64, u64)) {
+        for bin in bins::within(&self.bins, &window.bins()) {
+            let at = bin.number * BIN_NS;
+            for (state, ns) in State::ALL.iter().zip(bin.off_ns).filter(|(_, ns)| *ns > 0) {
+                each(Part::Off(*state), at, ns);
+            }
+            each(Part::Unattributed, at, bin.unattributed_ns);
+        }
+    }
 }
 
-/// Whether a group counts the key.
-pub(super) fn counts(of: u64) -> bool {
-    state_of(of).is_some() || (key(Kind::Runqueue, 0)..key(Kind::CallTime, 0)).contains(&of)
+impl bins::Bin for GroupBin {
+    fn new(number: u64) -> Self {
+        Self { number, off_ns: [0; OFF_STATES], unattributed_ns: 0, waits: Bag::default() }
+    }
+
+    #[inline]
+    fn number(&self) -> u64 {
+        self.number
+    }
+
+    fn settle(&mut self) {
+        self.waits.settle();
+    }
 }

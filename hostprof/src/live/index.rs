@@ -4,10 +4,11 @@ use std::{cmp::Reverse, collections::BinaryHeap};
 
 use super::replay::Worst;
 use crate::{
-    ledger::{Unwritten, end_of},
+    hash::IntMap,
+    ledger::{Lives, Unwritten, end_of, merged, overlaps},
     recording::{Recording, RecordingError},
     request::Latencies,
-    table::{OffCpuRow, RequestRow, State, ThreadRow},
+    table::{LossRow, OffCpuRow, RequestRow, State, ThreadRow},
 };
 
 /// Episodes from here on are remembered: parts far behind a window are not read for them.
@@ -26,6 +27,8 @@ pub(super) struct Index {
     runqueue: Vec<Target>,
     blocked: Vec<Target>,
     requests: Vec<Target>,
+    /// Time of threads that seems to have been on a CPU, of which records were lost: tid, from, to.
+    pub lost: Vec<(u32, (u64, u64))>,
 }
 
 impl Index {
@@ -35,11 +38,14 @@ impl Index {
         let (mut runqueue, mut blocked, mut requests) = (Most::default(), Most::default(), Most::default());
         let is_whole = recording.config().ended.is_some();
         let mut unwritten = Unwritten::new(threads);
+        let loss = recording.all::<LossRow>()?;
+        let mut gaps = Gaps::new(threads, &loss);
         for rows in recording.rows::<OffCpuRow>()? {
             for row in rows? {
                 if !is_whole {
                     unwritten.off_cpu(&row);
                 }
+                gaps.off_cpu(&row);
                 let end = end_of(&row);
                 if row.state != State::Exit {
                     runqueue.add((row.runqueue_ns, end, row.tid));
@@ -50,6 +56,7 @@ impl Index {
                 }
             }
         }
+        index.lost = gaps.finish();
         let unwritten = unwritten.finish();
         threads.extend(unwritten);
         for row in recording.all::<RequestRow>()? {
@@ -74,6 +81,47 @@ impl Index {
             Worst::Blocked => &self.blocked,
             Worst::Request => &self.requests,
         }
+    }
+}
+
+/// Time between the rows of threads that lack some, where records were lost in it: the ledger's rule.
+struct Gaps {
+    lives: Lives,
+    /// Of threads that lack rows: up to when theirs tell, and when they ended; by their place in `lives`.
+    lossy: IntMap<u64, (u32, u64, u64)>,
+    lost: Vec<(u64, u64)>,
+    found: Vec<(u32, (u64, u64))>,
+}
+
+impl Gaps {
+    fn new(threads: &[ThreadRow], loss: &[LossRow]) -> Self {
+        let lossy = threads.iter().enumerate().filter(|(_, row)| row.lost_switches > 0);
+        let lossy = lossy.map(|(place, row)| (place as u64, (row.tid, row.begin_mono_ns, row.end_mono_ns)));
+        Self { lives: Lives::new(threads), lossy: lossy.collect(), lost: merged(loss), found: Vec::new() }
+    }
+
+    fn off_cpu(&mut self, row: &OffCpuRow) {
+        if self.lossy.is_empty() {
+            return;
+        }
+        let (start, end) = (row.ts_mono_ns, end_of(row));
+        let place = self.lives.at(row.tid, start, end).map(|place| place as u64);
+        let Some((tid, at, _)) = place.and_then(|place| self.lossy.get_mut(&place)) else { return };
+        let gap = (*at, start);
+        *at = end.max(gap.0);
+        if gap.0 < gap.1 && overlaps(&self.lost, gap.0, gap.1) {
+            self.found.push((*tid, gap));
+        }
+    }
+
+    fn finish(mut self) -> Vec<(u32, (u64, u64))> {
+        for (tid, at, end) in self.lossy.into_values() {
+            if at < end && overlaps(&self.lost, at, end) {
+                self.found.push((tid, (at, end)));
+            }
+        }
+        self.found.sort_unstable_by_key(|(_, gap)| gap.1);
+        self.found
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::{
     bins::Window,
-    picture::{CgroupMemory, HostPressure, Memory, ProcessMemory},
+    picture::{CgroupMemory, HostPressure, Memory, MemoryCalls, ProcessMemory},
     rolling::Rolling,
     window::Summed,
 };
@@ -14,10 +14,14 @@ use crate::{
 };
 
 /// The samples that a window is told by: the last before it began (else the first), and the last before its end.
-fn around<'a, T>(rows: &[&'a T], window: &Window, at: impl Fn(&T) -> u64) -> Option<(&'a T, &'a T)> {
-    let last = rows.iter().rfind(|row| at(row) < window.to)?;
-    let first = rows.iter().rfind(|row| at(row) <= window.from).or_else(|| rows.first())?;
-    Some((*first, *last))
+fn around<'a, T>(
+    rows: impl DoubleEndedIterator<Item = &'a T> + Clone,
+    window: &Window,
+    at: impl Fn(&T) -> u64,
+) -> Option<(&'a T, &'a T)> {
+    let last = rows.clone().rfind(|row| at(row) < window.to)?;
+    let first = rows.clone().rfind(|row| at(row) <= window.from).or_else(|| rows.clone().next())?;
+    Some((first, last))
 }
 
 /// Between two samples.
@@ -27,11 +31,10 @@ fn since(first: Option<u64>, last: Option<u64>) -> Option<u64> {
 
 /// The machine's; `None` before two samples.
 pub(super) fn pressure(hosts: &VecDeque<HostSampleRow>, window: &Window) -> Option<HostPressure> {
-    let rows: Vec<&HostSampleRow> = hosts.iter().collect();
-    let (mut first, last) = around(&rows, window, |row| row.ts_mono_ns)?;
+    let (mut first, last) = around(hosts.iter(), window, |row: &HostSampleRow| row.ts_mono_ns)?;
     if first.ts_mono_ns >= last.ts_mono_ns {
         // No sample since the window began: what was between the last two.
-        first = rows.iter().rfind(|row| row.ts_mono_ns < last.ts_mono_ns)?;
+        first = hosts.iter().rfind(|row| row.ts_mono_ns < last.ts_mono_ns)?;
     }
     let elapsed = last.ts_mono_ns - first.ts_mono_ns;
     let busy = |row: &HostSampleRow| {
@@ -53,11 +56,16 @@ pub(super) fn pressure(hosts: &VecDeque<HostSampleRow>, window: &Window) -> Opti
 }
 
 /// The target's.
-pub(super) fn memory(rolling: &Rolling, window: &Window, threads: &[Summed<'_>]) -> Memory {
+pub(super) fn memory(
+    rolling: &Rolling,
+    window: &Window,
+    threads: &[Summed<'_>],
+    calls: MemoryCalls,
+) -> Memory {
     Memory {
         processes: processes(rolling, window, threads),
         cgroups: cgroups(&rolling.cgroups, window),
-        calls: Some(rolling.calls.memory(window)),
+        calls: Some(calls),
         missing: Vec::new(),
     }
 }
@@ -101,7 +109,7 @@ fn cgroups(rows: &VecDeque<CgroupSampleRow>, window: &Window) -> Vec<CgroupMemor
         by_path.entry((&row.path, row.version)).or_default().push(row);
     }
     let of = |rows: &Vec<&CgroupSampleRow>| {
-        let (first, last) = around(rows, window, |row| row.ts_mono_ns)?;
+        let (first, last) = around(rows.iter().copied(), window, |row: &CgroupSampleRow| row.ts_mono_ns)?;
         let quota = last.quota_ns.zip(last.period_ns);
         Some(CgroupMemory {
             path: last.path.clone(),

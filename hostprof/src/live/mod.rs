@@ -8,6 +8,7 @@ mod bins;
 mod calls;
 mod counters;
 mod detail;
+mod gpus;
 mod group;
 mod index;
 mod memory;
@@ -16,16 +17,17 @@ mod picture;
 mod replay;
 mod requests;
 mod rolling;
+mod sums;
 mod track;
 mod window;
 
 pub use self::picture::{
     Call, Ceiling, CgroupMemory, End, FutexWait, Gpu, Health, HostPressure, Memory, MemoryCalls, Missing,
-    Mode, Picture, Playback, ProbeHealth, Process, ProcessMemory, Recorder, Requests, Role, Share, Slice,
-    Target, Thread, ThreadDetail, Waiting, Waker,
+    Mode, Parts, Picture, Playback, ProbeHealth, Process, ProcessMemory, Recorder, Requests, Role, Share,
+    Slice, Target, Thread, ThreadDetail, Waiting, Waker,
 };
 pub use self::{
-    about::complete,
+    about::{About, complete},
     bins::{BIN_NS, Window},
     replay::{Replay, Worst},
     rolling::{HISTORY_NS, Rolling},

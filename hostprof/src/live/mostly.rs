@@ -3,12 +3,13 @@
 use std::{collections::HashMap, fmt::Write as _};
 
 use super::{
-    counters::{IRQ, Kind, OTHERS, of_kind},
+    counters::{IRQ, Kind, OTHERS},
     picture::Waiting,
     rolling::Rolling,
     window::Summed,
 };
 use crate::{
+    hash::IntMap,
     ledger::StateTimes,
     table::{State, Word as _},
 };
@@ -30,17 +31,19 @@ pub(super) fn mostly(rolling: &Rolling, threads: &[Summed<'_>]) -> Option<Waitin
     }
     let ratio = times.off(state) as f64 / times.total_ns().max(1) as f64;
     let mut roles: HashMap<&str, u64> = HashMap::new();
-    let (mut futexes, mut wakers): (HashMap<(u32, u64), u64>, HashMap<u64, u64>) = Default::default();
+    let (mut futexes, mut wakers): (IntMap<(u32, u64), u64>, IntMap<u64, u64>) = Default::default();
     for thread in &of {
         let waited = thread.sum.times.off(state);
         if waited == 0 {
             continue;
         }
         *roles.entry(&thread.track.life.role).or_default() += waited;
-        for (address, ns) in of_kind(&thread.sum.counters, Kind::FutexTime) {
-            *futexes.entry((thread.track.life.tgid, address)).or_default() += ns;
+        if state == State::Futex {
+            for (address, ns) in thread.track.of_kind(&thread.sum, Kind::FutexTime) {
+                *futexes.entry((thread.track.life.tgid, address)).or_default() += ns;
+            }
         }
-        for (waker, count) in of_kind(&thread.sum.counters, Kind::Waker) {
+        for (waker, count) in thread.track.of_kind(&thread.sum, Kind::Waker) {
             *wakers.entry(waker).or_default() += count;
         }
     }

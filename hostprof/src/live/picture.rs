@@ -22,6 +22,9 @@ pub struct Picture {
     pub from: MonoNs,
     /// Its end: in a live view now, less what the order of records may still change.
     pub to: MonoNs,
+    /// Which of the lists below it has.
+    #[serde(skip)]
+    pub parts: Parts,
     /// Where the picture is from.
     pub mode: Mode,
     /// What is watched.
@@ -54,6 +57,41 @@ pub struct Picture {
     pub health: Health,
     /// The thread that was asked for, where it lives in the window.
     pub detail: Option<ThreadDetail>,
+}
+
+/// What of a picture is made where it is asked for: lists that are long, and shown on one tab each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Parts {
+    pub threads: bool,
+    /// How long each thread was blocked in the call of its `top_call`: told where a picture is printed.
+    pub lengths: bool,
+    pub calls: bool,
+    pub memory: bool,
+}
+
+impl Parts {
+    /// All of them.
+    pub const ALL: Self = Self { threads: true, lengths: true, calls: true, memory: true };
+
+    /// Whether all that another asks for is there.
+    pub fn has(self, other: Self) -> bool {
+        (self.threads || !other.threads) && (self.calls || !other.calls) && (self.memory || !other.memory)
+    }
+}
+
+impl Picture {
+    /// Takes the parts it lacks from an older picture: better a moment old than none.
+    pub fn keep_of(&mut self, older: Self) {
+        if !self.parts.threads {
+            self.threads = older.threads;
+        }
+        if !self.parts.calls {
+            (self.calls, self.calls_missing) = (older.calls, older.calls_missing);
+        }
+        if !self.parts.memory {
+            self.memory = older.memory;
+        }
+    }
 }
 
 /// Where a picture is from.
@@ -112,7 +150,8 @@ pub struct Share {
     pub threads: u32,
     /// The sum of their lives within it: what `times` sums to.
     pub wall_ns: u64,
-    /// By state. An episode that is still open counts with what of it lies in the window.
+    /// By state. An episode that is still open counts with what of it lies in the window. What rows contradict one
+    /// another about, and what a thread did while its records were lost, is `unattributed`.
     pub times: StateTimes,
     /// Context switches; involuntary ones.
     pub switches: u64,
@@ -296,16 +335,23 @@ pub struct MemoryCalls {
     pub unmapped_bytes: u64,
 }
 
-/// A GPU at its last sample in the window.
+/// A GPU, or an instance of one that is divided, at its last sample before the window's end.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Gpu {
     pub index: u32,
+    /// The instance, of one that is divided: `1`, with its compute instance `1/0`; `None` for a whole GPU.
+    pub instance: Option<String>,
     pub name: String,
     pub util_ratio: Option<f64>,
     pub memory_used_bytes: Option<u64>,
     pub memory_total_bytes: Option<u64>,
     pub power_mw: Option<u64>,
+    pub power_limit_mw: Option<u64>,
     pub sm_clock_mhz: Option<u32>,
+    pub mem_clock_mhz: Option<u32>,
+    pub temperature_c: Option<u32>,
+    /// Why its clocks are lower than they could be, joined by `+`; empty for no reason.
+    pub throttle_reasons: Option<String>,
     pub sm_ratio: Option<f64>,
     pub tensor_ratio: Option<f64>,
     pub dram_ratio: Option<f64>,
@@ -339,7 +385,7 @@ pub struct Health {
     pub own_rss_bytes: Option<u64>,
     /// Rows of `off_cpu`, `syscall` and `gpu_ioctl` that ended in the window.
     pub records: u64,
-    /// What of the recording under way: `None` where nothing is written.
+    /// The recording under way.
     pub recorder: Option<Recorder>,
     pub probes: Vec<ProbeHealth>,
     /// The overhead ceiling.
@@ -355,9 +401,9 @@ pub struct Health {
 pub struct Ceiling {
     /// `1 %` of the target's CPU; `None` where none is set.
     pub limit_ratio: Option<f64>,
-    /// What hostprof cost in the window, of the target's CPU; `None` where not measured.
+    /// What hostprof cost in the second before the window's end, of the target's CPU; `None` where not measured.
     pub cost_ratio: Option<f64>,
-    /// What is shed now: `spans`; empty for nothing.
+    /// What is recorded to stay below, in the words of table `shed`; empty where nothing is left out.
     pub shed: String,
 }
 
@@ -366,6 +412,8 @@ pub struct Ceiling {
 pub struct Recorder {
     /// The run folder.
     pub run: String,
+    /// Whether it stays when the view is left.
+    pub kept: bool,
     /// Bytes written, and in the window.
     pub bytes: u64,
     pub window_bytes: u64,

@@ -3,10 +3,10 @@
 use std::{collections::HashMap, ops::Range, path::Path};
 
 use super::{
-    about::complete,
+    about::{About, complete},
     bins::{BIN_NS, Window},
     index::{Index, LONG_NS},
-    picture::{Ceiling, End, Mode, Picture, Playback, Recorder, Target},
+    picture::{End, Mode, Parts, Picture, Playback, Recorder, Target},
     rolling::Rolling,
     track::Life,
 };
@@ -14,8 +14,8 @@ use crate::{
     hash::IntMap,
     recording::{Config, Recording, RecordingError},
     table::{
-        CgroupSampleRow, GpuIoctlRow, HistogramRow, HostSampleRow, LossRow, OffCpuRow, PageFaultRow,
-        ProcessSampleRow, RequestRow, SyscallRow, ThreadRow, TokenRow,
+        CgroupSampleRow, GpuIoctlRow, GpuSampleRow, HistogramRow, HostSampleRow, LossRow, OffCpuRow,
+        PageFaultRow, ProcessSampleRow, RequestRow, ShedRow, SyscallRow, ThreadRow, TokenRow,
     },
     units::{MonoNs, Tid},
 };
@@ -40,6 +40,7 @@ pub enum Worst {
 /// A recording that is looked at.
 pub struct Replay {
     recording: Recording,
+    about: About,
     index: Index,
     rolling: Rolling,
     /// The stretch that `rolling` has whole.
@@ -59,7 +60,7 @@ impl Replay {
     pub fn open(run: &Path) -> Result<Self, RecordingError> {
         let recording = Recording::open(run)?;
         let mut threads: Vec<ThreadRow> = recording.all()?;
-        let index = Index::of(&recording, &mut threads)?;
+        let mut index = Index::of(&recording, &mut threads)?;
         let config = recording.config();
         let begin = config.started.mono_ns.0;
         let last = threads.iter().map(|row| row.end_mono_ns).max().unwrap_or(begin);
@@ -79,9 +80,14 @@ impl Replay {
         recording.all::<HostSampleRow>()?.into_iter().for_each(|row| rolling.host(row));
         recording.all::<ProcessSampleRow>()?.into_iter().for_each(|row| rolling.process(row));
         recording.all::<CgroupSampleRow>()?.into_iter().for_each(|row| rolling.cgroup(row));
+        recording.all::<GpuSampleRow>()?.into_iter().for_each(|row| rolling.gpu(row));
+        recording.all::<ShedRow>()?.into_iter().for_each(|row| rolling.shed(row));
         recording.all::<HistogramRow>()?.into_iter().for_each(|row| rolling.histogram(row));
         recording.all::<LossRow>()?.into_iter().for_each(|row| rolling.loss(row));
-        Ok(Self { recording, index, rolling, held: 0..0, begin, end, jumped: HashMap::new() })
+        std::mem::take(&mut index.lost).into_iter().for_each(|(tid, gap)| rolling.lost(tid, gap));
+        let mut about = About::of(recording.config());
+        about.knows(&recording.config().host.gpus);
+        Ok(Self { recording, about, index, rolling, held: 0..0, begin, end, jumped: HashMap::new() })
     }
 
     /// The recording's first and last instant.
@@ -106,9 +112,9 @@ impl Replay {
         let at = if at.0 >= self.end { last } else { at.0.max((self.begin / BIN_NS + 1) * BIN_NS) };
         let window = Window::before(at.min(last), length_ns, self.begin);
         self.hold(&window)?;
-        let mut picture = self.rolling.picture(&window, detail, true);
+        let mut picture = self.rolling.picture(&window, detail, Parts::ALL);
         let config = self.recording.config();
-        complete(&mut picture, &config.probes, config.samples.interval_ns.is_some());
+        complete(&mut picture, &self.about);
         let (playing, speed) = playback;
         picture.mode = Mode::Replay(Playback {
             begin: MonoNs(self.begin),
@@ -149,9 +155,9 @@ impl Replay {
         let part = (picture.to.0 - picture.from.0) as f64 / self.end.saturating_sub(self.begin).max(1) as f64;
         health.own_cpu_ns = Some((totals.own_cpu_ns as f64 * part) as u64);
         health.own_rss_bytes = Some(totals.own_max_rss_bytes);
-        health.ceiling = Ceiling::default();
         health.recorder = Some(Recorder {
             run: self.recording.path().display().to_string(),
+            kept: true,
             bytes: totals.bytes,
             window_bytes: (totals.bytes as f64 * part) as u64,
             elapsed_ns: self.end - self.begin,

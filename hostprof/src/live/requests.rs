@@ -6,7 +6,7 @@ use super::{bins::Window, picture::Requests};
 use crate::{
     lengths::Lengths,
     request::Latencies,
-    table::{RequestRow, RequestSource, TokenRow},
+    table::{RequestRow, RequestSource, TokenRow, Word as _},
 };
 
 /// Requests, and tokens, that are kept at most.
@@ -74,7 +74,10 @@ impl Served {
         }
         let before = self.last.insert((row.source, row.request_id.clone()), row.ts_mono_ns);
         let gap = before.map(|before| row.ts_mono_ns.saturating_sub(before));
-        self.tokens.push_back(Token { source: row.source, at: row.ts_mono_ns, gap });
+        // In the order of time, but for sources that tell of it later.
+        let later = self.tokens.iter().rev().take_while(|token| token.at > row.ts_mono_ns).count();
+        let place = self.tokens.len() - later;
+        self.tokens.insert(place, Token { source: row.source, at: row.ts_mono_ns, gap });
     }
 
     /// Probe `http` looks for requests, and has that many in flight.
@@ -105,6 +108,11 @@ impl Served {
         sources.into_iter().map(|source| self.of(source, window)).collect()
     }
 
+    /// The first token from then on.
+    fn place(&self, ns: u64) -> usize {
+        self.tokens.partition_point(|token| token.at < ns)
+    }
+
     fn of(&self, source: RequestSource, window: &Window) -> Requests {
         let mut told = Requests { source: name(source), ..Requests::default() };
         let (mut ttft, mut itl, mut e2e) = (Lengths::new(), Lengths::new(), Lengths::new());
@@ -120,14 +128,15 @@ impl Served {
             request.latencies.ttft_ns.into_iter().for_each(|ns| ttft.add(ns));
             request.latencies.e2e_ns.into_iter().for_each(|ns| e2e.add(ns));
         }
-        for token in self.tokens.iter().filter(|token| token.source == source && window.contains(token.at)) {
+        let (from, to) = (self.place(window.from), self.place(window.to));
+        for token in self.tokens.range(from..to).filter(|token| token.source == source) {
             told.tokens += 1;
             token.gap.into_iter().for_each(|ns| itl.add(ns));
         }
         told.in_flight = match source {
             _ if self.whole => Some(in_flight),
             RequestSource::Kernel => self.in_flight,
-            RequestSource::Load => None,
+            _ => None,
         };
         (told.ttft, told.itl, told.e2e) = (ttft.latency(), itl.latency(), e2e.latency());
         told
@@ -138,5 +147,6 @@ fn name(source: RequestSource) -> String {
     match source {
         RequestSource::Load => "hostprof load".to_owned(),
         RequestSource::Kernel => "probe http".to_owned(),
+        imported => imported.word().to_owned(),
     }
 }

@@ -11,6 +11,7 @@ use std::{
 use super::{
     bins::BIN_NS,
     calls::Calls,
+    gpus::Gpus,
     group::GroupBins,
     requests::Served,
     track::{Life, Track},
@@ -19,8 +20,8 @@ use crate::{
     hash::IntMap,
     ledger::end_of,
     table::{
-        CgroupSampleRow, GpuIoctlRow, HistogramRow, HostSampleRow, LossRow, OffCpuRow, PageFaultRow,
-        ProcessSampleRow, RequestRow, SyscallRow, TokenRow,
+        CgroupSampleRow, GpuIoctlRow, GpuSampleRow, HistogramRow, HostSampleRow, LossRow, OffCpuRow,
+        PageFaultRow, ProcessSampleRow, RequestRow, ShedRow, SyscallRow, TokenRow,
     },
 };
 
@@ -28,17 +29,37 @@ use crate::{
 pub const HISTORY_NS: u64 = 60_000_000_000;
 
 /// Bins of threads beyond which the history gets shorter: about 200 MiB.
-const MOST_BINS: usize = 1 << 20;
+const MOST_BINS: usize = 3 << 18;
 
 /// Samples of a kind that are kept at most.
 const MOST_SAMPLES: usize = 1 << 16;
+
+/// Where the lives of a tid are: as a rule one.
+#[derive(Debug)]
+struct Places {
+    last: u32,
+    earlier: Vec<u32>,
+}
+
+impl Places {
+    fn add(by_tid: &mut IntMap<u32, Self>, tid: u32, place: u32) {
+        let places = by_tid.entry(tid);
+        places
+            .and_modify(|places| places.earlier.push(std::mem::replace(&mut places.last, place)))
+            .or_insert(Self { last: place, earlier: Vec::new() });
+    }
+
+    fn newest_first(&self) -> impl Iterator<Item = usize> + '_ {
+        std::iter::once(&self.last).chain(self.earlier.iter().rev()).map(|place| *place as usize)
+    }
+}
 
 /// Rows in bins.
 #[derive(Debug)]
 pub struct Rolling {
     pub(super) tracks: Vec<Track>,
-    /// Places in `tracks` of a tid's lives, the last one last.
-    by_tid: IntMap<u32, Vec<u32>>,
+    /// Places in `tracks` of a tid's lives.
+    by_tid: IntMap<u32, Places>,
     /// Threads of one process and role together.
     pub(super) groups: Vec<GroupBins>,
     by_group: HashMap<(u32, String), usize>,
@@ -51,10 +72,13 @@ pub struct Rolling {
     pub(super) hosts: VecDeque<HostSampleRow>,
     pub(super) processes: VecDeque<ProcessSampleRow>,
     pub(super) cgroups: VecDeque<CgroupSampleRow>,
+    pub(super) gpus: Gpus,
     pub(super) counted: VecDeque<HistogramRow>,
+    /// Steps below the ceiling.
+    pub(super) shed: VecDeque<ShedRow>,
     pub(super) loss: VecDeque<LossRow>,
     /// Records lost in all, by probe.
-    pub(super) lost: Vec<(String, u64)>,
+    pub(super) lost_by_probe: Vec<(String, u64)>,
 }
 
 impl Rolling {
@@ -72,9 +96,11 @@ impl Rolling {
             hosts: VecDeque::new(),
             processes: VecDeque::new(),
             cgroups: VecDeque::new(),
+            gpus: Gpus::default(),
             counted: VecDeque::new(),
+            shed: VecDeque::new(),
             loss: VecDeque::new(),
-            lost: Vec::new(),
+            lost_by_probe: Vec::new(),
         }
     }
 
@@ -98,7 +124,7 @@ impl Rolling {
     /// A thread began, or was met.
     pub fn begin(&mut self, life: Life) {
         let place = self.tracks.len() as u32;
-        self.by_tid.entry(life.tid).or_default().push(place);
+        Places::add(&mut self.by_tid, life.tid, place);
         let group = self.group(life.tgid, &life.role);
         self.tracks.push(Track::new(life, group));
     }
@@ -115,9 +141,8 @@ impl Rolling {
     /// A thread has another role; `begin_ns` tells which of a tid's lives, of `None` the last.
     pub fn role(&mut self, tid: u32, begin_ns: Option<u64>, role: &str) {
         let Some(places) = self.by_tid.get(&tid) else { return };
-        let begun =
-            |place: &&u32| begin_ns.is_none_or(|ns| self.tracks[**place as usize].life.begin_ns == ns);
-        let Some(place) = places.iter().rev().find(begun).map(|place| *place as usize) else { return };
+        let begun = |place: &usize| begin_ns.is_none_or(|ns| self.tracks[*place].life.begin_ns == ns);
+        let Some(place) = places.newest_first().find(begun) else { return };
         if self.tracks[place].life.role == role {
             return;
         }
@@ -132,16 +157,15 @@ impl Rolling {
 
     /// The last life of a tid, to be changed.
     pub fn life(&mut self, tid: u32) -> Option<&mut Life> {
-        let place = *self.by_tid.get(&tid)?.last()?;
-        Some(&mut self.tracks[place as usize].life)
+        let place = self.by_tid.get(&tid)?.last as usize;
+        Some(&mut self.tracks[place].life)
     }
 
     /// The life of a tid that began then.
     pub fn life_since(&mut self, tid: u32, begin_ns: u64) -> Option<&mut Life> {
         let places = self.by_tid.get(&tid)?;
-        let begun = |place: &&u32| self.tracks[**place as usize].life.begin_ns == begin_ns;
-        let place = *places.iter().rev().find(begun)?;
-        Some(&mut self.tracks[place as usize].life)
+        let place = places.newest_first().find(|place| self.tracks[*place].life.begin_ns == begin_ns)?;
+        Some(&mut self.tracks[place].life)
     }
 
     /// A process's parent.
@@ -157,8 +181,22 @@ impl Rolling {
         track.episode(row, &self.kept, group);
     }
 
+    /// Switches of a thread have no record, before its row that comes next.
+    pub fn lossy(&mut self, tid: u32) {
+        if let Some(places) = self.by_tid.get(&tid) {
+            self.tracks[places.last as usize].lossy = true;
+        }
+    }
+
+    /// Time of a thread that seems to have been on a CPU, of which records were lost.
+    pub(super) fn lost(&mut self, tid: u32, (from, to): (u64, u64)) {
+        if let Some(place) = self.place(tid, from, to) {
+            self.tracks[place].lost((from, to));
+        }
+    }
+
     /// Threads' episodes that are open now; those of an earlier look are no longer.
-    pub fn open(&mut self, rows: Vec<OffCpuRow>) {
+    pub fn open(&mut self, rows: impl Iterator<Item = OffCpuRow>) {
         self.tracks.iter_mut().for_each(|track| track.open = None);
         for row in rows {
             if let Some(place) = self.place(row.tid, row.ts_mono_ns, end_of(&row)) {
@@ -208,11 +246,21 @@ impl Rolling {
 
     /// Records were lost.
     pub fn loss(&mut self, row: LossRow) {
-        match self.lost.iter_mut().find(|(probe, _)| *probe == row.probe) {
+        match self.lost_by_probe.iter_mut().find(|(probe, _)| *probe == row.probe) {
             Some((_, sum)) => *sum += row.dropped,
-            None => self.lost.push((row.probe.clone(), row.dropped)),
+            None => self.lost_by_probe.push((row.probe.clone(), row.dropped)),
         }
         bounded(&mut self.loss, row);
+    }
+
+    /// A step below the ceiling.
+    pub fn shed(&mut self, row: ShedRow) {
+        bounded(&mut self.shed, row);
+    }
+
+    /// A GPU was sampled.
+    pub fn gpu(&mut self, row: GpuSampleRow) {
+        self.gpus.sample(row);
     }
 
     /// The machine was sampled.
@@ -254,6 +302,7 @@ impl Rolling {
         self.calls.forget_before(from);
         self.groups.iter_mut().for_each(|group| group.forget_before(from));
         self.served.forget_before(from);
+        self.gpus.forget_before(from.saturating_sub(HISTORY_NS));
         // The last sample before a window tells what the window began with.
         let sampled = from.saturating_sub(HISTORY_NS);
         let old = |ts: u64| ts < sampled;
@@ -282,7 +331,7 @@ impl Rolling {
             std::mem::take(&mut self.groups).into_iter().map(Some).collect();
         let mut places: Vec<usize> = vec![0; groups.len()];
         for (place, track) in self.tracks.iter_mut().enumerate() {
-            self.by_tid.entry(track.life.tid).or_default().push(place as u32);
+            Places::add(&mut self.by_tid, track.life.tid, place as u32);
             if let Some(group) = groups[track.group].take() {
                 places[track.group] = self.groups.len();
                 self.by_group.insert((group.tgid, group.role.clone()), self.groups.len());
@@ -297,16 +346,15 @@ impl Rolling {
     /// The life of a tid that a row belongs to: the last that had begun.
     fn place(&self, tid: u32, start: u64, end: u64) -> Option<usize> {
         let places = self.by_tid.get(&tid)?;
-        let life = |place: u32| &self.tracks[place as usize].life;
-        let whole = places.iter().rev().find(|place| life(**place).begin_ns <= start);
-        let place = whole.or_else(|| places.iter().find(|place| life(**place).begin_ns <= end))?;
-        Some(*place as usize)
+        let begun_by = |place: &usize, ns: u64| self.tracks[*place].life.begin_ns <= ns;
+        let whole = places.newest_first().find(|place| begun_by(place, start));
+        whole.or_else(|| places.newest_first().filter(|place| begun_by(place, end)).last())
     }
 
     /// The name of a thread that lives, or did.
     pub(super) fn comm(&self, tid: u32) -> Option<&str> {
-        let place = *self.by_tid.get(&tid)?.last()?;
-        Some(&self.tracks[place as usize].life.comm)
+        let place = self.by_tid.get(&tid)?.last as usize;
+        Some(&self.tracks[place].life.comm)
     }
 }
 

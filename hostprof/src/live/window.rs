@@ -4,17 +4,21 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::{
     bins::{Slices, Window},
-    counters::{IRQ, Kind, Lengths, OTHERS, latency, of_kind},
+    counters::{IRQ, Kind, OTHERS, Sums, latency, of_kind},
     detail, memory,
     mostly::mostly,
-    picture::{Call, Health, Picture, ProbeHealth, Process, Role, Share, Slice, Thread, Waker},
+    picture::{
+        Call, Ceiling, Health, Parts, Picture, ProbeHealth, Process, Role, Share, Slice, Thread, Waker,
+    },
     rolling::Rolling,
-    track::{Sum, Track},
+    sums::Sum,
+    track::Track,
 };
 use crate::{
+    ledger::{Part, StateTimes, merged},
     lengths::Latency,
     probe::syscalls,
-    table::{LossRow, State},
+    table::{LossRow, ShedStep, State},
     units::{MonoNs, Tgid, Tid},
 };
 
@@ -26,31 +30,48 @@ const THREAD_SLICES: u64 = 60;
 #[derive(Default)]
 pub(super) struct Group {
     share: Share,
-    lengths: Lengths,
-    slices: Vec<Slice>,
+    waits: Sums,
+    most_ns: u64,
 }
 
 impl Group {
-    fn new(slices: Option<&Slices>) -> Self {
-        Self { slices: slices.map(empty_slices).unwrap_or_default(), ..Self::default() }
+    fn add(&mut self, sum: &Sum) {
+        let share = &mut self.share;
+        share.threads += 1;
+        share.wall_ns += sum.wall_ns;
+        share.times.add(&sum.times);
+        share.switches += sum.counts.switches;
+        share.involuntary += sum.counts.involuntary;
+        share.minor_faults += sum.minor_faults;
+        share.major_faults += sum.major_faults;
+        self.most_ns = self.most_ns.max(sum.most_ns);
     }
 
-    fn add(&mut self, share: &Share) {
-        let sum = &mut self.share;
-        sum.threads += share.threads;
-        sum.wall_ns += share.wall_ns;
-        sum.times.add(&share.times);
-        sum.switches += share.switches;
-        sum.involuntary += share.involuntary;
-        sum.minor_faults += share.minor_faults;
-        sum.major_faults += share.major_faults;
-        self.lengths.most(share.runqueue.max_ns.unwrap_or(0));
+    /// Adds another, whose waits are these.
+    fn merge(&mut self, other: &Self, waits: &[(u64, u64)]) {
+        let (share, more) = (&mut self.share, &other.share);
+        share.threads += more.threads;
+        share.wall_ns += more.wall_ns;
+        share.times.add(&more.times);
+        share.switches += more.switches;
+        share.involuntary += more.involuntary;
+        share.minor_faults += more.minor_faults;
+        share.major_faults += more.major_faults;
+        self.most_ns = self.most_ns.max(other.most_ns);
+        self.waits.extend(waits);
     }
 
-    fn share(&mut self) -> Share {
-        self.share.runqueue = self.lengths.latency();
-        std::mem::take(&mut self.share)
+    fn share(mut self) -> Share {
+        self.share.runqueue = waited(&self.waits.take(), self.most_ns);
+        self.share
     }
+}
+
+/// Waits for a CPU, of counters.
+fn waited(counters: &[(u64, u64)], most_ns: u64) -> Latency {
+    let buckets: Vec<(u64, u64)> =
+        of_kind(counters, Kind::Runqueue).filter(|(_, count)| *count > 0).collect();
+    latency(&buckets, most_ns)
 }
 
 /// A thread and its sum.
@@ -60,83 +81,93 @@ pub(super) struct Summed<'a> {
 }
 
 impl Rolling {
-    /// The picture of a window, with `detail` in depth; what is not told by rows is left for others to fill in.
-    /// Percentiles of single threads are told where `exact`, and of the one in depth.
-    pub fn picture(&mut self, window: &Window, detail: Option<Tid>, exact: bool) -> Picture {
+    /// The picture of a window, with the parts that are asked for, and `detail` in depth; what is not told by rows is
+    /// left for others to fill in.
+    pub fn picture(&mut self, window: &Window, detail: Option<Tid>, parts: Parts) -> Picture {
         self.tracks.iter_mut().for_each(|track| track.slide(window));
-        self.told(window, detail, exact)
+        self.groups.iter_mut().for_each(|group| group.slide(window));
+        if parts.threads {
+            self.tracks.iter_mut().for_each(|track| track.slide_waits(window));
+        }
+        self.told(window, detail, parts)
     }
 
-    fn told(&self, window: &Window, detail: Option<Tid>, exact: bool) -> Picture {
+    fn told(&self, window: &Window, detail: Option<Tid>, parts: Parts) -> Picture {
         let slices = window.slices(ROLE_SLICES);
-        let (mut roles, mut processes) = (BTreeMap::<&str, Group>::new(), BTreeMap::<u32, Group>::new());
-        let mut all = Group::new(None);
-        let (mut threads, mut summed) = (Vec::new(), Vec::new());
+        let lost = if self.loss.is_empty() { Vec::new() } else { merged(&self.loss) };
+        let mut groups: Vec<Group> = self.groups.iter().map(|_| Group::default()).collect();
+        let mut bars: BTreeMap<&str, Bars> = BTreeMap::new();
+        let mut summed = Vec::with_capacity(self.tracks.len());
         for track in self.tracks.iter().filter(|track| track.lives_in(window)) {
-            let role = roles.entry(&track.life.role).or_insert_with(|| Group::new(Some(&slices)));
-            let exact = exact || detail == Some(Tid(track.life.tid));
-            let sum = track.sum(window, exact, |state, from, to| {
-                add_open(&mut role.slices, &slices, state, from, to);
-            });
-            on_cpu(&mut role.slices, track);
-            let share = share(&sum, exact);
-            role.add(&share);
-            processes.entry(track.life.tgid).or_insert_with(|| Group::new(None)).add(&share);
-            all.add(&share);
-            threads.push(self.thread(track, &sum, share));
+            let bars = bars.entry(&track.life.role).or_insert_with(|| Bars::new(&slices));
+            let sum = track.sum(window, &lost, |part, from, to| bars.add_open(part, from, to));
+            bars.live(track, window);
+            groups[track.group].add(&sum);
             summed.push(Summed { track, sum });
         }
-        for group in &self.groups {
-            let Some(role) = roles.get_mut(&*group.role) else { continue };
-            let mut lengths = Lengths::default();
-            group.window(window, &mut lengths, |state, at, ns| {
-                let sum = &mut role.slices[slices.of(at)].times.off_ns[state as usize];
-                *sum = sum.saturating_add_signed(ns);
-            });
-            role.lengths.add(&lengths);
-            if let Some(process) = processes.get_mut(&group.tgid) {
-                process.lengths.add(&lengths);
+        let (mut roles, mut processes) = (BTreeMap::<&str, Group>::new(), BTreeMap::<u32, Group>::new());
+        let mut all = Group::default();
+        for (bins, group) in self.groups.iter().zip(&groups).filter(|(_, group)| group.share.threads > 0) {
+            if let Some(bars) = bars.get_mut(&*bins.role) {
+                bins.parts(window, |part, at, ns| bars.add(part, at, ns));
             }
-            all.lengths.add(&lengths);
+            roles.entry(&bins.role).or_default().merge(group, bins.waits());
+            processes.entry(bins.tgid).or_default().merge(group, bins.waits());
+            all.merge(group, bins.waits());
         }
-        let rows: u64 = summed.iter().map(|summed| summed.sum.count(Kind::Rows)).sum();
-        let (calls, calls_rows) = self.calls.window(window, &self.counted);
         let mut roles: Vec<Role> = roles
             .into_iter()
-            .map(|(name, mut group)| {
-                settle(&mut group.slices);
-                Role {
-                    name: name.to_owned(),
-                    slices: std::mem::take(&mut group.slices),
-                    share: group.share(),
-                }
+            .map(|(name, group)| Role {
+                name: name.to_owned(),
+                slices: bars.remove(name).map(Bars::finish).unwrap_or_default(),
+                share: group.share(),
             })
             .collect();
         let busy = |role: &Role| role.share.times.on_cpu_ns + role.share.times.off(State::Runqueue);
         roles.sort_by_key(|role| (role.name.is_empty(), std::cmp::Reverse(busy(role))));
-        Picture {
+        let rows: u64 = summed.iter().map(|summed| summed.sum.counts.rows).sum();
+        let mut picture = Picture {
             from: MonoNs(window.from),
             to: MonoNs(window.to),
+            parts,
             all: all.share(),
             mostly: mostly(self, &summed),
             pressure: memory::pressure(&self.hosts, window),
-            processes: self.processes(processes, &threads),
+            processes: self.processes(processes, &summed),
             roles,
-            calls,
-            memory: memory::memory(self, window, &summed),
+            gpus: self.gpus.window(window),
             requests: self.served.window(window),
-            health: Health { records: rows + calls_rows, probes: self.lossy(window), ..Health::default() },
-            detail: detail
-                .and_then(|tid| detail::detail(self, window, &window.slices(THREAD_SLICES), tid, &summed)),
-            threads,
+            health: Health {
+                records: rows + self.calls.rows(window),
+                probes: self.lossy_probes(window),
+                ceiling: self.ceiling(window),
+                ..Health::default()
+            },
+            detail: detail.and_then(|tid| {
+                detail::detail(self, window, &window.slices(THREAD_SLICES), tid, (&summed, &lost))
+            }),
             ..Picture::default()
+        };
+        if parts.threads {
+            picture.threads =
+                summed.iter().map(|summed| self.thread(summed, window, parts.lengths)).collect();
         }
+        if parts.calls || parts.memory {
+            let sums = self.calls.sums(window);
+            if parts.calls {
+                picture.calls = self.calls.told(&sums, window, &self.counted);
+            }
+            if parts.memory {
+                picture.memory = memory::memory(self, window, &summed, self.calls.memory(&sums));
+            }
+        }
+        picture
     }
 
     /// The probes that lost records.
-    fn lossy(&self, window: &Window) -> Vec<ProbeHealth> {
+    fn lossy_probes(&self, window: &Window) -> Vec<ProbeHealth> {
         let overlaps = |row: &&LossRow| row.start_mono_ns < window.to && row.end_mono_ns > window.from;
-        self.lost
+        self.lost_by_probe
             .iter()
             .map(|(name, dropped_in_all)| {
                 let rows = self.loss.iter().filter(|row| row.probe == *name).filter(overlaps);
@@ -151,26 +182,47 @@ impl Rolling {
             .collect()
     }
 
-    fn thread(&self, track: &Track, sum: &Sum, share: Share) -> Thread {
+    /// The step below the ceiling that held at the window's end.
+    fn ceiling(&self, window: &Window) -> Ceiling {
+        let Some(step) = self.shed.iter().rfind(|row| row.ts_mono_ns < window.to) else {
+            return Ceiling::default();
+        };
+        let shed = if step.step == ShedStep::Everything { String::new() } else { step.what.clone() };
+        Ceiling { limit_ratio: Some(step.max_overhead_ratio), cost_ratio: None, shed }
+    }
+
+    fn thread(&self, Summed { track, sum }: &Summed<'_>, window: &Window, exact: bool) -> Thread {
         let life = &track.life;
+        let lengths = if exact { track.lengths(window) } else { Vec::new() };
         Thread {
             tid: Tid(life.tid),
             tgid: Tgid(life.tgid),
             comm: life.comm.clone(),
             role: life.role.clone(),
             cpu: sum.cpu,
-            share,
+            share: Share {
+                threads: 1,
+                wall_ns: sum.wall_ns,
+                times: sum.times,
+                switches: sum.counts.switches,
+                involuntary: sum.counts.involuntary,
+                runqueue: waited(track.waits(), sum.most_ns),
+                minor_faults: sum.minor_faults,
+                major_faults: sum.major_faults,
+            },
             now: sum.now,
-            top_call: top(&sum.counters, Kind::CallTime).map(|(nr, ns)| call(&sum.counters, nr, ns)),
-            top_waker: top(&sum.counters, Kind::Waker).map(|(waker, wakeups)| self.waker(waker, wakeups)),
+            top_call: top(track.of_kind(sum, Kind::CallTime)).map(|(nr, ns)| call(&lengths, nr, ns)),
+            top_waker: top(track.of_kind(sum, Kind::Waker))
+                .map(|(waker, wakeups)| self.waker(waker, wakeups)),
         }
     }
 
     /// Processes, a parent before its children.
-    fn processes(&self, mut groups: BTreeMap<u32, Group>, threads: &[Thread]) -> Vec<Process> {
+    fn processes(&self, mut groups: BTreeMap<u32, Group>, threads: &[Summed<'_>]) -> Vec<Process> {
         let mut roles: HashMap<u32, BTreeMap<&str, usize>> = HashMap::new();
-        for thread in threads.iter().filter(|thread| !thread.role.is_empty()) {
-            *roles.entry(thread.tgid.0).or_default().entry(&thread.role).or_default() += 1;
+        let lives = threads.iter().map(|summed| &summed.track.life);
+        for life in lives.filter(|life| !life.role.is_empty()) {
+            *roles.entry(life.tgid).or_default().entry(&life.role).or_default() += 1;
         }
         let mut ordered = Vec::new();
         let met: Vec<u32> = groups.keys().copied().collect();
@@ -179,7 +231,7 @@ impl Rolling {
             met.iter().rev().filter(|tgid| parent(tgid).is_none()).map(|tgid| (*tgid, 0)).collect();
         while let Some((tgid, depth)) = waiting.pop() {
             // A loop of parents cannot come to be: what was taken is not there again.
-            let Some(mut group) = groups.remove(&tgid) else { continue };
+            let Some(group) = groups.remove(&tgid) else { continue };
             let role = roles.get(&tgid).and_then(|roles| roles.iter().max_by_key(|(_, count)| **count));
             ordered.push(Process {
                 tgid: Tgid(tgid),
@@ -212,31 +264,9 @@ impl Rolling {
     }
 }
 
-fn share(sum: &Sum, exact: bool) -> Share {
-    let (count, most) = (sum.count(Kind::Waits), sum.count(Kind::RunqueueMost));
-    let runqueue = if exact {
-        let buckets: Vec<(u64, u64)> = of_kind(&sum.counters, Kind::Runqueue).collect();
-        latency(&buckets, most)
-    } else {
-        Latency { count, max_ns: (count > 0).then_some(most), ..Latency::default() }
-    };
-    Share {
-        threads: 1,
-        wall_ns: sum.wall_ns,
-        times: sum.times,
-        switches: sum.count(Kind::Switches),
-        involuntary: sum.count(Kind::Involuntary),
-        runqueue,
-        minor_faults: sum.minor_faults,
-        major_faults: sum.major_faults,
-    }
-}
-
-/// What of one kind is most; of several the one with the least key.
-fn top(counters: &[(u64, u64)], kind: Kind) -> Option<(u64, u64)> {
-    of_kind(counters, kind)
-        .filter(|(_, value)| *value > 0)
-        .max_by_key(|(key, value)| (*value, std::cmp::Reverse(*key)))
+/// What is most; of several the one with the least key.
+fn top(counters: impl Iterator<Item = (u64, u64)>) -> Option<(u64, u64)> {
+    counters.filter(|(_, value)| *value > 0).max_by_key(|(key, value)| (*value, std::cmp::Reverse(*key)))
 }
 
 /// Waits of a thread in a system call.
@@ -256,36 +286,64 @@ pub(super) fn call(counters: &[(u64, u64)], nr: u64, total_ns: u64) -> Call {
     }
 }
 
-/// Adds a stretch off the CPU to the slices it lies in.
-pub(super) fn add_open(into: &mut [Slice], slices: &Slices, state: State, from: u64, to: u64) {
-    for slice in &mut into[slices.of(from)..=slices.of(to - 1)] {
-        let window = Window { from: slice.from.0, to: slice.to.0 };
-        slice.times.off_ns[state as usize] += window.overlap(from, to);
-    }
+/// States in slices of a window.
+pub(super) struct Bars {
+    slices: Slices,
+    /// Threads that lived throughout.
+    whole: u64,
+    told: Vec<Slice>,
 }
 
-/// The slices, with no time in them.
-pub(super) fn empty_slices(slices: &Slices) -> Vec<Slice> {
-    (0..slices.count)
-        .map(|slice| {
+impl Bars {
+    pub fn new(slices: &Slices) -> Self {
+        let told = (0..slices.count).map(|slice| {
             let window = slices.window(slice);
             Slice { from: MonoNs(window.from), to: MonoNs(window.to), ..Slice::default() }
-        })
-        .collect()
-}
+        });
+        Self { slices: *slices, whole: 0, told: told.collect() }
+    }
 
-/// Adds a thread's life to the slices, as time on a CPU: what it was off the CPU is taken away at the end.
-pub(super) fn on_cpu(slices: &mut [Slice], track: &Track) {
-    for slice in slices {
-        let window = Window { from: slice.from.0, to: slice.to.0 };
-        slice.times.on_cpu_ns += window.overlap(track.life.begin_ns, track.life.end_ns.unwrap_or(u64::MAX));
+    /// Adds time that lies in one slice.
+    pub fn add(&mut self, part: Part, at: u64, ns: u64) {
+        add(&mut self.told[self.slices.of(at)].times, part, ns);
+    }
+
+    /// Adds a stretch to the slices it lies in.
+    pub fn add_open(&mut self, part: Part, from: u64, to: u64) {
+        for slice in &mut self.told[self.slices.of(from)..=self.slices.of(to - 1)] {
+            let window = Window { from: slice.from.0, to: slice.to.0 };
+            add(&mut slice.times, part, window.overlap(from, to));
+        }
+    }
+
+    /// Adds a thread's life, as time on a CPU: what it was off the CPU is taken away at the end.
+    pub fn live(&mut self, track: &Track, window: &Window) {
+        let (from, to) = (track.life.begin_ns, track.life.end_ns.unwrap_or(u64::MAX));
+        if from <= window.from && to >= window.to {
+            self.whole += 1;
+            return;
+        }
+        for slice in &mut self.told {
+            let window = Window { from: slice.from.0, to: slice.to.0 };
+            slice.times.on_cpu_ns += window.overlap(from, to);
+        }
+    }
+
+    pub fn finish(mut self) -> Vec<Slice> {
+        for slice in &mut self.told {
+            let times = &mut slice.times;
+            let off = times.unattributed_ns + times.off_ns.iter().sum::<u64>();
+            let lived = times.on_cpu_ns + self.whole * (slice.to.0 - slice.from.0);
+            times.on_cpu_ns = lived.saturating_sub(off);
+        }
+        self.told
     }
 }
 
-/// Takes time off the CPU from what [`on_cpu`] added.
-pub(super) fn settle(slices: &mut [Slice]) {
-    for slice in slices {
-        let off: u64 = slice.times.off_ns.iter().sum();
-        slice.times.on_cpu_ns = slice.times.on_cpu_ns.saturating_sub(off);
+fn add(times: &mut StateTimes, part: Part, ns: u64) {
+    match part {
+        Part::OnCpu => times.on_cpu_ns += ns,
+        Part::Unattributed => times.unattributed_ns += ns,
+        Part::Off(state) => times.off_ns[state as usize] += ns,
     }
 }

@@ -327,6 +327,8 @@ impl Driver {
                 first_token_mono_ns: seen.tokens.first().copied(),
                 end_mono_ns: Some(seen.end.filter(|_| error.is_none()).unwrap_or_else(|| clock::mono().0)),
                 queue_ns: None,
+                prefill_ns: seen.told.prompt_ms.map(ns),
+                decode_ns: seen.told.decode_ms.map(ns),
                 input_tokens: seen.told.input_tokens,
                 output_tokens: seen.told.output_tokens,
                 cached_tokens: seen.told.cached_tokens,
@@ -342,6 +344,8 @@ impl Driver {
                 source: RequestSource::Load,
                 join_tier: JoinTier::Monotonic,
                 join_error_ns: Some(0),
+                kernel_id: None,
+                client_id: None,
                 connection: seen.connection,
                 tid: None,
                 tgid: None,
@@ -350,8 +354,6 @@ impl Driver {
             retries,
             wanted_input_tokens: prepared.input_tokens,
             wanted_output_tokens: prepared.output_tokens,
-            server_prompt_ns: seen.told.prompt_ms.map(ns),
-            server_decode_ns: seen.told.decode_ms.map(ns),
             token_mono_ns: mem::take(&mut seen.tokens),
         }
     }

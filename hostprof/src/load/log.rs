@@ -63,10 +63,6 @@ pub struct LogRow {
     pub wanted_input_tokens: u32,
     /// Tokens that were asked for.
     pub wanted_output_tokens: u32,
-    /// Time of the prompt as the server tells (llama.cpp's `timings.prompt_ms`), nanoseconds.
-    pub server_prompt_ns: Option<u64>,
-    /// Time of the response's tokens as the server tells (llama.cpp's `timings.predicted_ms`), nanoseconds.
-    pub server_decode_ns: Option<u64>,
     /// When each event with tokens was received; see table `token`.
     pub token_mono_ns: Vec<u64>,
 }

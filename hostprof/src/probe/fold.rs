@@ -2,8 +2,15 @@
 //!
 //! Reads events in time order and what `/proc` told of threads met alive; yields rows of `off_cpu`,
 //! `page_fault` and `thread`. Pure: it knows no clock and no kernel.
+//!
+//! Several folds may stand beside each other, each with a share of the threads. Records of threads' lives are for all of
+//! them, so that each knows whose child a thread is and which program its process runs; what becomes a row of a thread
+//! is for the one that has it.
 
-use std::collections::HashMap;
+use std::{
+    collections::{BTreeMap, HashMap},
+    ops::AddAssign,
+};
 
 use hostprof_common::{
     episode::{Blocked, Head, Runnable, flag},
@@ -22,6 +29,7 @@ use super::{
     nvidia::NvidiaCounts,
     placement::Placement,
     seed::Seed,
+    share::Share,
     spans, state, tally,
 };
 use crate::{
@@ -37,6 +45,8 @@ use crate::{
 pub trait Rows {
     /// A thread began, was met, or has another name.
     fn alive(&mut self, _life: &Life) {}
+    /// Switches of a thread have no record, before the row that comes next.
+    fn lossy(&mut self, _life: &Life) {}
     /// An off-CPU episode ended, or recording did.
     fn off_cpu(&mut self, row: OffCpuRow);
     /// Episodes that were counted and not recorded.
@@ -70,10 +80,32 @@ pub struct FoldCounts {
     pub lost_switches: u64,
 }
 
+impl AddAssign for FoldCounts {
+    fn add_assign(&mut self, other: Self) {
+        self.episodes += other.episodes;
+        self.counted += other.counted;
+        self.wakes_unseen += other.wakes_unseen;
+        self.orphans += other.orphans;
+        self.lost_switches += other.lost_switches;
+    }
+}
+
+/// What is known of a thread, whichever fold's it is.
+#[derive(Clone, Copy)]
+struct Kin {
+    tid: Tid,
+    tgid: Tgid,
+}
+
 /// The fold.
 pub struct Fold {
-    /// By numbers that the kernel half counts out.
+    share: Share,
+    /// Its own, by numbers that the kernel half counts out.
     threads: IntMap<Utid, Life>,
+    /// Those of folds beside it.
+    kin: IntMap<Utid, Kin>,
+    /// Processes by how many threads are recorded now.
+    processes: BTreeMap<Tgid, usize>,
     seeds: HashMap<Tid, Seed>,
     programs: HashMap<Tgid, String>,
     placements: HashMap<Tgid, Placement>,
@@ -85,10 +117,18 @@ pub struct Fold {
 }
 
 impl Fold {
-    /// A fold that tells these devices' ioctls apart.
+    /// A fold of all threads that tells these devices' ioctls apart.
     pub fn new(devices: Devices) -> Self {
+        Self::of(Share::WHOLE, devices)
+    }
+
+    /// A fold of a share of the threads.
+    pub fn of(share: Share, devices: Devices) -> Self {
         Self {
+            share,
             threads: IntMap::default(),
+            kin: IntMap::default(),
+            processes: BTreeMap::new(),
             seeds: HashMap::new(),
             programs: HashMap::new(),
             placements: HashMap::new(),
@@ -126,16 +166,18 @@ impl Fold {
 
     /// The process that executed a program, where `event` is that: a runtime moves a process into its
     /// container before it lets it execute the container's program, so its placement is to be read again.
+    #[inline]
     pub fn executed(&self, event: &Event) -> Option<(Utid, Tgid)> {
         let Event::Exec(exec) = event else { return None };
-        self.threads.get(&Utid(exec.utid)).map(|life| (Utid(exec.utid), Tgid(life.row.tgid)))
+        self.kin(Utid(exec.utid)).map(|kin| (Utid(exec.utid), kin.tgid))
     }
 
-    /// Where a process is after it executed a program; by then it has one thread.
+    /// Where a process is after its thread executed a program; by then it has one thread.
     pub fn moved(&mut self, utid: Utid, placement: Placement) {
-        let Some(life) = self.threads.get_mut(&utid) else { return };
-        let tgid = Tgid(life.row.tgid);
-        life.place(&placement);
+        let Some(Kin { tgid, .. }) = self.kin(utid) else { return };
+        if let Some(life) = self.threads.get_mut(&utid) {
+            life.place(&placement);
+        }
         self.placements.remove(&tgid);
         self.placement(tgid, placement);
     }
@@ -165,40 +207,32 @@ impl Fold {
         self.begun
     }
 
-    /// Threads that are recorded now.
+    /// Threads that are recorded now, those of folds beside it among them.
     pub fn live(&self) -> usize {
-        self.threads.len()
+        self.threads.len() + self.kin.len()
     }
 
-    /// The threads that are recorded now.
+    /// Its threads that are recorded now.
     pub fn lives(&self) -> impl Iterator<Item = &Life> {
         self.threads.values()
     }
 
     /// The episodes that are open, as the kernel half kept them by `at`. One that has ended meanwhile is still
     /// among them.
-    pub fn open(&self, slots: &[Slot], at: MonoNs) -> Vec<OffCpuRow> {
-        let open = |slot: &Slot| {
+    pub fn open(&self, slots: &[Slot], at: MonoNs) -> impl Iterator<Item = OffCpuRow> {
+        slots.iter().filter_map(move |slot| {
             let life = self.threads.get(&Utid(slot.utid))?;
             open_row(life, slot, at, &self.devices, false)
-        };
-        slots.iter().filter_map(open).collect()
+        })
     }
 
     /// The processes that have a thread that is recorded now, sorted.
     pub fn processes(&self) -> Vec<Tgid> {
-        let mut processes: Vec<Tgid> = self.threads.values().map(|life| Tgid(life.row.tgid)).collect();
-        processes.sort_unstable();
-        processes.dedup();
-        processes
-    }
-
-    /// Whether a process has a thread that is recorded now.
-    pub fn is_live(&self, tgid: Tgid) -> bool {
-        self.threads.values().any(|life| life.row.tgid == tgid.0)
+        self.processes.keys().copied().collect()
     }
 
     /// Folds one event.
+    #[inline]
     pub fn event(&mut self, event: &Event, rows: &mut impl Rows) {
         match event {
             Event::Runnable(Runnable { head }) => self.episode(head, None, rows),
@@ -216,8 +250,9 @@ impl Fold {
                 if let Some(life) = self.life(Utid(exec.utid)) {
                     life.row.comm = name;
                     life.row.exe = Some(path.clone());
-                    let tgid = Tgid(life.row.tgid);
                     rows.alive(life);
+                }
+                if let Some(Kin { tgid, .. }) = self.kin(Utid(exec.utid)) {
                     self.programs.insert(tgid, path);
                 }
             }
@@ -244,7 +279,8 @@ impl Fold {
         rows: &mut impl Rows,
     ) {
         self.http.finish(rows);
-        for kept in tallies {
+        let share = self.share;
+        for kept in tallies.iter().filter(|kept| share.has(Utid(kept.utid))) {
             self.kept(kept, rows);
         }
         let slots: HashMap<u32, &Slot> = slots.iter().map(|slot| (slot.utid, slot)).collect();
@@ -274,46 +310,64 @@ impl Fold {
         }
     }
 
+    /// A thread of its own. One that it should have and does not know is counted.
     fn life(&mut self, utid: Utid) -> Option<&mut Life> {
         let life = self.threads.get_mut(&utid);
-        if life.is_none() {
+        if life.is_none() && self.share.has(utid) {
             self.counts.orphans += 1;
         }
         life
     }
 
+    /// A thread, whichever fold's it is.
+    fn kin(&self, utid: Utid) -> Option<Kin> {
+        let own =
+            || self.threads.get(&utid).map(|life| Kin { tid: Tid(life.row.tid), tgid: Tgid(life.row.tgid) });
+        self.kin.get(&utid).copied().or_else(own)
+    }
+
     fn begin(&mut self, begin: &Begin, rows: &mut impl Rows) {
         self.begun += 1;
-        let parent_tid = self.threads.get(&Utid(begin.parent_utid)).map(|life| life.row.tid);
+        let (utid, tgid) = (Utid(begin.utid), Tgid(begin.tgid));
+        *self.processes.entry(tgid).or_default() += 1;
+        let parent = self.kin(Utid(begin.parent_utid));
         let seed = if begin.cause == cause::ADOPTED { self.seeds.remove(&Tid(begin.tid)) } else { None };
+        let known = |of: Tgid| self.programs.get(&of).cloned();
+        // A process made by fork runs its parent's program until it executes another.
+        let program = known(tgid).or_else(|| known(parent?.tgid));
+        if let Some(program) = &program {
+            self.programs.entry(tgid).or_insert_with(|| program.clone());
+        }
+        let known = |of: Tgid| self.placements.get(&of).cloned();
+        let placement = known(tgid).or_else(|| known(parent?.tgid));
+        if let Some(placement) = &placement {
+            self.placements.insert(tgid, placement.clone());
+        }
+        if !self.share.has(utid) {
+            self.kin.insert(utid, Kin { tid: Tid(begin.tid), tgid });
+            return;
+        }
         let mut life = Life::new(begin);
         if let Some(seed) = seed {
             life.plant(seed);
         }
-        life.row.parent_tid = parent_tid.filter(|_| begin.cause == cause::FORK);
-        let program = self.programs.get(&Tgid(begin.tgid)).cloned().or_else(|| {
-            // A process made by fork runs its parent's program until it executes another.
-            self.threads.get(&Utid(begin.parent_utid)).and_then(|life| life.row.exe.clone())
-        });
-        if let Some(program) = &program {
-            self.programs.entry(Tgid(begin.tgid)).or_insert_with(|| program.clone());
-        }
+        life.row.parent_tid = parent.map(|parent| parent.tid.0).filter(|_| begin.cause == cause::FORK);
         life.row.exe = program;
-        let placement = self.placements.get(&Tgid(begin.tgid)).cloned().or_else(|| {
-            let parent = self.threads.get(&Utid(begin.parent_utid))?;
-            self.placements.get(&Tgid(parent.row.tgid)).cloned()
-        });
         if let Some(placement) = placement {
             life.place(&placement);
-            self.placements.insert(Tgid(begin.tgid), placement);
         }
         rows.alive(&life);
-        self.threads.insert(Utid(begin.utid), life);
+        self.threads.insert(utid, life);
     }
 
     fn end(&mut self, end: &End, rows: &mut impl Rows) {
-        let Some(mut life) = self.threads.remove(&Utid(end.utid)) else {
-            self.counts.orphans += 1;
+        let utid = Utid(end.utid);
+        if let Some(kin) = self.kin.remove(&utid) {
+            self.ended(kin.tgid);
+            return;
+        }
+        let Some(mut life) = self.threads.remove(&utid) else {
+            self.counts.orphans += u64::from(self.share.has(utid));
             return;
         };
         if end.counters.at_ns != 0 {
@@ -339,12 +393,19 @@ impl Fold {
         life.row.end_mono_ns = end.at_ns;
         life.flush_faults(end.at_ns, rows);
         self.counts.lost_switches += life.row.lost_switches;
-        let last_of_process = !self.is_live(Tgid(life.row.tgid));
-        if last_of_process {
-            self.programs.remove(&Tgid(life.row.tgid));
-            self.placements.remove(&Tgid(life.row.tgid));
-        }
+        self.ended(Tgid(life.row.tgid));
         rows.thread(&life);
+    }
+
+    /// A thread of that process ended; of a process without threads nothing is kept.
+    fn ended(&mut self, tgid: Tgid) {
+        let Some(threads) = self.processes.get_mut(&tgid) else { return };
+        *threads -= 1;
+        if *threads == 0 {
+            self.processes.remove(&tgid);
+            self.programs.remove(&tgid);
+            self.placements.remove(&tgid);
+        }
     }
 
     fn span(&mut self, span: &Span, rows: &mut impl Rows) {
@@ -370,7 +431,7 @@ impl Fold {
     }
 
     fn socket(&mut self, event: &SocketEvent, rows: &mut impl Rows) {
-        let thread = self.threads.get(&event.utid).map(|life| (Tid(life.row.tid), Tgid(life.row.tgid)));
+        let thread = self.kin(event.utid).map(|kin| (kin.tid, kin.tgid));
         self.http.event(event, thread, rows);
     }
 
@@ -395,6 +456,7 @@ impl Fold {
         }
     }
 
+    #[inline]
     fn episode(&mut self, head: &Head, blocked: Option<&Blocked>, rows: &mut impl Rows) {
         let Some(life) = self.threads.get_mut(&Utid(head.utid)) else {
             self.counts.orphans += 1;
@@ -404,7 +466,11 @@ impl Fold {
         let mut row = if head.flags & flag::OPEN_START != 0 {
             open_start(life, blocked.is_some(), &self.devices)
         } else {
+            let lost = life.row.lost_switches;
             life.sequence(head.seq);
+            if life.row.lost_switches > lost {
+                rows.lossy(life);
+            }
             let major = life.faults(head.min_flt, head.maj_flt);
             closed(life, head, blocked, &self.devices, major)
         };
@@ -438,6 +504,7 @@ impl Fold {
 }
 
 /// Who woke a thread, by the flags of its episode.
+#[inline]
 fn waker(flags: u16, tid: u32) -> (Option<WakeSource>, Option<u32>) {
     if flags & flag::WAKE_NEW != 0 {
         (Some(WakeSource::New), None)
@@ -451,6 +518,7 @@ fn waker(flags: u16, tid: u32) -> (Option<WakeSource>, Option<u32>) {
 }
 
 /// An episode that began while the thread was recorded, its times to be filled in.
+#[inline]
 fn closed(life: &Life, head: &Head, blocked: Option<&Blocked>, devices: &Devices, major: bool) -> OffCpuRow {
     let rdev = blocked.map_or(0, |blocked| blocked.rdev);
     let state = state::decide(head, rdev, devices, life.last_wait);

@@ -153,6 +153,7 @@ impl Life {
     }
 
     /// Notes the kernel's switch count at a switch-out, less what was counted; a gap since the last is records lost.
+    #[inline]
     pub fn sequence(&mut self, seq: u32) {
         let gap = self.seq.map_or(0, |last| seq.wrapping_sub(last).wrapping_sub(1));
         if gap > u32::MAX / 2 {
@@ -165,6 +166,7 @@ impl Life {
     }
 
     /// Notes the kernel's fault counts at a switch-out; tells whether a major one happened.
+    #[inline]
     pub fn faults(&mut self, min_flt: u32, maj_flt: u32) -> bool {
         let minor = self.min_flt.map_or(0, |last| min_flt.wrapping_sub(last));
         let major = self.maj_flt.map_or(0, |last| maj_flt.wrapping_sub(last));
@@ -176,6 +178,7 @@ impl Life {
     }
 
     /// Writes the faults so far as a row, where an interval is over or a major one is among them.
+    #[inline]
     pub fn tick_faults(&mut self, at_ns: u64, rows: &mut impl Rows) {
         if self.faults.major > 0 || at_ns.saturating_sub(self.faults.ts_mono_ns) >= FAULT_INTERVAL_NS {
             self.flush_faults(at_ns, rows);
@@ -200,6 +203,7 @@ impl Life {
     }
 
     /// Notes a wait, which a restarted system call goes on with.
+    #[inline]
     pub fn waits(&mut self, state: State, met_in_it: bool) {
         let interrupts = matches!(state, State::Stopped | State::Traced | State::Frozen);
         if met_in_it || !state.is_runnable() && !interrupts {
@@ -208,6 +212,7 @@ impl Life {
     }
 
     /// Adds an episode to what the thread's role is told by.
+    #[inline]
     pub fn count(&mut self, row: &OffCpuRow) {
         self.add(row.state, row.blocked_ns, row.runqueue_ns, row.syscall_nr, 1);
     }

@@ -45,6 +45,8 @@ pub const HTTP: &str = "http";
 
 /// What the GPU's driver reports as wrong.
 pub const XID: &str = "xid";
+/// What the units of the GPUs do, in short intervals.
+pub const GPU_PM: &str = "gpu_pm";
 /// Their ioctls on selected devices.
 pub const IOCTL: &str = "ioctl";
 /// Their calls that change the address space.
@@ -182,6 +184,15 @@ pub const PROBES: &[Probe] = &[
         tables: &["gpu_event"],
         bystander_cost: "none: the log is followed",
         auto: Auto::Always,
+        required: false,
+    },
+    Probe {
+        name: GPU_PM,
+        question: "What did the units of each GPU do (multiprocessors, tensor cores, memory), 10,000 times a second?",
+        programs: &[],
+        tables: &["gpu_pm"],
+        bystander_cost: "none on CPUs but hostprof's own thread; other profilers cannot have the GPUs' counters meanwhile",
+        auto: Auto::Never,
         required: false,
     },
     Probe {

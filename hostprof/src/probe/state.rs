@@ -25,6 +25,7 @@ const I386: (i32, i32, i32) = (158, 54, 0);
 ///
 /// `rdev` is the device behind an ioctl's fd; `before` is the thread's last wait, which a restarted call
 /// goes on with (`restart_syscall` after a stop tells nothing of its own).
+#[inline]
 pub fn decide(head: &Head, rdev: u32, devices: &Devices, before: Option<State>) -> State {
     let set = |bit| head.flags & bit != 0;
     let compat = set(flag::COMPAT);

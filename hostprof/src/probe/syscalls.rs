@@ -115,6 +115,7 @@ const CALLS_I386: &[(State, &[i32])] = &[
 ];
 
 /// The x86-64 number of a call as it came in.
+#[inline]
 pub fn number(orig_ax: i32) -> i32 {
     if orig_ax > 0 { orig_ax & !X32_BIT } else { orig_ax }
 }
@@ -187,6 +188,7 @@ static IS_BY_FD: [bool; NUMBERS] = {
 };
 
 /// Whether a call's first argument is an fd.
+#[inline]
 pub fn is_by_fd(nr: i32) -> bool {
     IS_BY_FD.get(nr as usize).copied().unwrap_or(false)
 }

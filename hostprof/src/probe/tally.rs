@@ -31,6 +31,7 @@ pub fn row(tally: &Tally, life: &mut Life, devices: &Devices) -> OffCpuCountRow 
 }
 
 /// The system call of an episode, as a row tells it.
+#[inline]
 pub(super) fn called(state: State, head: &Head) -> Option<i32> {
     let nr = syscalls::number(head.syscall);
     match state {
@@ -42,6 +43,7 @@ pub(super) fn called(state: State, head: &Head) -> Option<i32> {
 }
 
 /// Whether an episode was in a system call of the thread's own.
+#[inline]
 pub(super) fn is_call(state: State, head: &Head) -> bool {
     syscalls::number(head.syscall) >= 0 && head.flags & flag::IO_WORKER == 0 && state != State::Runqueue
 }

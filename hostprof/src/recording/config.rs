@@ -229,6 +229,36 @@ pub struct ClockAnchor {
     pub wall_ns: u64,
     /// `CLOCK_BOOTTIME`.
     pub boot_ns: u64,
+    /// How far the clocks' instants may lie apart; null where the recorder did not tell.
+    pub error_ns: Option<u64>,
+}
+
+/// A file of requests that was added to the tables.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Import {
+    /// The file, as it was named.
+    pub file: String,
+    /// A hash of its content and its length, by which it is known again.
+    pub content: String,
+    /// What wrote it: `request.source`.
+    pub source: String,
+    /// When it was added.
+    pub at: Moment,
+    /// Requests that became rows.
+    pub requests: u64,
+    /// Of these, those that probe `http` has seen too.
+    pub paired: u64,
+    /// Requests that lie outside the recording.
+    pub outside: u64,
+    /// Requests that have no time, and that probe `http` has not seen.
+    pub unplaced: u64,
+    /// Requests that were in the tables already.
+    pub known: u64,
+    /// Lines, or entries, that could not be read.
+    pub bad: u64,
+    /// What else is to be known.
+    pub notes: Vec<String>,
 }
 
 /// Records lost by a probe.
@@ -333,6 +363,9 @@ pub struct Config {
     /// Other tools that ran beside.
     #[serde(default)]
     pub also: Vec<AlsoTool>,
+    /// Files of requests that were added, in that order.
+    #[serde(default)]
+    pub imports: Vec<Import>,
     /// From the start, at most one a minute, to the end.
     #[serde(default)]
     pub clock_anchors: Vec<ClockAnchor>,

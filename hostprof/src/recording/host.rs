@@ -52,15 +52,19 @@ pub struct Host {
 }
 
 impl Host {
-    /// Reads this machine.
+    /// Reads this machine, and its GPUs, which may take a second.
     pub fn read() -> Self {
+        Self { gpus: Gpus::read(Path::new("/")), ..Self::without_gpus() }
+    }
+
+    /// Reads this machine.
+    pub fn without_gpus() -> Self {
         let mut host = Self::read_under(Path::new("/"));
         if let Ok(name) = uname() {
             host.hostname = name.nodename().to_string_lossy().into_owned();
             host.kernel_release = name.release().to_string_lossy().into_owned();
             host.machine = name.machine().to_string_lossy().into_owned();
         }
-        host.gpus = Gpus::read(Path::new("/"));
         host.page_size_bytes = sysconf(SysconfVar::PAGE_SIZE)
             .ok()
             .flatten()

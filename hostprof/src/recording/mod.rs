@@ -8,18 +8,20 @@ pub mod gpu;
 pub mod host;
 pub mod mask;
 mod open;
+mod rows;
 
 pub use self::{
     batches::Batches,
     config::{
-        Absent, AlsoTool, CeilingConfig, ClockAnchor, Config, Dropped, EndReason, Ended, Moment,
+        Absent, AlsoTool, CeilingConfig, ClockAnchor, Config, Dropped, EndReason, Ended, Import, Moment,
         Probe as ProbeStatus, Process, Rings, Samples, Target, Totals, User,
     },
     folder::{FolderError, RunFolder, TableFolder},
     gpu::{Gpu, GpuPath, Gpus},
     host::{Host, NumaNode},
     mask::mask_args,
-    open::{Part, Recording, RecordingError, Rows},
+    open::{Part, Recording, RecordingError},
+    rows::Rows,
 };
 
 /// The name of the file that makes a folder a recording.

@@ -3,36 +3,21 @@
 use std::{
     fs::{self, File},
     io,
-    marker::PhantomData,
     ops::RangeInclusive,
     path::{Path, PathBuf},
-    sync::Arc,
-    vec,
 };
 
-use arrow::{
-    datatypes::{DataType, Field, Schema},
-    error::ArrowError,
-};
+use arrow::error::ArrowError;
 use nix::fcntl::{Flock, FlockArg};
 use parquet::{
-    arrow::{
-        ProjectionMask,
-        arrow_reader::{
-            ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader,
-            ParquetRecordBatchReaderBuilder,
-        },
-    },
+    arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions},
     errors::ParquetError,
     file::metadata::ParquetMetaData,
 };
 use serde::Deserialize;
 
-use super::{CONFIG_FILE, Config, folder::run_number, part_key};
+use super::{CONFIG_FILE, Config, folder::run_number, part_key, rows::Rows};
 use crate::table::{SCHEMA_VERSION, Table};
-
-/// Rows read at a time.
-const BATCH_ROWS: usize = 1 << 16;
 
 /// Why a recording could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -178,7 +163,8 @@ impl Recording {
             .collect()
     }
 
-    /// All rows of a table, a batch at a time, in the order they were recorded: that of their ends.
+    /// All rows of a table, a batch at a time, in the order of their ends: as they lie in a part, and those of parts
+    /// that overlap merged.
     pub fn rows<T: Table>(&self) -> Result<Rows<T>, RecordingError> {
         self.rows_within(0..=u64::MAX)
     }
@@ -202,8 +188,7 @@ impl Recording {
         window: RangeInclusive<u64>,
         by: u64,
     ) -> Result<Rows<T>, RecordingError> {
-        let parts = self.part_paths(T::NAME)?.into_iter();
-        Ok(Rows { parts, open: None, window, by, row: PhantomData })
+        Ok(Rows::of(self.part_paths(T::NAME)?, window, by))
     }
 
     /// Parts that were under way when the recorder was killed; what is in them is lost. Those of a
@@ -259,115 +244,22 @@ pub(super) fn entries(folder: &Path) -> Result<Vec<PathBuf>, RecordingError> {
     }
 }
 
-fn open_part(path: &Path) -> Result<(File, ArrowReaderMetadata), RecordingError> {
+pub(super) fn open_part(path: &Path) -> Result<(File, ArrowReaderMetadata), RecordingError> {
     let file = File::open(path).map_err(|error| RecordingError::io(path, error))?;
     let metadata = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())
         .map_err(|cause| RecordingError::part(path, cause))?;
     Ok((file, metadata))
 }
 
-fn span(metadata: &ParquetMetaData) -> Option<(u64, u64)> {
+pub(super) fn span(metadata: &ParquetMetaData) -> Option<(u64, u64)> {
     Some((value(metadata, part_key::MIN_START)?, value(metadata, part_key::MAX_END)?))
 }
 
-fn first_end(metadata: &ParquetMetaData) -> Option<u64> {
+pub(super) fn first_end(metadata: &ParquetMetaData) -> Option<u64> {
     value(metadata, part_key::MIN_END)
 }
 
 fn value(metadata: &ParquetMetaData, key: &str) -> Option<u64> {
     let values = metadata.file_metadata().key_value_metadata()?;
     values.iter().find(|pair| pair.key == key)?.value.as_ref()?.parse().ok()
-}
-
-/// The rows of a table, a batch at a time. After an error there is no more.
-pub struct Rows<T> {
-    parts: vec::IntoIter<PathBuf>,
-    open: Option<(PathBuf, ParquetRecordBatchReader)>,
-    window: RangeInclusive<u64>,
-    by: u64,
-    row: PhantomData<fn() -> T>,
-}
-
-impl<T: Table> Rows<T> {
-    /// Opens the next part, or none where it lies outside the window.
-    fn open(&self, path: &Path) -> Result<Option<ParquetRecordBatchReader>, RecordingError> {
-        let (file, metadata) = open_part(path)?;
-        if span(metadata.metadata())
-            .is_some_and(|(start, end)| start > *self.window.end() || end < *self.window.start())
-            || first_end(metadata.metadata()).is_some_and(|end| end > self.by)
-        {
-            return Ok(None);
-        }
-        // Words are read as they are stored, as dictionaries: a string for each row would take longer
-        // than all else.
-        let columns = T::columns();
-        let fields: Vec<Arc<Field>> = metadata
-            .schema()
-            .fields()
-            .iter()
-            .map(|field| match columns.iter().find(|column| column.name == field.name()) {
-                Some(column) if *field.data_type() == DataType::Utf8 => {
-                    Arc::new(field.as_ref().clone().with_data_type(column.batch_type.clone()))
-                }
-                _ => field.clone(),
-            })
-            .collect();
-        let options = ArrowReaderOptions::new().with_schema(Arc::new(Schema::new(fields)));
-        let failed = |cause| RecordingError::part(path, cause);
-        let metadata = ArrowReaderMetadata::try_new(metadata.metadata().clone(), options).map_err(failed)?;
-        let known =
-            ProjectionMask::columns(metadata.parquet_schema(), columns.iter().map(|column| column.name));
-        ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata)
-            .with_projection(known)
-            .with_batch_size(BATCH_ROWS)
-            .build()
-            .map(Some)
-            .map_err(failed)
-    }
-
-    fn next_batch(&mut self) -> Option<Result<Vec<T>, RecordingError>> {
-        loop {
-            let Some((path, reader)) = &mut self.open else {
-                let path = self.parts.next()?;
-                match self.open(&path) {
-                    Ok(reader) => self.open = reader.map(|reader| (path, reader)),
-                    Err(error) => return Some(Err(error)),
-                }
-                continue;
-            };
-            let batch = match reader.next() {
-                None => {
-                    self.open = None;
-                    continue;
-                }
-                Some(Ok(batch)) => batch,
-                Some(Err(error)) => return Some(Err(RecordingError::part(path, error.into()))),
-            };
-            return Some(match T::rows(&batch) {
-                Ok(mut rows) => {
-                    if self.window != (0..=u64::MAX) || self.by != u64::MAX {
-                        rows.retain(|row| {
-                            let (start, end) = row.span_mono_ns();
-                            start <= *self.window.end() && end >= *self.window.start() && end <= self.by
-                        });
-                    }
-                    Ok(rows)
-                }
-                Err(cause) => Err(RecordingError::Rows { path: path.clone(), cause }),
-            });
-        }
-    }
-}
-
-impl<T: Table> Iterator for Rows<T> {
-    type Item = Result<Vec<T>, RecordingError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let batch = self.next_batch();
-        if let Some(Err(_)) = batch {
-            self.parts = Vec::new().into_iter();
-            self.open = None;
-        }
-        batch
-    }
 }

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, cmp::Reverse, collections::HashMap};
 
-use super::{model::SystemCall, nvidia::call_name};
+use super::model::SystemCall;
 use crate::{
     lengths::{Bucket, Latency, Lengths},
     probe::SYSCALL,
@@ -34,7 +34,7 @@ impl Calls {
 
     /// Adds a row.
     pub fn gpu_ioctl(&mut self, row: &GpuIoctlRow) {
-        self.add(Some(row.device.clone()), call_name(row), row.dur_ns, row.off_cpu_ns, row.failed());
+        self.add(Some(row.device.clone()), row.call_name(), row.dur_ns, row.off_cpu_ns, row.failed());
     }
 
     fn add(

@@ -107,22 +107,6 @@ pub struct Nvidia {
     events: Vec<GpuEventRow>,
 }
 
-/// What a call is called: a control by its command, an allocation with its class.
-pub fn call_name(row: &GpuIoctlRow) -> Cow<'static, str> {
-    let hex = |number: u32| format!("{number:#x}");
-    let Some(name) = &row.name else { return hex(row.request).into() };
-    match (row.rm_cmd, row.rm_class) {
-        (Some(command), _) => match &row.rm_cmd_name {
-            Some(command) => command.clone(),
-            None => format!("{name} {command:#010x}").into(),
-        },
-        (None, Some(class)) => {
-            format!("{name} {}", row.rm_class_name.clone().unwrap_or_else(|| hex(class).into())).into()
-        }
-        (None, None) => name.clone(),
-    }
-}
-
 impl Nvidia {
     /// Adds a row; others than the driver's are left out.
     pub fn gpu_ioctl(&mut self, row: &GpuIoctlRow) {
@@ -139,7 +123,7 @@ impl Nvidia {
             self.commands.entry(key).or_insert((0, named)).0 += 1;
         }
         if let Some(status) = row.nv_status.filter(|status| *status != 0) {
-            let key = (call_name(row), status);
+            let key = (row.call_name(), status);
             if self.failures.len() < KINDS || self.failures.contains_key(&key) {
                 self.failures.entry(key).or_insert_with(|| (0, row.nv_status_name.clone())).0 += 1;
             }
@@ -357,18 +341,5 @@ mod tests {
     #[test]
     fn a_recording_without_the_driver_has_no_section() {
         assert!(Nvidia::default().finish(None).is_none());
-    }
-
-    #[test]
-    fn a_call_is_called_by_its_command_or_with_its_class() {
-        assert_eq!(call_name(&control(0x101, Some("NV0000_X"), 0)), "NV0000_X");
-        assert_eq!(call_name(&control(0x2080_a026, None, 0)), "NV_ESC_RM_CONTROL 0x2080a026");
-        let alloc = GpuIoctlRow {
-            name: Some("NV_ESC_RM_ALLOC".into()),
-            rm_class: Some(0x40),
-            rm_class_name: Some("NV01_MEMORY_LOCAL_USER".into()),
-            ..GpuIoctlRow::default()
-        };
-        assert_eq!(call_name(&alloc), "NV_ESC_RM_ALLOC NV01_MEMORY_LOCAL_USER");
     }
 }

@@ -8,12 +8,13 @@ use super::{
 };
 use crate::{
     check::each,
+    humane::{count, percent, share},
     ledger::{Lives, Unwritten, Window, merged},
     recording::{Config, Recording, RecordingError},
     story::{Around, Options, Samples, ServedFold, Telling},
     table::{
-        CgroupSampleRow, GpuEventRow, GpuIoctlRow, HistogramRow, LossRow, OffCpuCountRow, OffCpuRow,
-        PageFaultRow, RequestRow, ShedRow, SyscallRow, ThreadRow, TokenRow,
+        CgroupSampleRow, EngineSampleRow, GpuEventRow, GpuIoctlRow, HistogramRow, LossRow, OffCpuCountRow,
+        OffCpuRow, PageFaultRow, RequestRow, ShedRow, SyscallRow, ThreadRow, TokenRow,
     },
 };
 
@@ -122,10 +123,25 @@ fn around(
     Ok(Around {
         samples: Samples::new(recording.all()?, cgroups, recording.all()?),
         gpus: recording.all()?,
+        engine: recording.all()?.iter().map(|row: &EngineSampleRow| (row.ts_mono_ns, engine(row))).collect(),
         engine_missing: "no scrape of the engine's metrics in this recording".to_owned(),
         lost: merged(loss),
         ..Around::default()
     })
+}
+
+/// What an engine told of itself, in words.
+fn engine(row: &EngineSampleRow) -> String {
+    let mut told = vec![row.engine.clone()];
+    let number = |number: Option<u64>, what: &str| number.map(|number| format!("{} {what}", count(number)));
+    told.extend(number(row.running, "running"));
+    told.extend(number(row.waiting, "waiting"));
+    told.extend(row.kv_used_ratio.map(|ratio| format!("KV cache {} used", percent(ratio))));
+    if let (Some(hits), Some(queries)) = (row.prefix_hits, row.prefix_queries) {
+        told.push(format!("prefix cache had {} of all tokens so far", share(hits, queries)));
+    }
+    told.extend(number(row.preemptions, "preempted so far"));
+    told.join(" · ")
 }
 
 fn header(config: &Config, name: String) -> RunHeader {

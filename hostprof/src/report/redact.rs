@@ -31,6 +31,8 @@ impl Redaction {
     pub fn request(&mut self, row: &RequestRow) -> RequestRow {
         RequestRow {
             request_id: self.id(&row.request_id),
+            kernel_id: row.kernel_id.as_deref().map(|id| self.id(id)),
+            client_id: row.client_id.as_deref().map(|id| self.id(id)),
             finish_reason: row.finish_reason.clone().filter(|_| !self.on),
             ..row.clone()
         }

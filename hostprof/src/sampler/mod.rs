@@ -1,5 +1,5 @@
-//! Polled sources: what the kernel shows of processes, cgroups, disks and the machine, and NVML of GPUs, read at
-//! intervals.
+//! Polled sources: what the kernel shows of processes, cgroups, disks and the machine, NVML of GPUs, and inference
+//! engines of themselves, read at intervals.
 //!
 //! A sampler is told which processes the target has now, and yields rows; when it is asked is the collector's
 //! matter. Each of its files is parsed by a pure function. What the kernel does not show is null in its
@@ -7,6 +7,7 @@
 
 mod cgroup;
 mod disk;
+pub mod engine;
 mod file;
 mod gpu;
 mod host;
@@ -22,8 +23,8 @@ pub use self::{
 };
 use crate::{
     table::{
-        CgroupSampleRow, DiskSampleRow, GpuProcessSampleRow, GpuSampleRow, HostSampleRow, ProcessSampleRow,
-        Table as _,
+        CgroupSampleRow, DiskSampleRow, EngineSampleRow, GpuProcessSampleRow, GpuSampleRow, HostSampleRow,
+        ProcessSampleRow, Table as _,
     },
     units::Tgid,
 };
@@ -74,6 +75,11 @@ pub const SAMPLES: &[Sample] = &[
         question: "What has each process of a GPU?",
         files: &["libnvidia-ml.so.1", "/proc/PID/fd"],
         table: GpuProcessSampleRow::NAME,
+    },
+    Sample {
+        question: "How many requests does the engine run, how many wait, and how full are its caches?",
+        files: &["http://HOST:PORT/metrics"],
+        table: EngineSampleRow::NAME,
     },
 ];
 

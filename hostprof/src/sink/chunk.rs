@@ -83,8 +83,8 @@ pub(super) struct Chunk {
     /// Whether the dictionary takes more values.
     open: bool,
     values: Values,
-    /// Which rows of the page under way have a value, 1 or 0; empty while all have one.
-    levels: Vec<u32>,
+    /// Which rows of the page under way have a value; `None` while all have one.
+    levels: Option<BooleanBufferBuilder>,
     /// Rows of the page under way.
     page_rows: usize,
     rows: u64,
@@ -113,7 +113,7 @@ impl Chunk {
             open: dictionary.is_some(),
             dictionary,
             values: Values::default(),
-            levels: Vec::new(),
+            levels: None,
             page_rows: 0,
             rows: 0,
             nulls: 0,
@@ -185,19 +185,20 @@ impl Chunk {
         match array.nulls().filter(|nulls| nulls.null_count() > 0) {
             None => {
                 self.append(values.iter().map(|value| number(*value)));
-                if !self.levels.is_empty() {
-                    self.levels.resize(self.page_rows + array.len(), 1);
+                if let Some(levels) = &mut self.levels {
+                    levels.append_n(array.len(), true);
                 }
             }
             Some(nulls) => {
                 self.nulls += nulls.null_count() as u64;
-                self.levels.resize(self.page_rows, 1);
-                for (from, to) in nulls.valid_slices() {
-                    self.append(values[from..to].iter().map(|value| number(*value)));
-                    self.levels.resize(self.page_rows + from, 0);
-                    self.levels.resize(self.page_rows + to, 1);
-                }
-                self.levels.resize(self.page_rows + array.len(), 0);
+                let before = self.page_rows;
+                let levels = self.levels.get_or_insert_with(|| {
+                    let mut levels = BooleanBufferBuilder::new(PAGE_ROWS);
+                    levels.append_n(before, true);
+                    levels
+                });
+                levels.append_buffer(nulls.inner());
+                self.append(nulls.valid_indices().map(|row| number(values[row])));
             }
         }
     }
@@ -221,14 +222,12 @@ impl Chunk {
         body.clear();
         if self.nullable {
             body.extend_from_slice(&[0; 4]);
-            if levels.is_empty() {
-                hybrid::run(1, self.page_rows, 1, body);
-            } else {
-                hybrid::encode(levels, 1, body);
+            match levels.take() {
+                None => hybrid::run(1, self.page_rows, 1, body),
+                Some(levels) => hybrid::encode_bits(levels.as_slice(), self.page_rows, body),
             }
             let length = (body.len() - 4) as u32;
             body[..4].copy_from_slice(&length.to_le_bytes());
-            levels.clear();
         }
         let encoding = if self.open { Encoding::RLE_DICTIONARY } else { Encoding::PLAIN };
         if let Some(bits) = &mut values.bits {

@@ -2,28 +2,37 @@
 
 use std::cmp::Reverse;
 
-use crate::hash::IntMap;
-
-/// Values that were met last are found without the map: most columns hold long runs, or few values in turn.
+/// Values that were met last are found without the table: most columns hold long runs, or few values in turn.
 const RECENT: usize = 64;
+
+/// Places of a new table.
+const PLACES: usize = 1 << 8;
 
 /// A dictionary under construction. Values are numbers of 64 bits, whatever they stand for.
 pub(super) struct Dictionary {
     values: Vec<u64>,
-    keys: IntMap<u64, u32>,
+    /// Keys plus 1 by a hash of their values, or in the next place that was free; 0 where there is none. Half of the places
+    /// are in use at most, and their number is a power of two.
+    places: Vec<u32>,
     /// By a hash: a value and its key, `u32::MAX` where there is none yet.
     recent: [(u64, u32); RECENT],
 }
 
+/// A hash of that many bits: the best of a product are its highest.
+#[inline]
+fn hash(value: u64, bits: u32) -> usize {
+    (value.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (u64::BITS - bits)) as usize
+}
+
 impl Dictionary {
     pub fn new() -> Self {
-        Self { values: Vec::new(), keys: IntMap::default(), recent: [(0, u32::MAX); RECENT] }
+        Self { values: Vec::new(), places: vec![0; PLACES], recent: [(0, u32::MAX); RECENT] }
     }
 
     /// The key of a value.
     #[inline]
     pub fn key(&mut self, value: u64) -> u32 {
-        let place = (value.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 58) as usize;
+        let place = hash(value, RECENT.ilog2());
         let (known, key) = self.recent[place];
         if known == value && key != u32::MAX {
             return key;
@@ -35,13 +44,35 @@ impl Dictionary {
 
     #[inline(never)]
     fn find(&mut self, value: u64) -> u32 {
-        if let Some(key) = self.keys.get(&value) {
-            return *key;
-        }
+        let place = match self.place(value) {
+            Ok(key) => return key,
+            Err(place) => place,
+        };
         let key = self.values.len() as u32;
         self.values.push(value);
-        self.keys.insert(value, key);
+        self.places[place] = key + 1;
+        if self.values.len() * 2 > self.places.len() {
+            self.places = vec![0; self.places.len() * 2];
+            for key in 0..self.values.len() {
+                if let Err(place) = self.place(self.values[key]) {
+                    self.places[place] = key as u32 + 1;
+                }
+            }
+        }
         key
+    }
+
+    /// The key of a value, or the place for it.
+    #[inline]
+    fn place(&self, value: u64) -> Result<u32, usize> {
+        let mut place = hash(value, self.places.len().ilog2());
+        loop {
+            let Some(key) = self.places[place].checked_sub(1) else { return Err(place) };
+            if self.values[key as usize] == value {
+                return Ok(key);
+            }
+            place = (place + 1) & (self.places.len() - 1);
+        }
     }
 
     /// Numbers the values anew, the most frequent of these keys first, and changes the keys accordingly.
@@ -52,13 +83,16 @@ impl Dictionary {
         }
         let mut order: Vec<u32> = (0..self.values.len() as u32).collect();
         order.sort_unstable_by_key(|key| (Reverse(counts[*key as usize]), *key));
-        let mut place = vec![0; order.len()];
+        let mut renumbered = vec![0; order.len()];
         for (new, old) in (0..).zip(&order) {
-            place[*old as usize] = new;
+            renumbered[*old as usize] = new;
         }
         self.values = order.iter().map(|old| self.values[*old as usize]).collect();
-        for key in self.keys.values_mut().chain(keys) {
-            *key = place[*key as usize];
+        for key in keys {
+            *key = renumbered[*key as usize];
+        }
+        for key in self.places.iter_mut().filter(|key| **key != 0) {
+            *key = renumbered[*key as usize - 1] + 1;
         }
         self.recent = [(0, u32::MAX); RECENT];
     }

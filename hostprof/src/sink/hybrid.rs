@@ -36,26 +36,88 @@ pub(super) fn encode(values: &[u32], width: u32, out: &mut Vec<u8>) {
     pack(&values[packed..], width, out);
 }
 
+/// Fewer bytes of one bit than these are packed with their neighbours: a run of its own would take as much.
+const LEAST_RUN_BYTES: usize = 4;
+
+/// Appends bits, the first in the lowest place of the first byte and zeros behind the last: what [`encode`] does with
+/// values of one bit, a byte at a time.
+pub(super) fn encode_bits(bits: &[u8], count: usize, out: &mut Vec<u8>) {
+    let (mut packed, mut at) = (0, 0);
+    while let Some(&byte) = bits.get(at) {
+        let same = match byte {
+            0 | 0xff => bits[at..].iter().position(|other| *other != byte).unwrap_or(bits.len() - at),
+            _ => 1,
+        };
+        if same < LEAST_RUN_BYTES {
+            at += same;
+            continue;
+        }
+        pack_bits(&bits[packed..at], out);
+        let end = ((at + same) * 8).min(count);
+        run((byte & 1).into(), end - at * 8, 1, out);
+        at += same;
+        packed = at;
+    }
+    pack_bits(&bits[packed..], out);
+}
+
+fn pack_bits(bits: &[u8], out: &mut Vec<u8>) {
+    if !bits.is_empty() {
+        varint((bits.len() as u64) << 1 | 1, out);
+        out.extend_from_slice(bits);
+    }
+}
+
 /// Appends values packed, the last group filled up with zeros.
 fn pack(values: &[u32], width: u32, out: &mut Vec<u8>) {
     if values.is_empty() {
         return;
     }
-    let groups = values.len().div_ceil(GROUP);
-    varint((groups as u64) << 1 | 1, out);
-    let end = out.len() + groups * width as usize;
-    let (mut word, mut bits) = (0_u64, 0);
-    for value in values {
-        word |= u64::from(*value) << bits;
-        bits += width;
-        if bits >= u32::BITS {
-            out.extend_from_slice(&(word as u32).to_le_bytes());
-            word >>= u32::BITS;
-            bits -= u32::BITS;
+    let (groups, rest) = values.as_chunks::<GROUP>();
+    let mut last = [0; GROUP];
+    last[..rest.len()].copy_from_slice(rest);
+    let groups = groups.iter().chain((!rest.is_empty()).then_some(&last));
+    let count = values.len().div_ceil(GROUP);
+    varint((count as u64) << 1 | 1, out);
+    let (begin, bytes) = (out.len(), width as usize);
+    // Each group is stored whole, what it has no bits for too, and the next over that: a copy of as many bytes as it
+    // has would cost more than the packing.
+    out.resize(begin + count * bytes + GROUP * size_of::<u32>(), 0);
+    let places = (begin..).step_by(bytes.max(1));
+    if width <= 16 {
+        for (at, group) in places.zip(groups) {
+            out[at..at + 16].copy_from_slice(&pack_narrow(group, width).to_le_bytes());
+        }
+    } else {
+        for (at, group) in places.zip(groups) {
+            out[at..at + 32].copy_from_slice(&pack_wide(group, width));
         }
     }
-    out.extend_from_slice(&word.to_le_bytes());
-    out.resize(end, 0);
+    out.truncate(begin + count * bytes);
+}
+
+/// Eight values of 16 bits at most, as nearly all are.
+#[inline]
+fn pack_narrow(group: &[u32; GROUP], width: u32) -> u128 {
+    let half =
+        |values: &[u32]| values.iter().rev().fold(0_u64, |packed, value| packed << width | u64::from(*value));
+    let (low, high) = group.split_at(GROUP / 2);
+    u128::from(half(low)) | u128::from(half(high)) << (width * (GROUP as u32 / 2))
+}
+
+/// Eight values of any width: two halves of 128 bits at most, the second of which may begin within a byte.
+fn pack_wide(group: &[u32; GROUP], width: u32) -> [u8; 32] {
+    let half = |values: &[u32]| {
+        values.iter().rev().fold(0_u128, |packed, value| packed << width | u128::from(*value))
+    };
+    let (low, high) = group.split_at(GROUP / 2);
+    let bits = width * (GROUP as u32 / 2);
+    let mut bytes = [0; 32];
+    bytes[..16].copy_from_slice(&half(low).to_le_bytes());
+    for (to, from) in bytes[(bits / 8) as usize..].iter_mut().zip((half(high) << (bits % 8)).to_le_bytes()) {
+        *to |= from;
+    }
+    bytes
 }
 
 fn varint(mut value: u64, out: &mut Vec<u8>) {
@@ -134,6 +196,19 @@ mod tests {
             let mut bytes = Vec::new();
             encode(&values, width, &mut bytes);
             prop_assert_eq!(decode(&bytes, values.len(), width), values);
+        }
+
+        #[test]
+        fn bits_that_are_written_are_read(
+            runs in prop::collection::vec((any::<bool>(), 1_usize..100), 0..40),
+        ) {
+            let values: Vec<u32> =
+                runs.into_iter().flat_map(|(value, count)| std::iter::repeat_n(u32::from(value), count)).collect();
+            let mut bits = vec![0; values.len().div_ceil(8)];
+            values.iter().enumerate().for_each(|(at, value)| bits[at / 8] |= (*value as u8) << (at % 8));
+            let mut bytes = Vec::new();
+            encode_bits(&bits, values.len(), &mut bytes);
+            prop_assert_eq!(decode(&bytes, values.len(), 1), values);
         }
     }
 }

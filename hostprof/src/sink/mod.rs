@@ -35,7 +35,7 @@ pub trait Sink {
     /// What takes the rows of one table.
     type Writer<T: Table>: Writer<T>;
 
-    /// Begins a table. Each is begun once.
+    /// Begins a table, or another writer of it beside the first, whose rows go into parts of its own.
     fn writer<T: Table>(&self) -> Result<Self::Writer<T>, SinkError>;
 }
 

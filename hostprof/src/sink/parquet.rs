@@ -24,8 +24,8 @@ use crate::{
     table::{Columns, Table},
 };
 
-/// Rows of a batch: few enough to stay in a core's cache while they become columns.
-const BATCH_ROWS: usize = 1 << 13;
+/// Rows of a batch: few enough to stay in a core's cache from when they are folded until they are columns.
+const BATCH_ROWS: usize = 1 << 11;
 
 /// Rows of a batch turned into columns at a time.
 const STRIPE_ROWS: usize = 128;
@@ -37,13 +37,20 @@ pub struct Settings {
     pub part_interval: Duration,
     /// A part is closed when it has this size.
     pub part_bytes: u64,
-    /// Batches of 8192 rows that may wait to be encoded, for each table. One of `off_cpu` is 1 MiB.
+    /// Batches of 2048 rows that may wait to be encoded, for each table. One of `off_cpu` is 256 KiB.
     pub queued_batches: usize,
+    /// What a thread that encodes does first.
+    pub on_thread: fn(),
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { part_interval: Duration::from_secs(5), part_bytes: 64 << 20, queued_batches: 64 }
+        Self {
+            part_interval: Duration::from_secs(5),
+            part_bytes: 64 << 20,
+            queued_batches: 128,
+            on_thread: || {},
+        }
     }
 }
 
@@ -71,6 +78,17 @@ impl ParquetSink {
         self.progress().iter().map(|(_, progress)| progress.bytes()).sum()
     }
 
+    /// That of a table, and whether this is its first writer.
+    fn progress_of(&self, table: &'static str) -> (Arc<Progress>, bool) {
+        let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, progress)) = tables.iter().find(|(name, _)| *name == table) {
+            return (Arc::clone(progress), false);
+        }
+        let progress = Arc::new(Progress::default());
+        tables.push((table, Arc::clone(&progress)));
+        (progress, true)
+    }
+
     /// An error that befell a table, if one did: the recording should then end.
     pub fn error(&self) -> Option<SinkError> {
         self.progress().iter().find_map(|(_, progress)| progress.error().cloned())
@@ -83,7 +101,7 @@ impl Sink for ParquetSink {
     fn writer<T: Table>(&self) -> Result<ParquetWriter<T>, SinkError> {
         let folder = self.folder.create_table(T::NAME)?;
         let path = folder.path().to_owned();
-        let progress = Arc::new(Progress::default());
+        let (progress, is_first) = self.progress_of(T::NAME);
         let encoder = Encoder {
             folder: Arc::new(folder),
             layout: Layout::of::<T>().map_err(|error| SinkError::encode(&path, error))?,
@@ -91,16 +109,21 @@ impl Sink for ParquetSink {
             progress: progress.clone(),
             columns: T::Columns::default(),
             next_part: 0,
+            writes_empty: is_first,
+            open_bytes: 0,
             open: None,
             syncing: None,
         };
         let (queue, batches) = sync_channel(self.settings.queued_batches);
         let (returns, spare) = channel();
+        let on_thread = self.settings.on_thread;
         let thread = thread::Builder::new()
             .name(format!("sink-{}", T::NAME))
-            .spawn(move || encoder.run(&batches, &returns))
+            .spawn(move || {
+                on_thread();
+                encoder.run(&batches, &returns);
+            })
             .map_err(|error| SinkError::write(&path, error))?;
-        self.tables.lock().unwrap_or_else(PoisonError::into_inner).push((T::NAME, progress.clone()));
         Ok(ParquetWriter {
             rows: Vec::new(),
             part_since: None,
@@ -204,6 +227,10 @@ struct Encoder<T: Table> {
     progress: Arc<Progress>,
     columns: T::Columns,
     next_part: u32,
+    /// Whether a table without rows has a part from it.
+    writes_empty: bool,
+    /// What it has told of the part under way.
+    open_bytes: u64,
     open: Option<OpenPart>,
     syncing: Option<JoinHandle<Result<(), SinkError>>>,
 }
@@ -221,7 +248,7 @@ impl<T: Table> Encoder<T> {
             })
             .and_then(|()| {
                 // A table nothing happened in has one empty part, so that a query finds its columns.
-                if self.next_part == 0 {
+                if self.next_part == 0 && self.writes_empty {
                     self.open = Some(self.part()?);
                 }
                 self.close_part()
@@ -250,13 +277,19 @@ impl<T: Table> Encoder<T> {
             let bytes = part.bytes();
             self.open = Some(part);
             written?;
-            self.progress.open_bytes.store(bytes, Ordering::Relaxed);
+            self.tell_open(bytes);
             self.progress.encoded(began.elapsed());
             if bytes >= self.part_bytes {
                 return self.close_part();
             }
         }
         if closes_part { self.close_part() } else { Ok(()) }
+    }
+
+    /// Other writers of the table have parts under way too.
+    fn tell_open(&mut self, bytes: u64) {
+        let told = std::mem::replace(&mut self.open_bytes, bytes);
+        self.progress.open_bytes.fetch_add(bytes.wrapping_sub(told), Ordering::Relaxed);
     }
 
     /// The part under way, begun if there is none.
@@ -275,7 +308,7 @@ impl<T: Table> Encoder<T> {
         self.wait_for_sync()?;
         let began = Instant::now();
         self.syncing = Some(part.close(&mut self.layout, self.progress.clone())?);
-        self.progress.open_bytes.store(0, Ordering::Relaxed);
+        self.tell_open(0);
         self.progress.encoded(began.elapsed());
         Ok(())
     }

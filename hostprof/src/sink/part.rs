@@ -130,14 +130,23 @@ pub(super) struct OpenPart {
     group: Option<Group>,
     span: Span,
     rows: u64,
+    /// It has lost its temporary name, which may be another writer's by now.
+    published: bool,
 }
 
 impl OpenPart {
     /// Begins a part of that number, or the next that is free.
     pub fn create(folder: &Arc<TableFolder>, number: u32, layout: &Layout) -> Result<Self, SinkError> {
         let (number, file) = folder.begin_part(number)?;
-        let mut part =
-            Self { folder: folder.clone(), number, file: None, group: None, span: Span::default(), rows: 0 };
+        let mut part = Self {
+            folder: folder.clone(),
+            number,
+            file: None,
+            group: None,
+            span: Span::default(),
+            rows: 0,
+            published: false,
+        };
         let file = ArrowSchemaConverter::new()
             .convert(&layout.schema)
             .and_then(|schema| {
@@ -208,11 +217,12 @@ impl OpenPart {
     }
 
     /// Makes a part whose content is written one of the recording.
-    fn publish(self, file: &File, progress: &Progress) -> Result<(), SinkError> {
+    fn publish(mut self, file: &File, progress: &Progress) -> Result<(), SinkError> {
         let failed = |error| SinkError::write(&self.path(), error);
         file.sync_all().map_err(failed)?;
         let bytes = file.metadata().map_err(failed)?.len();
         self.folder.publish_part(self.number)?;
+        self.published = true;
         progress.closed_bytes.fetch_add(bytes, Ordering::Relaxed);
         progress.closed_rows.fetch_add(self.rows, Ordering::Relaxed);
         progress.parts.fetch_add(1, Ordering::Relaxed);
@@ -226,7 +236,8 @@ impl OpenPart {
 
 impl Drop for OpenPart {
     fn drop(&mut self) {
-        // A part that was published has lost this name.
-        self.folder.remove_file(&temporary_part_name(self.number));
+        if !self.published {
+            self.folder.remove_file(&temporary_part_name(self.number));
+        }
     }
 }

@@ -65,6 +65,9 @@ pub fn sub_phases(request: &Request, until_first: impl Fn(&str) -> Option<States
     };
     let first = row.first_token_mono_ns;
     let prefill = match first {
+        _ if row.prefill_ns.is_some() => {
+            known("prefill", row.prefill_ns.unwrap_or_default(), "the server's own timing")
+        }
         None => unknown("prefill", "no first token was seen"),
         Some(first) => {
             let queued = row.queue_ns.map(|ns| row.arrival_mono_ns.saturating_add(ns));

@@ -56,7 +56,10 @@ pub fn pick(served: &Served, chosen: Option<&str>) -> Picked {
     let whole: Vec<usize> =
         by_length.iter().copied().filter(|&at| served.requests[at].latencies().e2e_ns.is_some()).collect();
     if let Some(id) = chosen
-        && let Some(at) = served.requests.iter().position(|request| request.row.request_id == id)
+        && let Some(at) = served
+            .requests
+            .iter()
+            .position(|request| request.row.request_id == id || request.row.client_id.as_deref() == Some(id))
     {
         told.push(("chosen", at));
     }

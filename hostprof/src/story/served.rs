@@ -57,12 +57,17 @@ impl ServedFold {
     /// The requests of the source that tells most: the kernel's, which knows the thread that served each, else the one
     /// with most requests. A source that has the request asked for comes before all. `end_ns` is when recording ended.
     pub fn finish(self, chosen: Option<&str>, end_ns: u64) -> Option<Served> {
+        let has_id =
+            |row: &RequestRow, id: &str| row.request_id == id || row.client_id.as_deref() == Some(id);
         let rank = |(source, (rows, _)): &(RequestSource, (Vec<RequestRow>, HashMap<String, Vec<u64>>))| {
-            let has = chosen.is_some_and(|id| rows.iter().any(|row| row.request_id == id));
+            let has = chosen.is_some_and(|id| rows.iter().any(|row| has_id(row, id)));
             (has, rows.iter().any(|row| row.tid.is_some()), rows.len(), *source == RequestSource::Kernel)
         };
-        let (source, (rows, mut tokens)) =
-            self.sources.into_iter().filter(|(_, (rows, _))| !rows.is_empty()).max_by_key(rank)?;
+        let mut sources: Vec<_> =
+            self.sources.into_iter().filter(|(_, (rows, _))| !rows.is_empty()).collect();
+        sources.sort_by_key(rank);
+        let (source, (mut rows, mut tokens)) = sources.pop()?;
+        complete(&mut rows, sources.iter().flat_map(|(_, (rows, _))| rows));
         let mut requests: Vec<Request> = rows
             .into_iter()
             .map(|row| {
@@ -82,6 +87,27 @@ impl ServedFold {
             Some(Window { start_ns, end_ns: request.row.first_token_mono_ns?.max(start_ns) })
         }));
         Some(Served { source, requests, flight, prefills })
+    }
+}
+
+/// Fills what rows do not tell, the server's own numbers above all, from rows of other sources that are of one request.
+fn complete<'a>(rows: &mut [RequestRow], others: impl Iterator<Item = &'a RequestRow>) {
+    let mut by_id: HashMap<&str, Vec<&RequestRow>> = HashMap::new();
+    for other in others {
+        let ids = [Some(other.request_id.as_str()), other.kernel_id.as_deref()];
+        ids.into_iter().flatten().for_each(|id| by_id.entry(id).or_default().push(other));
+    }
+    for row in rows {
+        let ids = [Some(row.request_id.as_str()), row.client_id.as_deref()];
+        let of_row = ids.into_iter().flatten().filter_map(|id| by_id.get(id)).flatten().copied();
+        for other in of_row.collect::<Vec<_>>() {
+            row.queue_ns = row.queue_ns.or(other.queue_ns);
+            row.prefill_ns = row.prefill_ns.or(other.prefill_ns);
+            row.decode_ns = row.decode_ns.or(other.decode_ns);
+            row.input_tokens = row.input_tokens.or(other.input_tokens);
+            row.output_tokens = row.output_tokens.or(other.output_tokens);
+            row.cached_tokens = row.cached_tokens.or(other.cached_tokens);
+        }
     }
 }
 

@@ -4,8 +4,8 @@ use std::{borrow::Cow, sync::Arc};
 
 use arrow::{
     array::{
-        Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, BooleanBufferBuilder, PrimitiveArray,
-        RecordBatch, StringArray, StringBuilder, builder::NullBufferBuilder,
+        Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, PrimitiveArray, RecordBatch, StringArray,
+        StringBuilder,
     },
     buffer::{BooleanBuffer, NullBuffer},
     datatypes::{DataType, Float64Type, Int32Type, Int64Type, UInt16Type, UInt32Type, UInt64Type},
@@ -76,16 +76,63 @@ fn primitive<T: ArrowPrimitiveType>(
     array.as_primitive_opt::<T>().cloned().ok_or_else(|| other_type(name, array))
 }
 
+/// Bits under construction, gathered a word at a time, which costs a fraction of bit by bit.
+#[derive(Default)]
+struct Bits {
+    words: Vec<u64>,
+    count: usize,
+    ones: usize,
+}
+
+impl Bits {
+    #[inline]
+    fn extend(&mut self, mut bits: impl ExactSizeIterator<Item = bool>) {
+        while bits.len() > 0 {
+            let count = bits.len().min(64);
+            let word = (0..count).fold(0, |word, at| word | u64::from(bits.next().unwrap_or_default()) << at);
+            self.append(word, count);
+        }
+    }
+
+    /// Appends the lowest bits of a word, of which the others are zero.
+    #[inline]
+    fn append(&mut self, word: u64, count: usize) {
+        let used = self.count % 64;
+        match self.words.last_mut() {
+            Some(last) if used > 0 => {
+                *last |= word << used;
+                if used + count > 64 {
+                    self.words.push(word >> (64 - used));
+                }
+            }
+            _ => self.words.push(word),
+        }
+        self.count += count;
+        self.ones += word.count_ones() as usize;
+    }
+
+    fn are_all_ones(&self) -> bool {
+        self.ones == self.count
+    }
+
+    /// Hands the bits over and starts anew.
+    fn finish(&mut self) -> BooleanBuffer {
+        let Self { words, count, .. } = std::mem::take(self);
+        BooleanBuffer::new(words.into(), 0, count)
+    }
+}
+
 /// A column of numbers under construction: a slice of rows costs a few instructions a value, where
 /// arrow's own builder, a value at a time, costs ten times that.
 pub struct PrimitiveStore<T: ArrowPrimitiveType> {
     values: Vec<T::Native>,
-    valid: NullBufferBuilder,
+    /// Which rows have one, in a column where not all need to.
+    valid: Bits,
 }
 
 impl<T: ArrowPrimitiveType> Default for PrimitiveStore<T> {
     fn default() -> Self {
-        Self { values: Vec::new(), valid: NullBufferBuilder::new(0) }
+        Self { values: Vec::new(), valid: Bits::default() }
     }
 }
 
@@ -102,15 +149,7 @@ impl<T: ArrowPrimitiveType> PrimitiveStore<T> {
         &mut self,
         values: impl ExactSizeIterator<Item = Option<T::Native>> + Clone,
     ) {
-        let count = values.len();
-        let valid = values.clone().flatten().count();
-        if valid == count {
-            self.valid.append_n_non_nulls(count);
-        } else if valid == 0 {
-            self.valid.append_n_nulls(count);
-        } else {
-            self.valid.append_buffer(&NullBuffer::new(bits(values.clone().map(|value| value.is_some()))));
-        }
+        self.valid.extend(values.clone().map(|value| value.is_some()));
         self.values.extend(values.map(Option::unwrap_or_default));
     }
 
@@ -118,7 +157,9 @@ impl<T: ArrowPrimitiveType> PrimitiveStore<T> {
     pub(super) fn finish(&mut self) -> PrimitiveArray<T> {
         let room = Vec::with_capacity(self.values.len());
         let values = std::mem::replace(&mut self.values, room);
-        PrimitiveArray::new(values.into(), self.valid.finish())
+        let nulls = if self.valid.are_all_ones() { None } else { Some(NullBuffer::new(self.valid.finish())) };
+        self.valid = Bits::default();
+        PrimitiveArray::new(values.into(), nulls)
     }
 }
 
@@ -181,19 +222,9 @@ primitive_cell!(i32, Int32Type);
 primitive_cell!(i64, Int64Type);
 primitive_cell!(f64, Float64Type);
 
-/// A word at a time, which costs a fraction of bit by bit.
-fn bits(mut values: impl ExactSizeIterator<Item = bool>) -> BooleanBuffer {
-    BooleanBuffer::collect_bool(values.len(), |_| values.next().unwrap_or_default())
-}
-
-/// Bits under construction.
-pub struct BitStore(BooleanBufferBuilder);
-
-impl Default for BitStore {
-    fn default() -> Self {
-        Self(BooleanBufferBuilder::new(0))
-    }
-}
+/// A column of bits under construction.
+#[derive(Default)]
+pub struct BitStore(Bits);
 
 impl Cell for bool {
     type Store = BitStore;
@@ -205,7 +236,7 @@ impl Cell for bool {
     }
     #[inline]
     fn extend<'a>(store: &mut Self::Store, values: impl ExactSizeIterator<Item = &'a Self> + Clone) {
-        store.0.append_buffer(&bits(values.copied()));
+        store.0.extend(values.copied());
     }
     fn finish(store: &mut Self::Store) -> ArrayRef {
         Arc::new(BooleanArray::new(store.0.finish(), None))

@@ -9,6 +9,22 @@ impl GpuIoctlRow {
     pub fn failed(&self) -> bool {
         is_error(self.ret) || self.nv_status.is_some_and(|status| status != 0)
     }
+
+    /// What the call is called: a control by its command, an allocation with its class, what has no name by its number.
+    pub fn call_name(&self) -> Cow<'static, str> {
+        let hex = |number: u32| format!("{number:#x}");
+        let Some(name) = &self.name else { return hex(self.request).into() };
+        match (self.rm_cmd, self.rm_class) {
+            (Some(command), _) => match &self.rm_cmd_name {
+                Some(command) => command.clone(),
+                None => format!("{name} {command:#010x}").into(),
+            },
+            (None, Some(class)) => {
+                format!("{name} {}", self.rm_class_name.clone().unwrap_or_else(|| hex(class).into())).into()
+            }
+            (None, None) => name.clone(),
+        }
+    }
 }
 
 table! {
@@ -65,4 +81,29 @@ table! {
     enter_bytes: Option<String> ["" Plain],
     /// The same at the exit.
     exit_bytes: Option<String> ["" Plain],
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_is_called_by_its_command_or_with_its_class() {
+        let control = |name: Option<&'static str>| GpuIoctlRow {
+            name: Some("NV_ESC_RM_CONTROL".into()),
+            rm_cmd: Some(0x2080_a026),
+            rm_cmd_name: name.map(Cow::Borrowed),
+            ..GpuIoctlRow::default()
+        };
+        assert_eq!(control(Some("NV0000_X")).call_name(), "NV0000_X");
+        assert_eq!(control(None).call_name(), "NV_ESC_RM_CONTROL 0x2080a026");
+        let alloc = GpuIoctlRow {
+            name: Some("NV_ESC_RM_ALLOC".into()),
+            rm_class: Some(0x40),
+            rm_class_name: Some("NV01_MEMORY_LOCAL_USER".into()),
+            ..GpuIoctlRow::default()
+        };
+        assert_eq!(alloc.call_name(), "NV_ESC_RM_ALLOC NV01_MEMORY_LOCAL_USER");
+        assert_eq!(GpuIoctlRow { request: 0x5401, ..GpuIoctlRow::default() }.call_name(), "0x5401");
+    }
 }

@@ -6,8 +6,10 @@
 mod cell;
 mod cgroup_sample;
 mod disk_sample;
+mod engine_sample;
 mod gpu_event;
 mod gpu_ioctl;
+mod gpu_pm;
 mod gpu_process_sample;
 mod gpu_sample;
 mod histogram;
@@ -36,8 +38,10 @@ pub use self::{
     cell::Cell,
     cgroup_sample::CgroupSampleRow,
     disk_sample::DiskSampleRow,
+    engine_sample::EngineSampleRow,
     gpu_event::GpuEventRow,
     gpu_ioctl::GpuIoctlRow,
+    gpu_pm::GpuPmRow,
     gpu_process_sample::{GpuProcessSampleRow, GpuUse},
     gpu_sample::{GpuSampleRow, TargetBy},
     histogram::HistogramRow,
@@ -57,7 +61,7 @@ pub use self::{
 
 /// The version of the tables and of `config.json`. A change of either raises it and is told in
 /// `CHANGELOG.md`.
-pub const SCHEMA_VERSION: u32 = 2;
+pub const SCHEMA_VERSION: u32 = 3;
 
 /// How a column is laid out in Parquet; chosen by measurement, see `docs/journal/`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -182,6 +186,8 @@ macro_rules! for_each_table {
             HostSampleRow,
             GpuSampleRow,
             GpuProcessSampleRow,
+            EngineSampleRow,
+            GpuPmRow,
             HistogramRow,
             ShedRow,
             LossRow
@@ -264,9 +270,10 @@ macro_rules! table {
             }
 
             fn finish(&mut self) -> Result<arrow::array::RecordBatch, arrow::error::ArrowError> {
+                static SCHEMA: std::sync::OnceLock<arrow::datatypes::SchemaRef> = std::sync::OnceLock::new();
                 self.rows = 0;
                 arrow::array::RecordBatch::try_new(
-                    <$row as $crate::table::Table>::batch_schema(),
+                    SCHEMA.get_or_init(<$row as $crate::table::Table>::batch_schema).clone(),
                     vec![$( <$type as $crate::table::Cell>::finish(&mut self.$field), )+],
                 )
             }

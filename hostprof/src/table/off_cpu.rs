@@ -106,6 +106,7 @@ words! {
 impl State {
     /// Whether a thread in this state is runnable: its time off the CPU is then `runqueue_ns`, and counts
     /// as this state, not as `runqueue`.
+    #[inline]
     pub fn is_runnable(self) -> bool {
         matches!(self, Self::Throttled | Self::Preempted | Self::Yield)
     }
@@ -113,6 +114,7 @@ impl State {
     /// As which state the time counts that a thread in this one waits for a CPU: [`Self::Runqueue`] once it was woken,
     /// this one where it was runnable all along.
     #[must_use]
+    #[inline]
     pub fn once_runnable(self) -> Self {
         if self.is_runnable() { self } else { Self::Runqueue }
     }

@@ -78,30 +78,62 @@ words! {
         Load = "load",
         /// Probe `http`, on the server's sockets.
         Kernel = "kernel",
+        /// A file of `vllm bench serve`.
+        VllmBench = "vllm_bench",
+        /// A file of SGLang's `bench_serving`.
+        SglangBench = "sglang_bench",
+        /// Metrics of requests that an SGLang server exported.
+        Sglang = "sglang",
+        /// A file of AIPerf.
+        Aiperf = "aiperf",
+        /// A file of guidellm.
+        Guidellm = "guidellm",
+        /// Responses of llama.cpp, kept by whoever asked.
+        LlamaCpp = "llama_cpp",
+        /// Spans of OpenTelemetry.
+        Otel = "otel",
+    }
+}
+
+impl RequestSource {
+    /// Whether its times are those of whoever asked; else of the server.
+    pub fn is_client(self) -> bool {
+        match self {
+            Self::Load | Self::VllmBench | Self::SglangBench | Self::Aiperf | Self::Guidellm => true,
+            Self::Kernel | Self::Sglang | Self::LlamaCpp | Self::Otel => false,
+        }
     }
 }
 
 words! {
-    /// How a request's times were put on the recording's clock.
+    /// How a request was joined with the recording: by what its times are on the recording's clock.
     #[derive(Default)]
     JoinTier {
-        /// They were read from CLOCK_MONOTONIC on this machine.
+        /// By its id, which the row of `kernel` in `kernel_id` has as `client_id`: its times fit that row's.
+        Exact = "exact",
+        /// Its times were read from CLOCK_MONOTONIC on this machine.
         #[default]
         Monotonic = "monotonic",
-        /// They are those of events of the server's sockets.
+        /// Its times are those of events of the server's sockets: seen there, or taken from the row in `kernel_id`,
+        /// whose durations are its own.
         Socket = "socket",
+        /// Its times were read from a wall clock, and the recording's anchors tell what CLOCK_MONOTONIC was then.
+        Wall = "wall",
     }
 }
 
 table! {
-    /// One row is a request to an LLM server. Where `hostprof load` ran inside a recording that also had probe
-    /// `http`, a request has a row of each `source`. Text of requests and responses is never stored.
+    /// One row is a request to an LLM server, as one source tells it. A request that several tell has a row of each
+    /// `source`: `kernel_id` and `client_id` say which rows are of one request. Text of requests and responses is
+    /// never stored.
     RequestRow in "request" as RequestColumns, span |row| (row.arrival_mono_ns, row.end_mono_ns.unwrap_or(row.arrival_mono_ns));
 
-    /// Unique within its source: of `load` what was sent as `x-request-id`; of `kernel` connection and number.
+    /// Unique within its source: of `load` and `aiperf` what was sent as `x-request-id`; of `kernel` connection and
+    /// number; of others the file's own id, or where it has none a name of the file's content and number.
     request_id: String ["" Plain],
     /// When it was due to arrive, CLOCK_MONOTONIC. Of `load`, the intended start, which under an open loop a slow
-    /// client does not put off; of `kernel`, when its first byte reached the server's socket, read or not.
+    /// client does not put off; of `kernel`, when its first byte reached the server's socket, read or not; of other
+    /// clients, when they were about to send it; of other servers, when they had received it.
     arrival_mono_ns: u64 ["ns" Delta],
     /// When its first byte was handed over: of `load`, to the client's socket; of `kernel`, to the server. Null where
     /// that did not come to be.
@@ -116,6 +148,10 @@ table! {
     end_mono_ns: Option<u64> ["ns" Delta],
     /// From its arrival to the server's taking it up, as the server tells. Null where it does not.
     queue_ns: Option<u64> ["ns" Plain],
+    /// Time in which the server computed the prompt, as it tells. Null where it does not.
+    prefill_ns: Option<u64> ["ns" Plain],
+    /// Time in which the server computed the response's tokens, as it tells. Null where it does not.
+    decode_ns: Option<u64> ["ns" Plain],
     /// Tokens of the prompt, as the server counts them; null where it does not tell.
     input_tokens: Option<u32> ["" Dictionary],
     /// Tokens of the response, as the server counts them; null where it does not tell.
@@ -143,10 +179,17 @@ table! {
     client_delay_ns: Option<u64> ["ns" Plain],
     /// Who saw it.
     source: RequestSource ["" Dictionary],
-    /// How its times were put on this clock.
+    /// How it was joined with the recording.
     join_tier: JoinTier ["" Dictionary],
-    /// How far they may be off for that. Null where it is not known.
+    /// How far its times may be off for that, measured: of the file's numbers their rounding; of a wall clock what the
+    /// anchors around it differ by, and how exactly they were read; beside a row of `kernel` by how much the two
+    /// contradict each other (no answer ends before it was sent). Null where nothing tells.
     join_error_ns: Option<u64> ["ns" Dictionary],
+    /// Of an imported row: `request_id` of the row of `kernel` that tells the same request. Null where there is none.
+    kernel_id: Option<String> ["" Plain],
+    /// Of a row of `kernel`: what the client sent as `x-request-id`. Null where it sent none, or one that is no id
+    /// (more than 128 bytes, or others than letters, digits and `-_.:`).
+    client_id: Option<String> ["" Plain],
     /// The connection it came by, of `kernel` the socket's cookie; null where it is not known.
     connection: Option<u64> ["" Dictionary],
     /// The thread that read it, in the initial pid namespace; null unless `kernel` saw it.

@@ -63,24 +63,28 @@ macro_rules! words {
 pub(super) use words;
 
 /// A column of words under construction: keys into [`Word::ALL`].
-pub struct WordStore<W>(PrimitiveStore<UInt8Type>, PhantomData<W>);
+pub struct WordStore<W> {
+    keys: PrimitiveStore<UInt8Type>,
+    words: ArrayRef,
+    word: PhantomData<W>,
+}
 
-impl<W> Default for WordStore<W> {
+impl<W: Word> Default for WordStore<W> {
     fn default() -> Self {
-        Self(PrimitiveStore::default(), PhantomData)
+        let words = StringArray::from_iter_values(W::ALL.iter().map(|value| value.word()));
+        Self { keys: PrimitiveStore::default(), words: Arc::new(words), word: PhantomData }
     }
 }
 
 impl<W: Word> WordStore<W> {
     #[inline]
     pub(super) fn extend(&mut self, values: impl ExactSizeIterator<Item = Option<W>> + Clone) {
-        self.0.extend_options(values.map(|value| value.map(|value| value.index() as u8)));
+        self.keys.extend_options(values.map(|value| value.map(|value| value.index() as u8)));
     }
 
     pub(super) fn finish(&mut self) -> ArrayRef {
-        let words = StringArray::from_iter_values(W::ALL.iter().map(|value| value.word()));
-        let keys = self.0.finish();
-        match DictionaryArray::<UInt8Type>::try_new(keys, Arc::new(words)) {
+        let keys = self.keys.finish();
+        match DictionaryArray::<UInt8Type>::try_new(keys, Arc::clone(&self.words)) {
             Ok(array) => Arc::new(array),
             // Keys come from `index`, below the number of words.
             Err(_) => Arc::new(StringArray::new_null(0)),

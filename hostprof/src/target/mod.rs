@@ -8,6 +8,7 @@ mod engine;
 mod listening;
 mod proc;
 mod scan;
+mod serving;
 
 pub use self::{
     candidates::{Candidate, Scanner},
@@ -16,4 +17,5 @@ pub use self::{
     engine::TreeMode,
     proc::{Proc, Process},
     scan::{Found, Selector, TargetError, find},
+    serving::Served,
 };

@@ -1,10 +1,12 @@
 //! The terminal while a view has it: raw, on the alternate screen, and given back however the program ends.
 //!
 //! Given back when [`Screen`] is dropped, before a panic is told, while the program is stopped, and on SIGINT,
-//! SIGTERM and SIGHUP, which become a turn of the view's loop instead of the end of the program.
+//! SIGTERM and SIGHUP, which become a turn of the view's loop instead of the end of the program, as does a terminal that
+//! is gone.
 
 use std::{
     io,
+    os::fd::AsRawFd as _,
     time::{Duration, Instant},
 };
 
@@ -21,12 +23,9 @@ use ratatui::{
     },
 };
 
-/// Signals that end a program, and those of a shell's jobs.
-const TAKEN: [Signal; 5] =
-    [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGTSTP, Signal::SIGCONT];
-
-/// How soon a signal is noticed.
-const SIGNAL_CHECK: Duration = Duration::from_millis(100);
+/// Signals that end a program, those of a shell's jobs, and that of a terminal of another size.
+const TAKEN: [Signal; 6] =
+    [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGTSTP, Signal::SIGCONT, Signal::SIGWINCH];
 
 /// The terminal.
 #[derive(Debug)]
@@ -118,24 +117,49 @@ impl Screen {
                 } else if number == Signal::SIGCONT as i32 {
                     // Stopped by a signal that nobody can take: what the terminal was told is not known.
                     self.enter_again()?;
-                } else {
+                } else if number != Signal::SIGWINCH as i32 {
                     return Ok(Turn::Signal(number));
                 }
                 return Ok(Turn::Resized);
             }
-            let left = end.saturating_duration_since(Instant::now());
-            if event::poll(left.min(SIGNAL_CHECK))? {
+            // Before the library looks: of a terminal that is gone it reads nothing for ever.
+            if self.wait(Duration::ZERO)? & GONE != 0 {
+                return Ok(Turn::Signal(Signal::SIGHUP as i32));
+            }
+            // Of keys that were read together all but the first are with the library.
+            if event::poll(Duration::ZERO)? {
                 match event::read()? {
                     Event::Key(key) if key.kind != KeyEventKind::Release => return Ok(Turn::Key(key)),
                     Event::Resize(..) => return Ok(Turn::Resized),
-                    _ => {}
+                    _ => continue,
                 }
-            } else if left.is_zero() {
+            }
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
                 return Ok(Turn::Timeout);
             }
+            self.wait(left)?;
         }
     }
+
+    /// Waits for a key or a signal, at most so long; tells what there is of the terminal.
+    fn wait(&self, at_most: Duration) -> io::Result<i16> {
+        let of = |fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
+        let mut fds = [of(io::stdin().as_raw_fd()), of(self.signals.as_raw_fd())];
+        // In whole milliseconds, rounded up: less would come back at once, again and again.
+        let at_most = i32::try_from(at_most.as_nanos().div_ceil(1_000_000)).unwrap_or(i32::MAX);
+        // SAFETY: the array is alive and as long as is said.
+        let done = unsafe { libc::poll(fds.as_mut_ptr(), fds.len() as libc::nfds_t, at_most) };
+        if done < 0 {
+            let error = io::Error::last_os_error();
+            return if error.kind() == io::ErrorKind::Interrupted { Ok(0) } else { Err(error) };
+        }
+        Ok(fds[0].revents)
+    }
 }
+
+/// What the kernel says of a terminal that nobody can read or write any more.
+const GONE: i16 = libc::POLLHUP | libc::POLLERR | libc::POLLNVAL;
 
 impl Drop for Screen {
     fn drop(&mut self) {

@@ -29,6 +29,7 @@ const LAYERS: &[Layer] = &[
     layer("usage", &[]),
     layer("nvml", &[]),
     layer("clock", &["units"]),
+    layer("cupti", &["units"]),
     layer("table", &["units", "clock"]),
     layer("probe", &["units", "hash", "clock", "table"]),
     layer("order", &["units", "clock", "table", "probe"]),
@@ -40,6 +41,7 @@ const LAYERS: &[Layer] = &[
     layer("also", &["units", "clock", "table", "recording"]),
     layer("load", &["units", "humane", "usage", "clock", "table", "request", "recording", "sink"]),
     layer("export", &["units", "clock", "table", "ledger", "recording"]),
+    layer("import", &["units", "clock", "table", "recording", "sink", "load"]),
     layer("lengths", &[]),
     layer("story", &["units", "hash", "humane", "clock", "lengths", "table", "probe", "request", "ledger"]),
     layer("live", &["units", "hash", "clock", "lengths", "table", "probe", "request", "ledger", "recording"]),
@@ -56,6 +58,7 @@ const EXTERNAL: &[(&str, &[&str])] = &[
     ("aya_obj", &["bpf"]),
     ("hyper", &["load"]),
     ("ratatui", &["tui", "cli"]),
+    ("libloading", &["cupti"]),
     ("nvml_wrapper", &["nvml", "recording", "sampler"]),
     ("nvml_wrapper_sys", &["sampler"]),
 ];

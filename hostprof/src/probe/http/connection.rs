@@ -117,6 +117,7 @@ impl Connection {
                     request.is_head = head.is_head;
                     request.is_wanted = head.endpoint.is_some();
                     request.row.endpoint = head.endpoint.unwrap_or(Endpoint::Other);
+                    request.row.client_id = head.client_id.map(String::from);
                     return Some(head.framing);
                 }
                 Met::Body(bytes) => add_bytes(&mut pending.back_mut()?.row.request_bytes, bytes.len() as u64),

@@ -4,6 +4,9 @@
 
 use crate::table::Endpoint;
 
+/// The longest id that is kept.
+const MOST_ID_BYTES: usize = 128;
+
 /// How a message's body ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Framing {
@@ -16,10 +19,12 @@ pub enum Framing {
 }
 
 /// What is kept of a request's head.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestHead {
     /// The endpoint it posts to, where that is one of an LLM server's.
     pub endpoint: Option<Endpoint>,
+    /// What the client calls it: `x-request-id`, where that looks like an id.
+    pub client_id: Option<Box<str>>,
     /// Whether its response has no body whatever its head says.
     pub is_head: bool,
     /// How its body ends.
@@ -63,6 +68,7 @@ impl Head for RequestHead {
         let fields = Fields::read(lines);
         Some(Self {
             endpoint: endpoint(target).filter(|_| method == b"POST"),
+            client_id: fields.client_id.map(Box::from),
             is_head: method == b"HEAD",
             framing: fields.framing.unwrap_or(Framing::Length(0)),
         })
@@ -98,13 +104,14 @@ impl Head for ResponseHead {
 
 /// The header fields that matter.
 #[derive(Default)]
-struct Fields {
+struct Fields<'a> {
     framing: Option<Framing>,
     is_event_stream: bool,
+    client_id: Option<&'a str>,
 }
 
-impl Fields {
-    fn read<'a>(lines: impl Iterator<Item = &'a [u8]>) -> Self {
+impl<'a> Fields<'a> {
+    fn read(lines: impl Iterator<Item = &'a [u8]>) -> Self {
         let mut fields = Self::default();
         for line in lines {
             let Some(colon) = line.iter().position(|&byte| byte == b':') else { continue };
@@ -122,10 +129,18 @@ impl Fields {
             } else if name.eq_ignore_ascii_case(b"content-type") {
                 let kind = value.split(|&byte| byte == b';').next().unwrap_or_default().trim_ascii();
                 fields.is_event_stream = kind.eq_ignore_ascii_case(b"text/event-stream");
+            } else if name.eq_ignore_ascii_case(b"x-request-id") {
+                fields.client_id = std::str::from_utf8(value).ok().filter(|text| is_id(text));
             }
         }
         fields
     }
+}
+
+/// Whether a text is an id, and so no text that must not be kept.
+fn is_id(text: &str) -> bool {
+    (1..=MOST_ID_BYTES).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte))
 }
 
 fn ends_with_ignore_case(value: &[u8], end: &[u8]) -> bool {
@@ -151,8 +166,12 @@ mod tests {
         let head = RequestHead::parse(
             b"POST /v1/chat/completions?x=/generate HTTP/1.1\r\nHost: a\r\ncontent-LENGTH: 12\r\n\r\n",
         );
-        let chat =
-            RequestHead { endpoint: Some(Endpoint::Chat), is_head: false, framing: Framing::Length(12) };
+        let chat = RequestHead {
+            endpoint: Some(Endpoint::Chat),
+            client_id: None,
+            is_head: false,
+            framing: Framing::Length(12),
+        };
         assert_eq!(head, Some(chat));
         let head = RequestHead::parse(b"GET /v1/completions HTTP/1.1\r\n\r\n").unwrap();
         assert_eq!((head.endpoint, head.framing), (None, Framing::Length(0)));
@@ -162,6 +181,18 @@ mod tests {
         assert_eq!(head.map(|head| head.framing), Some(Framing::Chunked));
         for text in [&b"POST /x\r\n\r\n"[..], b"", b"POST /x HTTP/2\r\n\r\n", b"\xff\xff"] {
             assert_eq!(RequestHead::parse(text), None);
+        }
+    }
+
+    #[test]
+    fn a_clients_own_id_is_kept_where_it_is_one() {
+        let id = |value: &str| {
+            let head = format!("POST /v1/completions HTTP/1.1\r\nX-Request-ID: {value}\r\n\r\n");
+            RequestHead::parse(head.as_bytes()).unwrap().client_id
+        };
+        assert_eq!(id("32ac9288-cff5:0.1_x").as_deref(), Some("32ac9288-cff5:0.1_x"));
+        for text in ["", "tell me a story", "<script>", "é", &"a".repeat(129)] {
+            assert_eq!(id(text), None, "{text}");
         }
     }
 

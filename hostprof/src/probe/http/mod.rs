@@ -9,7 +9,7 @@ mod events;
 mod head;
 mod message;
 
-use std::collections::HashMap;
+use std::{collections::HashMap, ops::AddAssign};
 
 use hostprof_common::http::{Head, op};
 
@@ -87,6 +87,14 @@ pub struct HttpCounts {
     pub others: u64,
     /// Times the place in a message was lost, since its text was not seen.
     pub lost_places: u64,
+}
+
+impl AddAssign for HttpCounts {
+    fn add_assign(&mut self, other: Self) {
+        self.requests += other.requests;
+        self.others += other.others;
+        self.lost_places += other.lost_places;
+    }
 }
 
 /// The fold of all connections.

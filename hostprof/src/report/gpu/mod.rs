@@ -1,12 +1,13 @@
 //! The GPUs during a recording, from their samples: how busy, with what, held back by what, and who was on them.
 
 mod text;
+mod timeline;
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-pub use self::text::write;
+pub use self::{text::write, timeline::Timeline};
 use crate::{
     ledger::{Gpm, gpm},
     recording::{Absent, Config, Recording, RecordingError},
@@ -27,6 +28,8 @@ pub struct Gpus {
     pub missing: Option<String>,
     /// GPUs and instances, the target's first.
     pub devices: Vec<Gpu>,
+    /// What PM sampling counted, by GPU; empty where it was not asked for.
+    pub timelines: Vec<Timeline>,
     /// Columns that GPUs did not offer, and why.
     pub absent: Vec<Absent>,
 }
@@ -138,7 +141,11 @@ pub struct GpuProcess {
 ///
 /// A table cannot be read.
 pub fn gpus(recording: &Recording) -> Result<Option<Gpus>, RecordingError> {
-    Ok(Gpus::of(recording.config(), &recording.all()?, &recording.all()?))
+    let mut gpus = Gpus::of(recording.config(), &recording.all()?, &recording.all()?);
+    if let Some(gpus) = &mut gpus {
+        gpus.timelines = timeline::timelines(recording)?;
+    }
+    Ok(gpus)
 }
 
 impl Gpus {
@@ -172,6 +179,7 @@ impl Gpus {
             nvml: told.nvml.clone(),
             missing,
             devices,
+            timelines: Vec::new(),
             absent: config.samples.absent.clone(),
         })
     }

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write};
 
-use super::{Gpu, GpuProcess, Gpus, Measured, Spread};
+use super::{Gpu, GpuProcess, Gpus, Measured, Spread, timeline};
 use crate::{
     humane::{bytes, count, duration, fitted, plural, printable},
     report::text::{NAME_WIDTH, heading, join, more},
@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// The longest drawing; several samples share a cell where there are more.
-const CELLS: usize = 80;
+pub(super) const CELLS: usize = 80;
 const LEVELS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
 /// Sets them.
@@ -29,6 +29,7 @@ pub fn write(out: &mut String, gpus: Option<&Gpus>, shown: usize) -> fmt::Result
         device(out, gpu, shown)?;
     }
     more(out, gpus.devices.len().saturating_sub(shown))?;
+    gpus.timelines.iter().try_for_each(|timeline| timeline::write(out, timeline))?;
     for absent in &gpus.absent {
         let instance =
             absent.gpu_instance.map(|instance| format!(" instance {instance}")).unwrap_or_default();
@@ -85,7 +86,7 @@ fn device(out: &mut String, gpu: &Gpu, shown: usize) -> fmt::Result {
     processes(out, &gpu.processes, shown)
 }
 
-fn percent(ratio: f64) -> String {
+pub(super) fn percent(ratio: f64) -> String {
     format!("{:.1}%", ratio * 100.0)
 }
 
@@ -98,7 +99,7 @@ fn measured(value: Measured) -> Option<String> {
 }
 
 /// A value and its drawing; nothing where it is not told.
-fn line(
+pub(super) fn line(
     out: &mut String,
     what: &str,
     value: Option<String>,

@@ -2,7 +2,7 @@
 
 use ratatui::{
     Frame,
-    layout::{Constraint, Layout, Rect},
+    layout::Rect,
     style::Style,
     text::{Line, Span},
     widgets::{Paragraph, Wrap},
@@ -41,16 +41,18 @@ pub fn draw(frame: &mut Frame<'_>, view: &mut View) {
     }
     let notices = notices(view);
     let replay = u16::from(view.playback().is_some());
-    let [heading, tabs, mostly, notice, body, time, keys] = Layout::vertical([
-        Constraint::Length(1),
-        Constraint::Length(1),
-        Constraint::Length(1),
-        Constraint::Length(notices.len() as u16),
-        Constraint::Fill(1),
-        Constraint::Length(replay),
-        Constraint::Length(1),
-    ])
-    .areas(area);
+    // By hand: ratatui's solver costs as much as all else that is drawn.
+    let mut left = area;
+    let mut top = |height: u16| {
+        let row = Rect { height, ..left };
+        left = Rect { y: left.y + height, height: left.height - height, ..left };
+        row
+    };
+    let (heading, tabs, mostly) = (top(1), top(1), top(1));
+    let notice = top((notices.len() as u16).min(area.height - 8));
+    let body = Rect { height: left.height - 1 - replay, ..left };
+    let time = Rect { y: body.bottom(), height: replay, ..left };
+    let keys = Rect { y: time.bottom(), height: 1, ..left };
     draw_heading(frame, heading, view);
     frame.buffer_mut().set_line(tabs.x, tabs.y, &tab_line(view), tabs.width);
     frame.render_widget(Paragraph::new(notices), notice);
@@ -79,7 +81,8 @@ impl View {
     pub(super) fn draw_list(&mut self, frame: &mut Frame<'_>, area: Rect, id: ListId, row_height: u16) {
         let focused = self.focused() == id;
         let Some(picture) = &self.picture else { return };
-        let manner = Manner { focused, typing: focused && self.typing, row_height };
+        let pending = !picture.parts.has(self.parts());
+        let manner = Manner { focused, typing: focused && self.typing, pending, row_height };
         let state = &mut self.lists[id as usize];
         id.list().draw(frame.buffer_mut(), area, state, &context(picture, self.palette), manner);
     }
@@ -117,7 +120,8 @@ impl View {
 fn draw_heading(frame: &mut Frame<'_>, area: Rect, view: &View) {
     let palette = view.palette;
     let mut right = Vec::new();
-    if let Some(recorder) = view.picture.as_ref().and_then(|picture| picture.health.recorder.as_ref()) {
+    let recorder = view.picture.as_ref().and_then(|picture| picture.health.recorder.as_ref());
+    if let Some(recorder) = recorder.filter(|recorder| recorder.kept) {
         let run = if area.width < WIDE { "REC".into() } else { fitted_end(&recorder.run, 24) };
         let text = format!("● {run} {}", bytes(recorder.bytes));
         right.push(Span::styled(text, palette.warn()));
@@ -221,6 +225,14 @@ fn notices(view: &View) -> Vec<Line<'static>> {
         let probes: Vec<String> =
             probes.map(|probe| format!("{} {}", printable(&probe.name), count(probe.dropped))).collect();
         let text = format!("records lost: {}: numbers here are too small (7 Health)", probes.join(", "));
+        notices.push(Line::styled(text, view.palette.warn()));
+    }
+    let shed = &picture.health.ceiling.shed;
+    if !shed.is_empty() {
+        let text = format!(
+            "below the ceiling: {}; what is only counted stands as time on a CPU here",
+            printable(shed)
+        );
         notices.push(Line::styled(text, view.palette.warn()));
     }
     // A recording has an end from the start: it is news where the window has come to it.

@@ -26,6 +26,8 @@ pub struct Manner {
     pub focused: bool,
     /// Whether its filter is being typed.
     pub typing: bool,
+    /// Whether its rows are not there yet.
+    pub pending: bool,
     /// Lines of a row, at least 1: more make room for states over time.
     pub row_height: u16,
 }
@@ -45,7 +47,7 @@ impl<R: Clone + 'static> Sheet<R> {
         area: Rect,
         state: &mut ListState,
         context: &Context<'_>,
-        Manner { focused, typing, row_height }: Manner,
+        Manner { focused, typing, pending, row_height }: Manner,
     ) {
         if area.height == 0 {
             return;
@@ -54,7 +56,11 @@ impl<R: Clone + 'static> Sheet<R> {
         buffer.set_line(area.x, area.y, &title, area.width);
         let body = Rect { y: area.y + 1, height: area.height - 1, ..area };
         if state.shown.is_empty() {
-            let why = if state.all > 0 { "nothing matches the filter (Esc clears it)" } else { self.empty };
+            let why = match state.all {
+                0 if pending => "…",
+                0 => self.empty,
+                _ => "nothing matches the filter (Esc clears it)",
+            };
             if body.height > 0 {
                 buffer.set_stringn(area.x + MARGIN, body.y, why, body.width.into(), context.palette.dim());
             }

@@ -29,7 +29,7 @@ const KEYS: &[(&str, &str)] = &[
 
 const LIVE_KEYS: &[(&str, &str)] = &[
     ("p", "freeze what is shown, and go on; what is recorded is not touched"),
-    ("r", "start a recording, end it"),
+    ("r", "keep what is recorded; again: end the recording"),
     ("w", "save the recording of a target that has ended"),
 ];
 

@@ -25,7 +25,7 @@ use self::{
     tabs::{ListId, Tab},
 };
 use crate::{
-    live::{Mode, Picture, Playback},
+    live::{Mode, Parts, Picture, Playback, Window},
     units::{MonoNs, Tid},
 };
 
@@ -137,13 +137,40 @@ impl View {
     }
 
     /// Takes a newer picture. A frozen view takes none but of the window that it shows.
-    pub fn set_picture(&mut self, picture: Picture) {
+    pub fn set_picture(&mut self, mut picture: Picture) {
         let same = |shown: &Picture| (shown.from, shown.to) == (picture.from, picture.to);
         if self.frozen && !self.picture.as_ref().is_some_and(same) {
             return;
         }
+        if let Some(older) = self.picture.take() {
+            picture.keep_of(older);
+        }
         self.picture = Some(picture);
         self.arrange();
+    }
+
+    /// Whether there has been one.
+    pub fn has_picture(&self) -> bool {
+        self.picture.is_some()
+    }
+
+    /// The parts of a picture that are on the screen.
+    pub fn parts(&self) -> Parts {
+        Parts {
+            threads: self.tab == Tab::Threads,
+            lengths: false,
+            calls: self.tab == Tab::Calls,
+            memory: self.tab == Tab::Memory,
+        }
+    }
+
+    /// The window that is frozen, where its picture lacks something that is on the screen.
+    pub fn lacking(&self) -> Option<Window> {
+        let picture = self.picture.as_ref().filter(|_| self.frozen)?;
+        let detail =
+            self.thread.is_none_or(|tid| picture.detail.as_ref().is_some_and(|detail| detail.tid == tid));
+        let whole = picture.parts.has(self.parts()) && (detail || !self.is_thread_open());
+        (!whole).then_some(Window { from: picture.from.0, to: picture.to.0 })
     }
 
     /// The lists of what is open.
@@ -186,7 +213,9 @@ impl View {
     }
 
     fn is_recording(&self) -> bool {
-        self.picture.as_ref().is_some_and(|picture| picture.health.recorder.is_some())
+        self.picture
+            .as_ref()
+            .is_some_and(|picture| picture.health.recorder.as_ref().is_some_and(|recorder| recorder.kept))
     }
 
     fn has_ended(&self) -> bool {

@@ -53,7 +53,8 @@ pub fn draw(
     (typed, palette): (Option<&str>, Palette),
 ) {
     let whole = playback.end.0.saturating_sub(playback.begin.0);
-    let now = picture.to.0.saturating_sub(playback.begin.0);
+    // The last bin goes beyond the end.
+    let now = picture.to.0.min(playback.end.0).saturating_sub(playback.begin.0);
     let state = if playback.playing { "playing" } else { "paused" };
     let left = match typed {
         Some(text) => format!("go to  {text}▏"),

@@ -7,8 +7,12 @@ use std::{
     os::fd::{AsFd as _, AsRawFd as _, OwnedFd},
     path::Path,
     process::{Child, Command, Stdio},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
+    time::Duration,
 };
 
 use nix::{
@@ -32,6 +36,9 @@ pub struct Terminal {
     slave: OwnedFd,
     before: Termios,
     written: Arc<Mutex<Vec<u8>>>,
+    stopped: Arc<AtomicBool>,
+    closed: Arc<AtomicBool>,
+    reader: Option<thread::JoinHandle<()>>,
 }
 
 /// Takes the alternate screen.
@@ -58,14 +65,26 @@ impl Terminal {
         let mut master = File::from(pty.master);
         let keys = master.try_clone().unwrap();
         let written = Arc::new(Mutex::new(Vec::new()));
-        let sink = Arc::clone(&written);
-        thread::spawn(move || {
+        let (sink, stopped) = (Arc::clone(&written), Arc::new(AtomicBool::new(false)));
+        let closed = Arc::new(AtomicBool::new(false));
+        let (is_stopped, is_closed) = (Arc::clone(&stopped), Arc::clone(&closed));
+        let reader = thread::spawn(move || {
             let mut bytes = [0; 4096];
-            while let Ok(count @ 1..) = master.read(&mut bytes) {
+            while !is_closed.load(Ordering::Relaxed)
+                && let Ok(count @ 1..) = master.read(&mut bytes)
+            {
                 sink.lock().unwrap().extend_from_slice(&bytes[..count]);
+                while is_stopped.load(Ordering::Relaxed) {
+                    thread::sleep(Duration::from_millis(10));
+                }
             }
         });
-        Self { child, keys, slave: pty.slave, before, written }
+        Self { child, keys, slave: pty.slave, before, written, stopped, closed, reader: Some(reader) }
+    }
+
+    /// Reads nothing of what is written, as a terminal after Ctrl-S, or reads on.
+    pub fn stop(&self, stopped: bool) {
+        self.stopped.store(stopped, Ordering::Relaxed);
     }
 
     pub fn picker(variables: &[(&str, &str)]) -> Self {
@@ -107,6 +126,16 @@ impl Terminal {
 
     pub fn press(&mut self, keys: &str) {
         self.keys.write_all(keys.as_bytes()).unwrap();
+    }
+
+    /// Goes away, as a window that is closed; tells how the program ended.
+    pub fn hang_up(mut self) -> Option<i32> {
+        self.closed.store(true, Ordering::Relaxed);
+        // The reader goes with what is written next: the help.
+        self.press("?");
+        self.reader.take().unwrap().join().unwrap();
+        self.keys = File::open("/dev/null").unwrap();
+        wait("a program whose terminal is gone", &mut self.child).code()
     }
 
     pub fn is_raw(&self) -> bool {

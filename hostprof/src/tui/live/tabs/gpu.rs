@@ -13,7 +13,7 @@ use super::{
     parts::{self, NONE, key, maybe, missing_lines, name, ratio, text, word},
 };
 use crate::{
-    humane::{bytes, percent, share},
+    humane::{bytes, percent, printable, share},
     live::Gpu,
 };
 
@@ -42,9 +42,9 @@ pub static GPUS: Sheet<Gpu> = Sheet {
             title: "GPU",
             width: Width::Number(3),
             priority: 0,
-            cell: |row, _| text(row.index.to_string()),
+            cell: |row, _| text(numbered(row)),
             key: |row| SortKey::Number(row.index.into()),
-            help: "its number, as NVML counts",
+            help: "its number, as NVML counts; of one that is divided (MIG), with the instance's",
             source: NVML,
         },
         Column {
@@ -113,6 +113,15 @@ pub static GPUS: Sheet<Gpu> = Sheet {
             source: NVML,
         },
         Column {
+            title: "throttled by",
+            width: Width::Words(16),
+            priority: 2,
+            cell: |row, _| throttled(row),
+            key: |row| word(row.throttle_reasons.as_deref().unwrap_or_default()),
+            help: "why its clocks are lower than they could be; none for no reason, gpu_idle where it has nothing to do",
+            source: NVML,
+        },
+        Column {
             title: "power",
             width: Width::Number(5),
             priority: 3,
@@ -130,13 +139,48 @@ pub static GPUS: Sheet<Gpu> = Sheet {
             help: "its multiprocessors' clock",
             source: NVML,
         },
+        Column {
+            title: "mem clock",
+            width: Width::Number(8),
+            priority: 8,
+            cell: |row, _| maybe(row.mem_clock_mhz, |mhz| format!("{mhz} MHz")),
+            key: |row| SortKey::maybe(row.mem_clock_mhz.map(f64::from)),
+            help: "its memory's clock",
+            source: NVML,
+        },
+        Column {
+            title: "temp",
+            width: Width::Number(5),
+            priority: 7,
+            cell: |row, _| maybe(row.temperature_c, |celsius| format!("{celsius} °C")),
+            key: |row| SortKey::maybe(row.temperature_c.map(f64::from)),
+            help: "its temperature",
+            source: NVML,
+        },
     ],
     order: None,
-    id: |row| row.index.to_string(),
-    text: |row| format!("{} {}", row.index, row.name),
+    id: numbered,
+    text: |row| format!("{} {}", numbered(row), row.name),
     rows: |picture| Cow::Borrowed(&picture.gpus),
     empty: "no GPU is measured",
 };
+
+fn numbered(row: &Gpu) -> String {
+    match &row.instance {
+        Some(instance) => format!("{}:{instance}", row.index),
+        None => row.index.to_string(),
+    }
+}
+
+/// One that merely has nothing to do is not throttled.
+fn throttled(row: &Gpu) -> Cell {
+    match row.throttle_reasons.as_deref() {
+        None => text(NONE),
+        Some("") => text("none"),
+        Some("gpu_idle") => text("gpu_idle"),
+        Some(reasons) => Cell::Warn(printable(reasons)),
+    }
+}
 
 pub fn draw(frame: &mut Frame<'_>, area: Rect, view: &mut View) {
     let Some(picture) = view.picture.as_ref() else { return };

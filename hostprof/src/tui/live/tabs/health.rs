@@ -16,11 +16,11 @@ use super::{
         palette::Palette,
     },
     ListId,
-    parts::{NONE, name, pair, pairs, ratio, text, word},
+    parts::{self, NONE, name, pair, pairs, ratio, text, word},
 };
 use crate::{
     humane::{bytes, count, duration, percent, printable, rate, share},
-    live::{Picture, ProbeHealth},
+    live::{Mode, Picture, ProbeHealth},
 };
 
 const SELF: &str = "hostprof's own /proc/self, config.json of a recording";
@@ -45,7 +45,8 @@ pub const METRICS: &[Metric] = &[
     },
     Metric {
         name: "recording",
-        help: "the run folder, what has been written, and bytes written in a second",
+        help: "the run folder, what has been written, bytes written in a second, and whether it stays when the view is \
+               left",
         source: "the files being written",
     },
     Metric {
@@ -123,7 +124,28 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, view: &mut View) {
         frame.buffer_mut().set_line(area.x, area.y + at, line, area.width);
     }
     let top = (lines.len() as u16 + 1).min(area.height);
-    view.draw_list(frame, Rect { y: area.y + top, height: area.height - top, ..area }, ListId::Probes, 1);
+    let whole = whole_reason(picture, view, area.width);
+    let below = parts::rows(&whole, area.width).min(area.height - top);
+    let height = (picture.health.probes.len() as u16 + 2).min(area.height - top - below);
+    let at = |y: u16, height: u16| Rect { y: area.y + y, height, ..area };
+    parts::paragraph(frame, at(top + height, below), whole);
+    view.draw_list(frame, at(top, height), ListId::Probes, 1);
+}
+
+/// Left of the reasons.
+const BEFORE_WHY: usize = 46;
+
+/// Of the probe under the cursor, where the list has no room for its reason.
+fn whole_reason(picture: &Picture, view: &View, width: u16) -> Vec<Line<'static>> {
+    let selected = view.lists[ListId::Probes as usize].selected.as_ref();
+    let probe = picture.health.probes.iter().find(|probe| Some(&probe.name) == selected);
+    let cut = |probe: &&ProbeHealth| probe.reason.chars().count() + BEFORE_WHY > usize::from(width);
+    probe
+        .filter(cut)
+        .map(|probe| {
+            vec![Line::default(), Line::from(pair(&probe.name, printable(&probe.reason), view.palette))]
+        })
+        .unwrap_or_default()
 }
 
 fn numbers(picture: &Picture, palette: Palette, width: u16) -> Vec<Line<'static>> {
@@ -151,18 +173,28 @@ fn numbers(picture: &Picture, palette: Palette, width: u16) -> Vec<Line<'static>
     };
     let recording = match &health.recorder {
         Some(recorder) => vec![
-            pair("recording ", printable(&recorder.run), palette),
+            pair(if recorder.kept { "recording " } else { "temporary " }, printable(&recorder.run), palette),
             pair("for", duration(recorder.elapsed_ns), palette),
             pair("written", bytes(recorder.bytes), palette),
             vec![Span::raw(format!("{}/s", bytes((recorder.window_bytes as f64 / seconds).round() as u64)))],
+            vec![Span::styled(fate(picture, recorder.kept), palette.dim())],
         ],
-        None => vec![pair("recording ", "nothing is written (r starts one)", palette)],
+        None => vec![pair("recording ", NONE, palette)],
     };
     let mut lines = pairs(own, width);
     lines.push(Line::from(rings));
     lines.extend(pairs(recording, width));
     lines.extend(pairs(ceiling(picture, palette), width));
     lines
+}
+
+/// What becomes of the run.
+fn fate(picture: &Picture, kept: bool) -> &'static str {
+    match (&picture.mode, kept) {
+        (_, true) => "kept",
+        (Mode::Live, false) => "removed when the view is left (r keeps it)",
+        (Mode::Replay(_), false) => "removed when the view is left (w keeps it)",
+    }
 }
 
 fn ceiling(picture: &Picture, palette: Palette) -> Vec<Vec<Span<'static>>> {
@@ -173,7 +205,7 @@ fn ceiling(picture: &Picture, palette: Palette) -> Vec<Vec<Span<'static>>> {
     let mut parts = vec![pair("ceiling   ", limit, palette)];
     parts.extend(ceiling.cost_ratio.map(|cost| pair("hostprof costs", percent(cost), palette)));
     if !ceiling.shed.is_empty() {
-        let shed = format!("left out to stay below: {}", printable(&ceiling.shed));
+        let shed = format!("to stay below: {}", printable(&ceiling.shed));
         parts.push(vec![Span::styled(shed, palette.warn())]);
     }
     parts

@@ -98,14 +98,15 @@ pub static THREADS: Sheet<Thread> = Sheet {
         },
         Column {
             title: "waits most in",
-            width: Width::Words(16),
+            // The longest that is common: `clock_nanosleep 100%`.
+            width: Width::Words(20),
             priority: 2,
             cell: |row, _| {
                 text(row.top_call.as_ref().map_or_else(
                     || "-".to_owned(),
                     |call| {
                         let share = share(call.total_ns, row.share.wall_ns);
-                        format!("{} {share}", fitted(&call.name, 15 - share.len()))
+                        format!("{} {share}", fitted(&call.name, 19 - share.len()))
                     },
                 ))
             },

@@ -5,8 +5,8 @@ use super::{
 };
 use crate::{
     live::{
-        Call, Ceiling, CgroupMemory, Health, HostPressure, Memory, MemoryCalls, Mode, Picture, ProcessMemory,
-        Requests, Thread, Waiting,
+        Call, Ceiling, CgroupMemory, Health, HostPressure, Memory, MemoryCalls, Mode, Parts, Picture,
+        ProcessMemory, Recorder, Requests, Thread, Waiting,
     },
     table::State,
     units::{MonoNs, Tgid},
@@ -16,6 +16,7 @@ use crate::{
 pub fn llama() -> Picture {
     let all = threads_of_it();
     Picture {
+        parts: Parts::ALL,
         from: MonoNs(FROM),
         to: MonoNs(FROM + WINDOW),
         mode: Mode::Live,
@@ -158,7 +159,13 @@ fn health() -> Health {
         own_cpu_ns: Some(38 * MS),
         own_rss_bytes: Some(41_300_000),
         records: 96_400,
-        recorder: None,
+        recorder: Some(Recorder {
+            run: "runs/run_006".into(),
+            kept: false,
+            bytes: 3_210_000,
+            window_bytes: 402_000,
+            elapsed_ns: 42_000 * MS,
+        }),
         probes: vec![
             probe("sched", ""),
             probe("waker", ""),

@@ -8,8 +8,8 @@ use crate::{
     ledger::StateTimes,
     lengths::Latency,
     live::{
-        Call, End, FutexWait, Memory, Missing, Mode, Picture, Playback, ProbeHealth, Process, Role, Share,
-        Slice, Target, Thread, ThreadDetail, Waker,
+        Call, End, FutexWait, Memory, Missing, Mode, Parts, Picture, Playback, ProbeHealth, Process, Role,
+        Share, Slice, Target, Thread, ThreadDetail, Waker,
     },
     table::{State, Word as _},
     units::{MonoNs, Tgid, Tid},
@@ -242,7 +242,7 @@ pub fn replayed() -> Picture {
         speed: 1.0,
         unsaved: false,
     });
-    picture.health.recorder = None;
+    picture.health.recorder.iter_mut().for_each(|recorder| recorder.kept = true);
     picture.health.ring_used_bytes = None;
     picture.target.end =
         Some(End { at: MonoNs(FROM + 58_800 * MS), reason: "recording ended (duration)".into() });
@@ -255,7 +255,7 @@ pub fn lossy() -> Picture {
     let probe = &mut picture.health.probes[0];
     (probe.dropped, probe.dropped_in_all) = (1_204, 88_012);
     picture.health.ring_used_bytes = Some(15 << 20);
-    picture.health.ceiling.shed = "spans".into();
+    picture.health.ceiling.shed = "no system calls one by one".into();
     let lost = |times: &mut StateTimes| {
         let ns = times.on_cpu_ns / 3;
         times.on_cpu_ns -= ns;
@@ -285,6 +285,7 @@ pub fn empty() -> Picture {
     Picture {
         from: MonoNs(FROM),
         to: MonoNs(FROM + WINDOW),
+        parts: Parts::ALL,
         target: target("--pid 4711 (llama-server)", "llama.cpp", 8),
         calls_missing: vec![missing("system calls", "probe syscall is off", "--probe syscall_count")],
         memory: Memory {

@@ -72,6 +72,7 @@ pub fn vllm() -> Picture {
         health: Health {
             recorder: Some(Recorder {
                 run: "runs/run_007".into(),
+                kept: true,
                 bytes: 48_100_000,
                 window_bytes: 3_910_000,
                 elapsed_ns: 61_000 * MS,
@@ -151,12 +152,17 @@ fn threads_of_it() -> Vec<Thread> {
 fn gpu(index: u32, util: f64) -> Gpu {
     Gpu {
         index,
+        instance: None,
         name: "NVIDIA H100 80GB HBM3".into(),
         util_ratio: Some(util),
         memory_used_bytes: Some(71 << 30),
         memory_total_bytes: Some(80 << 30),
         power_mw: Some(412_300),
+        power_limit_mw: Some(700_000),
         sm_clock_mhz: Some(1_980),
+        mem_clock_mhz: Some(2_619),
+        temperature_c: Some(54),
+        throttle_reasons: Some(if index == 0 { "sw_power_cap" } else { "" }.into()),
         sm_ratio: Some(util * 0.7),
         tensor_ratio: Some(util * 0.22),
         dram_ratio: Some(util * 0.51),

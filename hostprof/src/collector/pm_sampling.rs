@@ -1,0 +1,263 @@
+//! PM sampling of GPUs, on a thread of its own: the library takes most of a second to start, and decodes for as long as
+//! it likes.
+
+use std::{
+    io,
+    path::Path,
+    sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel},
+    thread,
+    time::Duration,
+};
+
+use super::{describe, pipeline::Message};
+use crate::{
+    cupti::{Cupti, Metric, PmSample, PmSampler, devices},
+    probe::GPU_PM,
+    recording::Gpus,
+    table::{GpuPmRow, LossRow},
+    units::Tgid,
+};
+
+/// How often samples are taken out of the hardware's buffer.
+const ROUND: Duration = Duration::from_millis(200);
+/// The longest wait for the library to start, and to end.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// Two clocks are read one after the other: differences of their difference below this are of the reading.
+const CLOCK_NOISE_NS: u64 = 5_000;
+
+/// Sampling under way.
+pub struct PmSampling {
+    end: Sender<()>,
+    begun: Receiver<Result<Vec<String>, String>>,
+    told: Receiver<Vec<String>>,
+}
+
+impl PmSampling {
+    /// Starts the library, and samples all GPUs that CUDA shows.
+    ///
+    /// # Errors
+    ///
+    /// A thread cannot be started.
+    pub fn start(
+        interval: Duration,
+        target: &[Tgid],
+        gpus: &Gpus,
+        sender: SyncSender<Message>,
+    ) -> io::Result<Self> {
+        let (end, ended) = channel();
+        let (tell_begun, begun) = channel();
+        let (tell, told) = channel();
+        let (target, gpus) = (target.to_vec(), gpus.clone());
+        thread::Builder::new().name("hostprof-pm".to_owned()).spawn(move || {
+            // Nobody listens any more where the recording did not begin.
+            let _ = match run(interval, &target, &gpus, &sender, &ended, &tell_begun) {
+                Ok(notes) => tell.send(notes).map_err(drop),
+                Err(why) => tell_begun.send(Err(why)).map_err(drop),
+            };
+        })?;
+        Ok(Self { end, begun, told })
+    }
+
+    /// Waits until it samples. Returns what it samples, and of what it does not, why.
+    ///
+    /// # Errors
+    ///
+    /// It cannot; why, and the remedy.
+    pub fn begun(&self) -> Result<Vec<String>, String> {
+        self.begun.recv_timeout(PATIENCE).unwrap_or_else(|error| match error {
+            RecvTimeoutError::Timeout => {
+                Err(format!("the library did not start within {} s", PATIENCE.as_secs()))
+            }
+            RecvTimeoutError::Disconnected => Err("the library's thread panicked".to_owned()),
+        })
+    }
+
+    /// Takes what is left, and gives the counters back. Returns what went wrong meanwhile.
+    pub fn finish(self) -> Vec<String> {
+        // A thread that is gone has told why.
+        let _ = self.end.send(());
+        match self.told.recv_timeout(PATIENCE) {
+            Ok(notes) => notes,
+            Err(RecvTimeoutError::Timeout) => {
+                vec![format!("the library did not end within {} s", PATIENCE.as_secs())]
+            }
+            Err(RecvTimeoutError::Disconnected) => Vec::new(),
+        }
+    }
+}
+
+/// A GPU and its samples.
+struct Gpu<'a> {
+    /// NVML's number.
+    gpu: u32,
+    sampler: PmSampler<'a>,
+    rows: Rows,
+}
+
+fn run(
+    interval: Duration,
+    target: &[Tgid],
+    gpus: &Gpus,
+    sender: &SyncSender<Message>,
+    ended: &Receiver<()>,
+    begun: &Sender<Result<Vec<String>, String>>,
+) -> Result<Vec<String>, String> {
+    let devices = devices()?;
+    let cupti = Cupti::load(Path::new("/"), target)?;
+    let (mut sampled, mut notes, mut refused) = (Vec::new(), Vec::new(), None);
+    for device in devices {
+        let told = gpus.devices.iter().find(|gpu| gpu.pci == device.pci);
+        let gpu = told.and_then(|gpu| gpu.index).unwrap_or(device.index as u32);
+        match cupti.sample(device.index, interval, ROUND) {
+            Ok(sampler) => {
+                notes.push(format!(
+                    "GPU {gpu}: {} every {} µs, by CUPTI {} ({})",
+                    sampler.metrics().iter().copied().map(column).collect::<Vec<_>>().join(", "),
+                    interval.as_micros(),
+                    cupti.version,
+                    cupti.path.display()
+                ));
+                sampled.push(Gpu { gpu, sampler, rows: Rows::new(gpu, interval) });
+            }
+            Err(why) => {
+                notes.push(format!("GPU {gpu}: {why}"));
+                refused = Some(why);
+            }
+        }
+    }
+    if sampled.is_empty() {
+        return Err(refused.unwrap_or_else(|| "CUDA shows no GPU".to_owned()));
+    }
+    if begun.send(Ok(notes)).is_err() {
+        return Ok(Vec::new());
+    }
+    Ok(follow(sampled, sender, ended))
+}
+
+/// Samples until the end.
+fn follow(mut gpus: Vec<Gpu<'_>>, sender: &SyncSender<Message>, ended: &Receiver<()>) -> Vec<String> {
+    let (mut samples, mut notes) = (Vec::new(), Vec::new());
+    while ended.recv_timeout(ROUND) == Err(RecvTimeoutError::Timeout) {
+        let mut gone = Vec::new();
+        for (at, gpu) in gpus.iter_mut().enumerate() {
+            let taken = gpu.sampler.take(&mut samples);
+            if !gpu.rows.hand_on(&mut samples, sender) {
+                return notes;
+            }
+            if let Err(refused) = taken {
+                notes.push(format!("GPU {} was sampled no longer: {}", gpu.gpu, crate::cupti::why(&refused)));
+                gone.push(at);
+            }
+        }
+        for at in gone.into_iter().rev() {
+            gpus.remove(at);
+        }
+    }
+    for mut gpu in gpus {
+        if let Err(refused) = gpu.sampler.finish(&mut samples) {
+            notes.push(format!("GPU {}: its last samples: {}", gpu.gpu, crate::cupti::why(&refused)));
+        }
+        gpu.rows.hand_on(&mut samples, sender);
+    }
+    notes
+}
+
+fn column(metric: Metric) -> &'static str {
+    match metric {
+        Metric::Gr => "gr_active",
+        Metric::Sm => "sm_active",
+        Metric::Tensor => "tensor_active",
+        Metric::DramRead => "dram_read",
+        Metric::DramWrite => "dram_write",
+    }
+}
+
+/// Samples as rows, on the recording's clock.
+struct Rows {
+    gpu: u32,
+    interval_ns: u64,
+    /// CLOCK_REALTIME less CLOCK_MONOTONIC.
+    offset_ns: u64,
+    /// Where the last sample ended, CLOCK_REALTIME.
+    end_wall_ns: Option<u64>,
+}
+
+impl Rows {
+    fn new(gpu: u32, interval: Duration) -> Self {
+        Self { gpu, interval_ns: interval.as_nanos() as u64, offset_ns: offset_ns(), end_wall_ns: None }
+    }
+
+    /// False where nobody takes them.
+    fn hand_on(&mut self, samples: &mut Vec<PmSample>, sender: &SyncSender<Message>) -> bool {
+        if samples.is_empty() {
+            return true;
+        }
+        let offset_ns = offset_ns();
+        if offset_ns.abs_diff(self.offset_ns) > CLOCK_NOISE_NS {
+            self.offset_ns = offset_ns;
+        }
+        let lost: Vec<LossRow> = samples.iter().filter_map(|sample| self.gap(sample)).collect();
+        let rows = samples.drain(..).map(|sample| self.row(&sample)).collect();
+        sender.send(Message::GpuPm(rows)).is_ok()
+            && lost.into_iter().all(|row| sender.send(Message::Loss(row)).is_ok())
+    }
+
+    fn row(&self, sample: &PmSample) -> GpuPmRow {
+        GpuPmRow {
+            ts_mono_ns: sample.start_wall_ns.saturating_sub(self.offset_ns),
+            dur_ns: sample.end_wall_ns.saturating_sub(sample.start_wall_ns),
+            gpu: self.gpu,
+            gr_active: sample.gr_active,
+            sm_active: sample.sm_active,
+            tensor_active: sample.tensor_active,
+            dram_read: sample.dram_read,
+            dram_write: sample.dram_write,
+        }
+    }
+
+    /// What is missing between the last sample and this one.
+    fn gap(&mut self, sample: &PmSample) -> Option<LossRow> {
+        let before = self.end_wall_ns.replace(sample.end_wall_ns)?;
+        let missing = sample.start_wall_ns.saturating_sub(before);
+        (missing * 2 > self.interval_ns).then(|| LossRow {
+            start_mono_ns: before.saturating_sub(self.offset_ns),
+            end_mono_ns: sample.start_wall_ns.saturating_sub(self.offset_ns),
+            probe: GPU_PM.to_owned(),
+            cpu: None,
+            dropped: missing.div_ceil(self.interval_ns),
+            reason: "full".to_owned(),
+        })
+    }
+}
+
+fn offset_ns() -> u64 {
+    let anchor = describe::anchor();
+    anchor.wall_ns.saturating_sub(anchor.mono_ns)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::sync_channel;
+
+    use super::*;
+
+    #[test]
+    fn a_gap_between_samples_is_loss_and_an_edge_is_none() {
+        let mut rows = Rows::new(0, Duration::from_micros(100));
+        let sample = |start, end| PmSample { start_wall_ns: start, end_wall_ns: end, ..PmSample::default() };
+        let base = rows.offset_ns + 1_000_000_000;
+        let (sender, receiver) = sync_channel(8);
+        let mut samples = vec![
+            sample(base, base + 100_000),
+            sample(base + 100_020, base + 200_000),
+            sample(base + 450_000, base + 550_000),
+        ];
+        assert!(rows.hand_on(&mut samples, &sender));
+        let Ok(Message::GpuPm(told)) = receiver.try_recv() else { panic!("no rows") };
+        assert_eq!(told.len(), 3);
+        assert!(told[0].ts_mono_ns.abs_diff(1_000_000_000) <= CLOCK_NOISE_NS && told[0].dur_ns == 100_000);
+        let Ok(Message::Loss(lost)) = receiver.try_recv() else { panic!("no loss") };
+        assert_eq!((lost.dropped, lost.end_mono_ns - lost.start_mono_ns), (3, 250_000));
+        assert!(receiver.try_recv().is_err());
+    }
+}
