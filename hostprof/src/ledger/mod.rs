@@ -10,6 +10,7 @@ pub mod roles;
 mod gpm;
 mod gpu_idle;
 mod lives;
+mod marks;
 mod replay;
 mod times;
 mod unwritten;
@@ -22,6 +23,7 @@ pub use self::{
     gpm::{Gpm, gpm},
     gpu_idle::{IdleGap, IdleGaps, idle_ns},
     lives::Lives,
+    marks::Marks,
     replay::{Part, Piece, Replay},
     times::{OFF_STATES, StateTimes},
     unwritten::Unwritten,

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     check::Loss,
-    ledger::{Ledger, OFF_STATES, Part, ThreadLedger, roll_up},
+    ledger::{Ledger, Lives, OFF_STATES, Part, Piece, ThreadLedger, roll_up},
     lengths::Lengths,
     table::{
         CudaCallRow, GpuEventRow, GpuIoctlRow, HistogramRow, LossRow, OffCpuCountRow, OffCpuRow,
@@ -73,17 +73,24 @@ impl<'a> Fold<'a> {
         }
     }
 
-    /// Adds a row, in file order.
+    /// As [`Fold::off_cpu_with`], with nobody watching.
     pub fn off_cpu(&mut self, row: &OffCpuRow) {
+        self.off_cpu_with(row, |_| ());
+    }
+
+    /// Adds a row, in file order. Answers which thread row it belongs to; `each` sees the stretches of time that it
+    /// settles.
+    pub fn off_cpu_with(&mut self, row: &OffCpuRow, mut each: impl FnMut(Piece)) -> Option<usize> {
         let on_cpu = &mut self.on_cpu;
         let settled = self.ledger.off_cpu_with(row, |piece| {
             if piece.part == Part::OnCpu {
                 on_cpu.add(piece.len_ns());
             }
+            each(piece);
         });
         let Some(thread) = settled else {
             self.rows_without_thread += 1;
-            return;
+            return None;
         };
         let runnable = row.state.is_runnable();
         let length_ns =
@@ -109,6 +116,12 @@ impl<'a> Fold<'a> {
         }
         self.futexes.add(row, thread, self.ledger.lives());
         self.pairs.add(row, thread, self.ledger.lives());
+        Some(thread)
+    }
+
+    /// The thread of a tid at a time.
+    pub fn lives(&self) -> &Lives {
+        self.ledger.lives()
     }
 
     /// Adds a row.
@@ -159,13 +172,24 @@ impl<'a> Fold<'a> {
         self.nvidia.event(row);
     }
 
-    /// Closes the report. `histogram` holds the in-kernel histograms.
-    pub fn finish(mut self, run: RunHeader, histogram: &[HistogramRow]) -> Report {
+    /// As [`Fold::finish_with`], with nobody watching.
+    pub fn finish(self, run: RunHeader, histogram: &[HistogramRow]) -> Report {
+        self.finish_with(run, histogram, |_| ())
+    }
+
+    /// Closes the report. `histogram` holds the in-kernel histograms; `each` sees what was still unsettled.
+    pub fn finish_with(
+        mut self,
+        run: RunHeader,
+        histogram: &[HistogramRow],
+        mut each: impl FnMut(Piece),
+    ) -> Report {
         let on_cpu = &mut self.on_cpu;
         let accounts = self.ledger.finish_with(|piece| {
             if piece.part == Part::OnCpu {
                 on_cpu.add(piece.len_ns());
             }
+            each(piece);
         });
         let threads = self.threads;
         let (_, all) = roll_up(threads, &accounts, |_| ()).remove(&()).unwrap_or_default();
@@ -195,6 +219,7 @@ impl<'a> Fold<'a> {
             page_faults: page_faults(threads, &self.faults),
             host_runqueue: host_runqueue(histogram),
             requests: Vec::new(),
+            story: None,
             host: None,
             shed: None,
             gpus: None,

@@ -12,6 +12,7 @@ use super::{
 use crate::{
     check::Loss,
     lengths::{Bucket, Latency},
+    story::Story,
 };
 
 /// Nanoseconds, or counts, by state. Holds no zeros, but always `on_cpu` and `runqueue` where it holds times.
@@ -60,6 +61,8 @@ pub struct Report {
     pub page_faults: PageFaults,
     /// Requests, by who saw them. Empty where there are none.
     pub requests: Vec<Requests>,
+    /// What requests waited for; null where there are none.
+    pub story: Option<Story>,
     /// Run-queue latency of every task of the machine; null where not recorded.
     pub host_runqueue: Option<HostRunqueue>,
     /// The machine, from its samples; null where none were taken.

@@ -10,9 +10,9 @@ use super::{
         Align::{Left, Right},
         Columns,
     },
-    cuda, gpu, host,
+    cuda, gpu, host, mechanisms,
     model::{ByState, Futex, HostRunqueue, Participant, Report},
-    nvidia, requests, resemblance, shed,
+    nvidia, requests, resemblance, shed, story,
 };
 use crate::{
     humane::{bytes, count, duration, fitted, plural, printable, share},
@@ -54,6 +54,12 @@ fn write_all(out: &mut String, report: &Report, detail: Detail) -> fmt::Result {
     loss(out, report)?;
     shed::write(out, report)?;
     requests::write(out, &report.requests)?;
+    let story = report.story.as_ref();
+    mechanisms::findings(out, story)?;
+    mechanisms::latency(out, story)?;
+    mechanisms::tail(out, story)?;
+    story::write(out, story)?;
+    mechanisms::ledger(out, story)?;
     roles(out, report)?;
     threads(out, report, detail.threads)?;
     never_ran(out, report, detail.others)?;
