@@ -22,6 +22,7 @@ impl Part {
         match self {
             Self::OnCpu => "on_cpu",
             Self::Unattributed => "unattributed",
+            Self::GpuSync => "gpu_sync",
             Self::Off(state) => state.word(),
         }
     }

@@ -214,7 +214,7 @@ pub const PROBES: &[Probe] = &[
     },
     Probe {
         name: GPU_PM,
-        question: "What did the units of each GPU do (multiprocessors, tensor cores, memory), 10,000 times a second?",
+        question: "What did the units of each GPU do (multiprocessors, tensor cores, memory), 2,000 times a second?",
         programs: &[],
         tables: &["gpu_pm"],
         bystander_cost: "none on CPUs but hostprof's own thread; other profilers cannot have the GPUs' counters meanwhile",

@@ -47,7 +47,7 @@ impl Facts {
     /// share of the window. Threads that compute together wait for the slowest, which no wakeup tells where they spin.
     pub fn most(&self, busy_share: f64, states: &[State]) -> Option<(usize, u64)> {
         let wants = |part: Part| match part {
-            Part::OnCpu => true,
+            Part::OnCpu | Part::GpuSync => true,
             Part::Off(state) => state.is_runnable() || state == State::Runqueue,
             Part::Unattributed => false,
         };

@@ -116,7 +116,7 @@ fn timeline(
 ) -> Timeline {
     let active = |steps: &[Vec<(Part, u64)>]| {
         let busy = |part: Part| match part {
-            Part::OnCpu => true,
+            Part::OnCpu | Part::GpuSync => true,
             Part::Off(state) => state.is_runnable(),
             Part::Unattributed => false,
         };
