@@ -55,7 +55,8 @@ impl Order {
     /// Releases, in time order, every event before `until`; of events of one time, those of the lower stream
     /// first.
     pub fn release(&mut self, until: MonoNs, mut each: impl FnMut(&Event)) {
-        let head = |(stream, events): (usize, &VecDeque<Event>)| Some(Reverse((events.front()?.at(), stream)));
+        let head =
+            |(stream, events): (usize, &VecDeque<Event>)| Some(Reverse((events.front()?.at(), stream)));
         self.heads.clear();
         self.heads.extend(self.streams.iter().enumerate().filter_map(head).filter(|head| head.0.0 < until));
         while let Some(Reverse((_, stream))) = self.heads.pop() {

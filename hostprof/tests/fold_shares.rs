@@ -5,7 +5,8 @@
 use hostprof::{
     probe::{Devices, Event, Fold, FoldCounts, Life, Placement, Rows, Seed, Share},
     table::{
-        GpuIoctlRow, OffCpuCountRow, OffCpuRow, PageFaultRow, RequestRow, SyscallRow, ThreadRow, TokenRow,
+        CudaCallRow, GpuIoctlRow, OffCpuCountRow, OffCpuRow, PageFaultRow, RequestRow, SyscallRow, ThreadRow,
+        TokenRow,
     },
     units::{MonoNs, Tgid, Tid},
 };
@@ -39,6 +40,9 @@ impl Rows for Told {
     fn syscall(&mut self, row: SyscallRow) {
         self.syscalls.push(row);
     }
+    fn cuda_call(&mut self, row: CudaCallRow) {
+        panic!("{row:?}");
+    }
     fn gpu_ioctl(&mut self, row: GpuIoctlRow) {
         panic!("{row:?}");
     }
@@ -61,7 +65,18 @@ fn text<const N: usize>(text: &str) -> [u8; N] {
 
 fn begin(cause: u16, utid: u32, at_ns: u64, (tid, tgid): (u32, u32), parent_utid: u32) -> Event {
     let comm = if cause == cause::FORK { text("forked") } else { text("") };
-    Event::Begin(Begin { cause, utid, at_ns, start_ns: at_ns, tid, tgid, ns_tid: tid, parent_utid, comm, ..Begin::default() })
+    Event::Begin(Begin {
+        cause,
+        utid,
+        at_ns,
+        start_ns: at_ns,
+        tid,
+        tgid,
+        ns_tid: tid,
+        parent_utid,
+        comm,
+        ..Begin::default()
+    })
 }
 
 fn end(utid: u32, at_ns: u64) -> Event {

@@ -8,9 +8,7 @@ mod support;
 use std::collections::BTreeSet;
 
 use hostprof::table::{OffCpuRow, Table as _, ThreadRow};
-use support::{
-    recorded::{number, record_with},
-};
+use support::recorded::{number, record_with};
 
 const FOLDS: [&str; 2] = ["--folds", "4"];
 
@@ -26,7 +24,8 @@ fn a_storm_of_switches_folded_by_four_is_exact() {
 
 #[test]
 fn a_tree_of_processes_folded_by_four_has_its_parents_and_programs() {
-    let recorded = record_with(&FOLDS, &["fork-tree", "--depth", "2", "--width", "3", "--sleeps", "4"]).checked();
+    let recorded =
+        record_with(&FOLDS, &["fork-tree", "--depth", "2", "--width", "3", "--sleeps", "4"]).checked();
     let processes: Vec<_> =
         recorded.lines.iter().map(|line| &line["process"]).filter(|process| !process.is_null()).collect();
     assert_eq!(processes.len(), 13);

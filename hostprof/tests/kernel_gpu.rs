@@ -293,7 +293,8 @@ fn a_live_picture_has_the_gpus_and_what_they_do() {
     for gpu in shown {
         let index = gpu["index"].as_u64().unwrap() as u32;
         let of_it = rows.iter().filter(|row| {
-            row.gpu == index && row.ts_mono_ns < picture["to"].as_u64().unwrap()
+            row.gpu == index
+                && row.ts_mono_ns < picture["to"].as_u64().unwrap()
                 && row.gpu_instance.map(|instance| instance.to_string())
                     == gpu["instance"].as_str().map(|text| text.split('/').next().unwrap().to_owned())
         });

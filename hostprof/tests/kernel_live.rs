@@ -172,7 +172,8 @@ fn a_terminal_that_nobody_reads_loses_no_record_and_keeps_the_recorder_from_noth
     terminal.stop(true);
     let view = terminal.child.id();
     // Its write waits for room in the terminal.
-    let is_blocked = |(comm, _, call): &(String, i32, String)| comm == "hostprof-view" && call.starts_with("1 ");
+    let is_blocked =
+        |(comm, _, call): &(String, i32, String)| comm == "hostprof-view" && call.starts_with("1 ");
     poll("a view that waits for its terminal", || threads_of(view).iter().any(is_blocked).then_some(()));
     let [run] = runs(dir.path()).try_into().unwrap();
     let written = || std::fs::read_dir(run.join("off_cpu")).map_or(0, Iterator::count);

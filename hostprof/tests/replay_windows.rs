@@ -295,7 +295,8 @@ fn what_is_lost_or_contradicts_itself_is_unattributed_as_in_the_ledger() {
     let mut random = fastrand::Rng::with_seed(6);
     for _ in 0..30 {
         let at = rows.begin + random.u64(1..LENGTH);
-        let picture = replay.picture(MonoNs(at), random.u64(1..60) * SECOND / 10, None, (false, 1.0)).unwrap();
+        let picture =
+            replay.picture(MonoNs(at), random.u64(1..60) * SECOND / 10, None, (false, 1.0)).unwrap();
         let mut unattributed = 0;
         for (at, life) in rows.threads.iter().enumerate() {
             let of_life = pieces.iter().filter(|piece| piece.thread == at);
@@ -304,7 +305,10 @@ fn what_is_lost_or_contradicts_itself_is_unattributed_as_in_the_ledger() {
                 *times.entry(piece.part).or_default() += overlap(piece.start_ns, piece.end_ns, &picture);
             }
             let wall = overlap(life.begin_mono_ns, life.end_mono_ns, &picture);
-            let shown = picture.threads.iter().find(|thread| thread.tid.0 == life.tid && thread.share.wall_ns == wall);
+            let shown = picture
+                .threads
+                .iter()
+                .find(|thread| thread.tid.0 == life.tid && thread.share.wall_ns == wall);
             let Some(shown) = shown.map(|thread| thread.share.times) else {
                 assert_eq!(wall, 0, "{} is missing", life.tid);
                 continue;

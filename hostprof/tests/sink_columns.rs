@@ -20,8 +20,14 @@ use sink_support::{Run, read, streams::Random};
 /// More than a dictionary takes entries, three rows each.
 const ROWS: u64 = 3 * ((1 << 17) + (1 << 14));
 
-const ONE_PART: Settings =
-    Settings { part_interval: Duration::from_hours(1), part_bytes: u64::MAX, queued_batches: 64, on_thread: || {} };
+const ONE_PART: Settings = Settings {
+    part_interval: Duration::from_hours(1),
+    in_turn: false,
+    part_bytes: u64::MAX,
+    batch_rows: 1 << 11,
+    queued_batches: 64,
+    on_thread: || {},
+};
 
 fn rows() -> Vec<OffCpuRow> {
     let mut random = Random::new(7);

@@ -11,9 +11,9 @@ use hostprof::{
     for_each_table,
     sink::Settings,
     table::{
-        CgroupSampleRow, DiskSampleRow, EngineSampleRow, GpuEventRow, GpuIoctlRow, GpuPmRow, GpuProcessSampleRow,
-        GpuSampleRow, HistogramRow, HostSampleRow, LossRow, OffCpuCountRow, OffCpuRow, PageFaultRow,
-        ProcessSampleRow, RequestRow, ShedRow, SyscallRow, Table, ThreadRow, TokenRow,
+        CgroupSampleRow, CudaCallRow, DiskSampleRow, EngineSampleRow, GpuEventRow, GpuIoctlRow, GpuPmRow,
+        GpuProcessSampleRow, GpuSampleRow, HistogramRow, HostSampleRow, LossRow, OffCpuCountRow, OffCpuRow,
+        PageFaultRow, ProcessSampleRow, RequestRow, ShedRow, SyscallRow, Table, ThreadRow, TokenRow,
     },
 };
 use serde::de::DeserializeOwned;

@@ -107,8 +107,7 @@ impl Drains {
         for (cpu, ring) in rings.cells.into_iter().enumerate() {
             sources[cpu % streams.drains].push((cpu, Source::Cells(ring)));
         }
-        // One of them tells the folds how far all are: each message costs a wakeup, on an idle machine too.
-        let rounds: Arc<[AtomicU64]> = (0..streams.drains).map(|_| AtomicU64::new(0)).collect();
+        let rounds = Arc::new(Rounds::of(streams.drains, round));
         let mut threads = Vec::new();
         for (drain, sources) in sources.into_iter().enumerate() {
             let rounds = Arc::clone(&rounds);
@@ -184,8 +183,36 @@ struct Out<M> {
     threads: usize,
     /// Which drain this is.
     drain: usize,
+    rounds: Arc<Rounds>,
+}
+
+/// How far the drains are. Folds need to know how far all are, and not from each: a message costs a wakeup, on an idle
+/// machine too.
+struct Rounds {
     /// When each drain's last whole round began; 0 before.
-    rounds: Arc<[AtomicU64]>,
+    begun: Vec<AtomicU64>,
+    /// What was told last.
+    told: AtomicU64,
+    /// What is worth telling.
+    least_ns: u64,
+}
+
+impl Rounds {
+    fn of(drains: usize, round: Duration) -> Self {
+        let begun = (0..drains).map(|_| AtomicU64::new(0)).collect();
+        Self { begun, told: AtomicU64::new(0), least_ns: round.as_nanos() as u64 / 2 }
+    }
+
+    /// A drain has handed on what its rings held at that time. Answers how far all are, where this drain is to tell:
+    /// what the others have handed on up to then, they have before this.
+    fn end(&self, drain: usize, at: MonoNs) -> Option<MonoNs> {
+        self.begun[drain].store(at.0, Ordering::Release);
+        let all = self.begun.iter().map(|begun| begun.load(Ordering::Acquire)).min()?;
+        let told = self.told.load(Ordering::Relaxed);
+        let tells = all >= told + self.least_ns
+            && self.told.compare_exchange(told, all, Ordering::Relaxed, Ordering::Relaxed).is_ok();
+        tells.then_some(MonoNs(all))
+    }
 }
 
 impl<M: From<Drained>> Out<M> {
@@ -212,12 +239,9 @@ impl<M: From<Drained>> Out<M> {
         }
     }
 
-    /// This drain has handed on what its rings held at that time. Those of which it reads that they are as far have
-    /// handed theirs on before, so that the first may speak for all.
+    /// This drain has handed on what its rings held at that time; false when nobody listens any more.
     fn read_until(&self, at: MonoNs) -> bool {
-        self.rounds[self.drain].store(at.0, Ordering::Release);
-        let all = || self.rounds.iter().map(|round| round.load(Ordering::Acquire)).min().unwrap_or_default();
-        self.drain > 0 || self.to_each(&Drained::Round { at: MonoNs(all()) })
+        self.rounds.end(self.drain, at).is_none_or(|at| self.to_each(&Drained::Round { at }))
     }
 
     fn to_each(&self, drained: &Drained) -> bool {
@@ -255,5 +279,20 @@ impl DutyGuard {
         }
         self.since = Instant::now();
         self.used_ns = used_ns;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_round_is_told_once_by_the_drain_that_is_last_and_not_before_it_is_worth_it() {
+        let rounds = Rounds::of(3, Duration::from_nanos(20));
+        let ends = [(0, 100), (2, 103), (1, 101), (0, 120), (2, 123), (1, 105), (1, 121), (0, 140)];
+        let told: Vec<_> =
+            ends.iter().filter_map(|&(drain, at)| Some((at, rounds.end(drain, MonoNs(at))?.0))).collect();
+        // At 105 all are 5 ns further, which is less than half a round.
+        assert_eq!(told, [(101, 100), (121, 120)]);
     }
 }

@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::pipeline::{Gauges, Message};
+use super::{gauges::Gauges, pipeline::Message};
 use crate::{
     humane::plural,
     sampler::engine::{self, Page},

@@ -13,6 +13,7 @@ use super::pipeline::{Folded, Kept, Message, Met, Pipeline, Setting};
 use crate::{
     probe::Share,
     sink::{ParquetSink, SinkError},
+    units::MonoNs,
 };
 
 /// Messages that may wait for a fold: at most 64 batches of 256 KiB.
@@ -48,10 +49,9 @@ impl Inlet {
         self.tell(|| Message::Met(met.clone()));
     }
 
-    /// Tells all that threads are recorded no more.
-    pub fn ended(&self, kept: Kept) {
-        let kept = Arc::new(kept);
-        self.tell(|| Message::Ended(Arc::clone(&kept)));
+    /// Tells all that threads were recorded no more from then on.
+    pub fn ended(&self, at: MonoNs) {
+        self.tell(|| Message::Ended(at));
     }
 
     fn tell(&self, message: impl Fn() -> Message) {
@@ -115,7 +115,8 @@ impl Folds {
         let mut threads = Vec::new();
         for (number, (pipeline, messages)) in self.pipelines.into_iter().enumerate() {
             // As the threads are called where there is but one.
-            let name = if number == 0 { "hostprof-fold".to_owned() } else { format!("hostprof-fold{number}") };
+            let name =
+                if number == 0 { "hostprof-fold".to_owned() } else { format!("hostprof-fold{number}") };
             threads.push(thread::Builder::new().name(name).spawn(move || pipeline.run(&messages))?);
         }
         Ok(Folding { inlet: self.inlet, threads })
@@ -155,7 +156,10 @@ impl Folding {
 }
 
 /// What came of two: the first failure, if there was one.
-fn join(before: Option<Result<Folded, SinkError>>, after: Result<Folded, SinkError>) -> Result<Folded, SinkError> {
+fn join(
+    before: Option<Result<Folded, SinkError>>,
+    after: Result<Folded, SinkError>,
+) -> Result<Folded, SinkError> {
     match before {
         None => after,
         Some(before) => before.and_then(|before| Ok(before.and(&after?))),

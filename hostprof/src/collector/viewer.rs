@@ -141,7 +141,8 @@ impl Viewer {
         }
         let slots = self.slots.read()?;
         let Wish { length, window, detail, parts } = *wish;
-        let look = Look { at: clock::mono(), slots, length_ns: length.as_nanos() as u64, window, detail, parts };
+        let look =
+            Look { at: clock::mono(), slots, length_ns: length.as_nanos() as u64, window, detail, parts };
         Ok(self.messages.try_send(Message::Look(Box::new(look))).is_ok())
     }
 

@@ -39,11 +39,7 @@ pub struct About {
 impl About {
     /// Of a recording.
     pub fn of(config: &Config) -> Self {
-        Self {
-            probes: config.probes.clone(),
-            sampled: config.samples.interval_ns.is_some(),
-            gpus: None,
-        }
+        Self { probes: config.probes.clone(), sampled: config.samples.interval_ns.is_some(), gpus: None }
     }
 
     /// The machine's GPUs are known.

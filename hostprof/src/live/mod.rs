@@ -23,8 +23,8 @@ mod window;
 
 pub use self::picture::{
     Call, Ceiling, CgroupMemory, End, FutexWait, Gpu, Health, HostPressure, Memory, MemoryCalls, Missing,
-    Mode, Parts, Picture, Playback, ProbeHealth, Process, ProcessMemory, Recorder, Requests, Role, Share, Slice,
-    Target, Thread, ThreadDetail, Waiting, Waker,
+    Mode, Parts, Picture, Playback, ProbeHealth, Process, ProcessMemory, Recorder, Requests, Role, Share,
+    Slice, Target, Thread, ThreadDetail, Waiting, Waker,
 };
 pub use self::{
     about::{About, complete},

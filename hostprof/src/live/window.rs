@@ -7,7 +7,9 @@ use super::{
     counters::{IRQ, Kind, OTHERS, Sums, latency, of_kind},
     detail, memory,
     mostly::mostly,
-    picture::{Call, Ceiling, Health, Parts, Picture, ProbeHealth, Process, Role, Share, Slice, Thread, Waker},
+    picture::{
+        Call, Ceiling, Health, Parts, Picture, ProbeHealth, Process, Role, Share, Slice, Thread, Waker,
+    },
     rolling::Rolling,
     sums::Sum,
     track::Track,
@@ -67,7 +69,8 @@ impl Group {
 
 /// Waits for a CPU, of counters.
 fn waited(counters: &[(u64, u64)], most_ns: u64) -> Latency {
-    let buckets: Vec<(u64, u64)> = of_kind(counters, Kind::Runqueue).filter(|(_, count)| *count > 0).collect();
+    let buckets: Vec<(u64, u64)> =
+        of_kind(counters, Kind::Runqueue).filter(|(_, count)| *count > 0).collect();
     latency(&buckets, most_ns)
 }
 
@@ -140,12 +143,14 @@ impl Rolling {
                 ceiling: self.ceiling(window),
                 ..Health::default()
             },
-            detail: detail
-                .and_then(|tid| detail::detail(self, window, &window.slices(THREAD_SLICES), tid, (&summed, &lost))),
+            detail: detail.and_then(|tid| {
+                detail::detail(self, window, &window.slices(THREAD_SLICES), tid, (&summed, &lost))
+            }),
             ..Picture::default()
         };
         if parts.threads {
-            picture.threads = summed.iter().map(|summed| self.thread(summed, window, parts.lengths)).collect();
+            picture.threads =
+                summed.iter().map(|summed| self.thread(summed, window, parts.lengths)).collect();
         }
         if parts.calls || parts.memory {
             let sums = self.calls.sums(window);
@@ -207,7 +212,8 @@ impl Rolling {
             },
             now: sum.now,
             top_call: top(track.of_kind(sum, Kind::CallTime)).map(|(nr, ns)| call(&lengths, nr, ns)),
-            top_waker: top(track.of_kind(sum, Kind::Waker)).map(|(waker, wakeups)| self.waker(waker, wakeups)),
+            top_waker: top(track.of_kind(sum, Kind::Waker))
+                .map(|(waker, wakeups)| self.waker(waker, wakeups)),
         }
     }
 
@@ -329,6 +335,8 @@ impl Bars {
             let off = times.unattributed_ns + times.off_ns.iter().sum::<u64>();
             let lived = times.on_cpu_ns + self.whole * (slice.to.0 - slice.from.0);
             times.on_cpu_ns = lived.saturating_sub(off);
+            let waits = std::mem::take(&mut times.gpu_sync_ns);
+            times.carve_gpu_sync(waits);
         }
         self.told
     }
@@ -337,6 +345,7 @@ impl Bars {
 fn add(times: &mut StateTimes, part: Part, ns: u64) {
     match part {
         Part::OnCpu => times.on_cpu_ns += ns,
+        Part::GpuSync => times.gpu_sync_ns += ns,
         Part::Unattributed => times.unattributed_ns += ns,
         Part::Off(state) => times.off_ns[state as usize] += ns,
     }

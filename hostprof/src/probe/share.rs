@@ -60,7 +60,7 @@ fn fold_of(utid: u32, folds: usize) -> usize {
 mod tests {
     use std::mem::offset_of;
 
-    use hostprof_common::{episode, http, nvidia, shed, span};
+    use hostprof_common::{cuda, episode, http, nvidia, shed, span};
 
     use super::*;
 
@@ -71,6 +71,7 @@ mod tests {
         assert_eq!(offset_of!(span::Span, utid), UTID_AT);
         assert_eq!(offset_of!(nvidia::Ioctl, span) + offset_of!(span::Span, utid), UTID_AT);
         assert_eq!(offset_of!(shed::Counted, utid), UTID_AT);
+        assert_eq!(offset_of!(cuda::Call, utid), UTID_AT);
     }
 
     #[test]
@@ -79,8 +80,11 @@ mod tests {
             let mut record = [0; size_of::<span::Span>()];
             record[..2].copy_from_slice(&(RecordKind::Span as u16).to_ne_bytes());
             record[UTID_AT..UTID_AT + 4].copy_from_slice(&utid.to_ne_bytes());
-            let with: Vec<usize> =
-                (0..).zip(Share::among(4)).filter(|(_, share)| share.has(Utid(utid))).map(|(at, _)| at).collect();
+            let with: Vec<usize> = (0..)
+                .zip(Share::among(4))
+                .filter(|(_, share)| share.has(Utid(utid)))
+                .map(|(at, _)| at)
+                .collect();
             assert_eq!(with, [fold_of_record(&record, 4)]);
             assert!(Share::WHOLE.has(Utid(utid)));
         }

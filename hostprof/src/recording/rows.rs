@@ -167,8 +167,8 @@ impl<T: Table> OpenPart<T> {
     fn read(&mut self, window: &Window) -> Result<bool, RecordingError> {
         for batch in self.reader.by_ref() {
             let batch = batch.map_err(|error| RecordingError::part(&self.path, error.into()))?;
-            let mut rows = T::rows(&batch)
-                .map_err(|cause| RecordingError::Rows { path: self.path.clone(), cause })?;
+            let mut rows =
+                T::rows(&batch).map_err(|cause| RecordingError::Rows { path: self.path.clone(), cause })?;
             if !window.is_all() {
                 rows.retain(|row| window.has(row.span_mono_ns()));
             }
@@ -218,8 +218,7 @@ fn reader<T: Table>(path: &Path) -> Result<ParquetRecordBatchReader, RecordingEr
     let options = ArrowReaderOptions::new().with_schema(Arc::new(Schema::new(fields)));
     let failed = |cause| RecordingError::part(path, cause);
     let metadata = ArrowReaderMetadata::try_new(metadata.metadata().clone(), options).map_err(failed)?;
-    let known =
-        ProjectionMask::columns(metadata.parquet_schema(), columns.iter().map(|column| column.name));
+    let known = ProjectionMask::columns(metadata.parquet_schema(), columns.iter().map(|column| column.name));
     ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata)
         .with_projection(known)
         .with_batch_size(BATCH_ROWS)

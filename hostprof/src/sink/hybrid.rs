@@ -99,9 +99,8 @@ fn pack(values: &[u32], width: u32, out: &mut Vec<u8>) {
 /// Eight values of 16 bits at most, as nearly all are.
 #[inline]
 fn pack_narrow(group: &[u32; GROUP], width: u32) -> u128 {
-    let half = |values: &[u32]| {
-        values.iter().rev().fold(0_u64, |packed, value| packed << width | u64::from(*value))
-    };
+    let half =
+        |values: &[u32]| values.iter().rev().fold(0_u64, |packed, value| packed << width | u64::from(*value));
     let (low, high) = group.split_at(GROUP / 2);
     u128::from(half(low)) | u128::from(half(high)) << (width * (GROUP as u32 / 2))
 }

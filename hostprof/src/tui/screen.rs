@@ -24,14 +24,8 @@ use ratatui::{
 };
 
 /// Signals that end a program, those of a shell's jobs, and that of a terminal of another size.
-const TAKEN: [Signal; 6] = [
-    Signal::SIGINT,
-    Signal::SIGTERM,
-    Signal::SIGHUP,
-    Signal::SIGTSTP,
-    Signal::SIGCONT,
-    Signal::SIGWINCH,
-];
+const TAKEN: [Signal; 6] =
+    [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGTSTP, Signal::SIGCONT, Signal::SIGWINCH];
 
 /// The terminal.
 #[derive(Debug)]

@@ -89,11 +89,8 @@ impl Adding<'_> {
     /// Counts an episode where it ended.
     pub fn ended(&mut self, row: &OffCpuRow) {
         let switched = row.state != State::Runqueue;
-        let counts = Counts {
-            rows: 1,
-            switches: switched.into(),
-            involuntary: (switched && !row.voluntary).into(),
-        };
+        let counts =
+            Counts { rows: 1, switches: switched.into(), involuntary: (switched && !row.voluntary).into() };
         self.bin.counts.add(&counts);
         if is_woken(row) {
             self.add(key(Kind::Runqueue, bucket(row.runqueue_ns)), 1);

@@ -229,7 +229,10 @@ fn notices(view: &View) -> Vec<Line<'static>> {
     }
     let shed = &picture.health.ceiling.shed;
     if !shed.is_empty() {
-        let text = format!("below the ceiling: {}; what is only counted stands as time on a CPU here", printable(shed));
+        let text = format!(
+            "below the ceiling: {}; what is only counted stands as time on a CPU here",
+            printable(shed)
+        );
         notices.push(Line::styled(text, view.palette.warn()));
     }
     // A recording has an end from the start: it is news where the window has come to it.

@@ -167,7 +167,8 @@ impl View {
     /// The window that is frozen, where its picture lacks something that is on the screen.
     pub fn lacking(&self) -> Option<Window> {
         let picture = self.picture.as_ref().filter(|_| self.frozen)?;
-        let detail = self.thread.is_none_or(|tid| picture.detail.as_ref().is_some_and(|detail| detail.tid == tid));
+        let detail =
+            self.thread.is_none_or(|tid| picture.detail.as_ref().is_some_and(|detail| detail.tid == tid));
         let whole = picture.parts.has(self.parts()) && (detail || !self.is_thread_open());
         (!whole).then_some(Window { from: picture.from.0, to: picture.to.0 })
     }
@@ -212,7 +213,9 @@ impl View {
     }
 
     fn is_recording(&self) -> bool {
-        self.picture.as_ref().is_some_and(|picture| picture.health.recorder.as_ref().is_some_and(|recorder| recorder.kept))
+        self.picture
+            .as_ref()
+            .is_some_and(|picture| picture.health.recorder.as_ref().is_some_and(|recorder| recorder.kept))
     }
 
     fn has_ended(&self) -> bool {

@@ -142,7 +142,9 @@ fn whole_reason(picture: &Picture, view: &View, width: u16) -> Vec<Line<'static>
     let cut = |probe: &&ProbeHealth| probe.reason.chars().count() + BEFORE_WHY > usize::from(width);
     probe
         .filter(cut)
-        .map(|probe| vec![Line::default(), Line::from(pair(&probe.name, printable(&probe.reason), view.palette))])
+        .map(|probe| {
+            vec![Line::default(), Line::from(pair(&probe.name, printable(&probe.reason), view.palette))]
+        })
         .unwrap_or_default()
 }
 
