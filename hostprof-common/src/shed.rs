@@ -29,7 +29,7 @@ pub struct Budget {
     pub end_above_ns: u64,
     /// When it took to counting by itself; 0 where it did not since user space looked.
     pub counting_ns: u64,
-    /// What a context switch costs, its wakeup included.
+    /// What a context switch costs, its wakeup included; one of bystanders a quarter of it.
     pub switch_ns: u64,
     /// What a system call costs that is traced.
     pub call_ns: u64,

@@ -63,6 +63,8 @@ pub fn spans_off() -> bool {
 /// What is spent on.
 pub enum Price {
     Switch,
+    /// A switch of two bystanders: a few loads.
+    Filtered,
     Call,
     Record,
 }
@@ -73,6 +75,7 @@ pub fn spend(cpu: Cpu, price: Price) {
     let Some(budget) = the_budget() else { return };
     let ns = match price {
         Price::Switch => budget!(budget, switch_ns),
+        Price::Filtered => budget!(budget, switch_ns) / 4,
         Price::Call => budget!(budget, call_ns),
         Price::Record => budget!(budget, record_ns),
     };

@@ -15,8 +15,9 @@ use hostprof_common::{
 };
 
 use crate::{
+    atomic::fetch_add,
     emit::Cpu,
-    maps::{CALL_COUNTS, NO_CALLS, OPEN, filter, layout, nvidia_setting},
+    maps::{CALL_COUNTS, NO_CALLS, OPEN, SPARE_COUNTS, filter, layout, nvidia_setting},
     nvidia,
     ring::{self, Pushed},
     shed::{self, Price},
@@ -60,18 +61,18 @@ macro_rules! count {
 pub(crate) use count;
 
 /// An instant of a thread that runs.
-struct Moment {
-    now: u64,
+pub struct Moment {
+    pub now: u64,
     /// [`hostprof_common::span::Open::off_ns`] then.
-    off_ns: u64,
+    pub off_ns: u64,
     /// [`hostprof_common::span::Open::untold_out_ns`] then.
-    untold_out_ns: u64,
+    pub untold_out_ns: u64,
 }
 
 /// Now, and the thread's time off the CPU up to now. Where the program was preempted between the two
 /// readings, they are taken again: then it has just been given the CPU.
 #[inline(always)]
-fn moment(slot: *mut Slot, open: &mut Open) -> Moment {
+pub fn moment(slot: *mut Slot, open: &mut Open) -> Moment {
     // SAFETY: from a successful lookup; only the thread's own switches write these.
     let off_ns = unsafe { core::ptr::read_volatile(&raw const (*slot).off_ns) };
     let mut now = unsafe { bpf_ktime_get_ns() };
@@ -231,7 +232,7 @@ fn is_child_return(nr: i32, ret: i64) -> bool {
 }
 
 #[inline(always)]
-fn spend(price: Price) {
+pub fn spend(price: Price) {
     if layout!(ceiling) != 0 {
         if let Some(cpu) = Cpu::this() {
             shed::spend(cpu, price);
@@ -256,20 +257,35 @@ fn emit(span: Span) {
 #[inline(always)]
 fn count_call(tgid: u32, nr: i32, dur_ns: u64) {
     let key = CountKey { tgid, nr };
+    let bucket = (64 - dur_ns.leading_zeros()) as usize & (HISTOGRAM_BUCKETS - 1);
     let mut counts = CALL_COUNTS.get_ptr_mut(key);
     if counts.is_none() {
+        // Refused where another CPU was quicker: then it is there.
         let _ = CALL_COUNTS.insert(key, &NO_CALLS, u64::from(BPF_NOEXIST));
         counts = CALL_COUNTS.get_ptr_mut(key);
+    }
+    if let Some(counts) = counts {
+        // SAFETY: from a successful lookup, the index bounded by the mask; the CPU's own.
+        unsafe {
+            (*counts).count[bucket] += 1;
+            (*counts).total_ns[bucket] += dur_ns;
+        }
+        return;
+    }
+    // Memory for every CPU comes from a reserve that is filled up a little later: some new pairs at once empty it.
+    let mut counts = SPARE_COUNTS.get_ptr_mut(key);
+    if counts.is_none() {
+        let _ = SPARE_COUNTS.insert(key, &NO_CALLS, u64::from(BPF_NOEXIST));
+        counts = SPARE_COUNTS.get_ptr_mut(key);
     }
     let Some(counts) = counts else {
         count!(probe::SYSCALL_COUNT, full);
         return;
     };
-    let bucket = (64 - dur_ns.leading_zeros()) as usize & (HISTOGRAM_BUCKETS - 1);
-    // SAFETY: from a successful lookup, the index bounded by the mask; the CPU's own.
+    // SAFETY: as above, but all CPUs'.
     unsafe {
-        (*counts).count[bucket] += 1;
-        (*counts).total_ns[bucket] += dur_ns;
+        fetch_add(&raw mut (*counts).count[bucket], 1);
+        fetch_add(&raw mut (*counts).total_ns[bucket], dur_ns);
     }
 }
 

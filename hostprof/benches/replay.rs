@@ -18,18 +18,15 @@ use hostprof::{
     clock,
     collector::{Folds, Gauges, Kept, Message, Setting},
     order::{Order, SLACK_NS},
-    probe::{Devices, Event, Fold, Life, Rows, fold_of_record},
+    probe::{Devices, Event, Fold, fold_of_record},
     recording::{Config, Recording, RunFolder},
     sink::{ParquetSink, Settings},
-    table::{
-        GpuIoctlRow, OffCpuCountRow, OffCpuRow, PageFaultRow, RequestRow, SCHEMA_VERSION, SyscallRow,
-        TokenRow,
-    },
+    table::{OffCpuRow, SCHEMA_VERSION},
     target::Proc,
     units::MonoNs,
     usage::{own_cpu, own_max_rss},
 };
-use support::Replay;
+use support::{Replay, Taker};
 
 const REPEATS: usize = 5;
 const RINGS: usize = 2;
@@ -96,7 +93,7 @@ fn order(replay: &Replay) -> f64 {
 fn fold(replay: &Replay) -> f64 {
     cost(replay, || {
         let mut fold = Fold::new(Devices::default());
-        ordered(replay, |event| fold.event(event, &mut Nowhere));
+        ordered(replay, |event| fold.event(event, &mut Taker::default()));
     })
 }
 
@@ -183,34 +180,4 @@ fn written(replay: &Replay, folds: usize) -> (u64, u64, u64) {
     }
     let bytes = recording.parts::<OffCpuRow>().expect("list parts").iter().map(|part| part.bytes).sum();
     (rows, digest, bytes)
-}
-
-/// Takes rows and does nothing with them.
-struct Nowhere;
-
-impl Rows for Nowhere {
-    fn off_cpu(&mut self, row: OffCpuRow) {
-        black_box(row);
-    }
-    fn off_cpu_count(&mut self, row: OffCpuCountRow) {
-        black_box(row);
-    }
-    fn page_fault(&mut self, row: PageFaultRow) {
-        black_box(row);
-    }
-    fn syscall(&mut self, row: SyscallRow) {
-        black_box(row);
-    }
-    fn gpu_ioctl(&mut self, row: GpuIoctlRow) {
-        black_box(row);
-    }
-    fn request(&mut self, row: RequestRow) {
-        black_box(row);
-    }
-    fn token(&mut self, row: TokenRow) {
-        black_box(row);
-    }
-    fn thread(&mut self, life: &Life) {
-        black_box(life);
-    }
 }

@@ -7,7 +7,7 @@ mod support;
 
 use hostprof::table::{OffCpuCountRow, OffCpuRow, ShedRow, ShedStep, State, SyscallRow, ThreadRow};
 use support::{
-    Recorded,
+    Recorded, Recorder, Workload,
     recorded::{number, record_with},
 };
 
@@ -48,6 +48,34 @@ fn a_storm_below_one_percent_ends_the_recording_of_threads_and_says_so() {
     assert!(recorded.stderr.contains("to stay below 1 %"), "{}", recorded.stderr);
     let text = recorded.report_text();
     assert!(text.contains("COST OF RECORDING") && text.contains("only samples"), "{text}");
+}
+
+/// No second of the recording cost more than the ceiling.
+fn assert_below(recorded: &Recorded, ceiling: f64) {
+    let told = recorded.config().ceiling.clone().unwrap();
+    assert!(told.bpf_ns > 0 && told.own_ns > 0 && told.target_ns > 1_000_000_000, "{told:?}");
+    let shed = recorded.rows::<ShedRow>();
+    assert!(told.greatest_overhead_ratio <= ceiling, "{told:?} {shed:#?}");
+}
+
+#[test]
+fn no_second_of_a_storm_costs_more_than_its_ceiling() {
+    for (most, ceiling) in [("1%", 0.01), ("2%", 0.02), ("5%", 0.05), ("30%", 0.3)] {
+        let arguments = ["storm", "--threads", "8", "--seconds", "2"];
+        assert_below(&record_with(&["--max-overhead", most], &arguments).checked(), ceiling);
+    }
+}
+
+#[test]
+fn nor_does_one_of_a_storm_that_runs_already() {
+    for (most, ceiling) in [("1%", 0.01), ("2%", 0.02), ("5%", 0.05), ("30%", 0.3)] {
+        let workload = Workload::start(&["storm", "--threads", "8", "--seconds", "60"]);
+        let pid = workload.pid().to_string();
+        let options = ["--pid", &pid, "--max-overhead", most, "--duration", "2s"];
+        let recorded = Recorder::spawn(&options).finish().checked();
+        workload.kill();
+        assert_below(&recorded, ceiling);
+    }
 }
 
 #[test]

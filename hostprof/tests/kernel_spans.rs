@@ -11,14 +11,17 @@ use std::{
     fs::{self, File},
     io::Read as _,
     os::fd::FromRawFd as _,
+    process::{Child, Command},
 };
 
-use hostprof::table::{FdKind, GpuIoctlRow, HistogramRow, OffCpuRow, State, SyscallRow};
+use hostprof::table::{FdKind, GpuIoctlRow, HistogramRow, OffCpuRow, State, SyscallRow, ThreadRow};
 use serde_json::Value;
 use support::{
-    Recorded, Recorder, Workload, record_with,
+    Recorded, Recorder, Workload, poll, record_with,
     recorded::{number, off_cpu_ns},
+    wait,
 };
+use tempfile::NamedTempFile;
 
 const TCGETS: u32 = 0x5401;
 const TUN_FEATURES: u32 = 0x8004_54cf;
@@ -212,6 +215,55 @@ fn every_system_call_is_a_row_and_counted_when_both_are_asked_for() {
         assert!((row.bucket_low_ns..row.bucket_high_ns).contains(&mean_ns), "{row:?}");
     }
     assert_eq!(counted, told);
+}
+
+/// System calls entered by a process and all threads it makes, to its end, as perf counts them.
+struct PerfStat {
+    child: Child,
+    out: NamedTempFile,
+}
+
+impl PerfStat {
+    fn start(pid: u32) -> Self {
+        let out = NamedTempFile::new().unwrap();
+        let mut command = Command::new("perf");
+        command.args(["stat", "-x", ",", "-e", "raw_syscalls:sys_enter", "-p", &pid.to_string(), "-o"]);
+        let child = command.arg(out.path()).spawn().expect("start perf (package linux-perf, and tracefs)");
+        let counts = |fd: fs::DirEntry| {
+            fs::read_link(fd.path()).is_ok_and(|to| to.ends_with("anon_inode:[perf_event]"))
+        };
+        poll("perf's events", || {
+            let fds = fs::read_dir(format!("/proc/{}/fd", child.id())).ok()?;
+            fds.flatten().any(counts).then_some(())
+        });
+        Self { child, out }
+    }
+
+    fn finish(mut self) -> u64 {
+        wait("perf", &mut self.child);
+        let text = fs::read_to_string(self.out.path()).unwrap();
+        let line = text.lines().find(|line| line.contains("raw_syscalls:sys_enter")).expect("perf's count");
+        line.split(',').next().unwrap().parse().unwrap_or_else(|_| panic!("{text}"))
+    }
+}
+
+#[test]
+fn the_counted_calls_of_many_threads_are_as_many_as_perf_counts() {
+    let mut workload = Workload::start(&["--hold", "storm", "--threads", "64", "--seconds", "1"]);
+    let options = ["--pid", &workload.pid().to_string(), "--probe", "sched,syscall_count"];
+    let recorder = Recorder::start(&options);
+    let perf = PerfStat::start(workload.pid());
+    workload.go();
+    workload.finish();
+    let entered = perf.finish();
+    let recorded = recorder.finish().checked();
+    let rows = recorded.rows::<HistogramRow>();
+    let counted: u64 = rows.iter().filter(|row| row.name == "syscall").map(|row| row.count).sum();
+    // Of those that are entered, each thread's last does not return.
+    let threads = recorded.rows::<ThreadRow>().len() as u64;
+    assert_eq!(threads, 65);
+    assert_eq!(counted, entered - threads, "{}", recorded.notes("syscall_count"));
+    assert_eq!(recorded.dropped(), 0);
 }
 
 #[test]

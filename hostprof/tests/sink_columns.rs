@@ -22,7 +22,9 @@ const ROWS: u64 = 3 * ((1 << 17) + (1 << 14));
 
 const ONE_PART: Settings = Settings {
     part_interval: Duration::from_hours(1),
+    in_turn: false,
     part_bytes: u64::MAX,
+    batch_rows: 1 << 11,
     queued_batches: 64,
     on_thread: || {},
 };

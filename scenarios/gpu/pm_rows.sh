@@ -3,7 +3,8 @@
 #
 #   pm_rows.sh BIN OUT     BIN: a folder with hostprof and calibration; OUT: a folder for what comes of it
 #
-# PYTHON: a python with torch (default python3). Needs: root, an NVIDIA GPU of Turing or later (GPM: Hopper). Takes about
+# PYTHON: a python with torch (default python3); ROUNDS: pairs that tell the cost (default 7). Needs: root, an NVIDIA GPU of
+# Turing or later (GPM: Hopper). Takes about
 # four minutes. pm_rows.py judges: exit status 0 where all agrees, 3 where not.
 set -u
 bin=$(realpath "$1")
@@ -77,7 +78,7 @@ if id nobody > /dev/null 2>&1; then
 fi
 
 say "== what it costs"
-for round in 1 2 3 4 5 6 7; do
+for round in $(seq "${ROUNDS:-7}"); do
     for with in none default gpu_pm; do
         for work in "launch-heavy --ops 300000" "compute-heavy --ops 300" "sync-heavy --ops 50000"; do
             tracer=()

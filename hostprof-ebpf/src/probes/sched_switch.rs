@@ -38,7 +38,6 @@ fn try_sched_switch(ctx: &BtfTracePointContext) -> Option<()> {
     let next = Task::new(ctx.arg(2));
     let cpu = Cpu::this()?;
     count!(cpu, switches);
-    shed::spend(cpu, Price::Switch);
     if shed::ended() {
         return None;
     }
@@ -53,9 +52,11 @@ fn try_sched_switch(ctx: &BtfTracePointContext) -> Option<()> {
     let prev_slot = target::slot_of(prev);
     let next_slot = target::slot_of(next);
     if prev_slot.is_none() && next_slot.is_none() {
+        shed::spend(cpu, Price::Filtered);
         count!(cpu, switches_filtered);
         return None;
     }
+    shed::spend(cpu, Price::Switch);
     let now = unsafe { bpf_ktime_get_ns() };
     if let Some(slot) = prev_slot {
         let preempt: u64 = ctx.arg(0);

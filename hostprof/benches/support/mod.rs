@@ -2,14 +2,16 @@
 
 #![allow(dead_code, reason = "each benchmark uses a part of it")]
 
+pub mod made;
 mod wire;
 
-use std::{collections::HashMap, path::Path};
+use std::{collections::HashMap, hint::black_box, path::Path};
 
 use hostprof::{
     bpf::{Drained, Streams},
+    probe::{Life, Rows},
     recording::Recording,
-    table::{OffCpuRow, State},
+    table::{GpuIoctlRow, OffCpuCountRow, OffCpuRow, PageFaultRow, RequestRow, State, SyscallRow, TokenRow},
     units::MonoNs,
 };
 
@@ -89,5 +91,51 @@ impl Replay {
             self.batch(stream, &mut streams[stream]);
         }
         self.drained.push(Drained::Round { at: MonoNs(at_ns) });
+    }
+}
+
+/// Takes rows, and does nothing with them or keeps those of `off_cpu`.
+#[derive(Default)]
+pub struct Taker {
+    keeps: bool,
+    /// Those it kept.
+    pub rows: Vec<OffCpuRow>,
+}
+
+impl Taker {
+    /// One that keeps.
+    pub fn keeping() -> Self {
+        Self { keeps: true, rows: Vec::new() }
+    }
+}
+
+impl Rows for Taker {
+    fn off_cpu(&mut self, row: OffCpuRow) {
+        if self.keeps {
+            self.rows.push(row);
+        } else {
+            black_box(row);
+        }
+    }
+    fn off_cpu_count(&mut self, row: OffCpuCountRow) {
+        black_box(row);
+    }
+    fn page_fault(&mut self, row: PageFaultRow) {
+        black_box(row);
+    }
+    fn syscall(&mut self, row: SyscallRow) {
+        black_box(row);
+    }
+    fn gpu_ioctl(&mut self, row: GpuIoctlRow) {
+        black_box(row);
+    }
+    fn request(&mut self, row: RequestRow) {
+        black_box(row);
+    }
+    fn token(&mut self, row: TokenRow) {
+        black_box(row);
+    }
+    fn thread(&mut self, life: &Life) {
+        black_box(life);
     }
 }

@@ -1,7 +1,8 @@
 //! Loading the kernel half and attaching it.
 
 use std::{
-    os::fd::{AsFd as _, AsRawFd as _},
+    fs::File,
+    os::fd::{AsFd as _, AsRawFd as _, OwnedFd},
     thread,
 };
 
@@ -11,6 +12,7 @@ use aya::{
     programs::{BtfTracePoint, Program, ProgramError, RawTracePoint, RawTracePointRunOptions},
 };
 use hostprof_common::{
+    cuda::{Open as OpenCuda, lane},
     http::HttpStats,
     layout::KernelLayout,
     ring::Cell,
@@ -23,6 +25,7 @@ use hostprof_common::{
 use super::{
     btf::{self, KernelBtf},
     cost::Cost,
+    cuda::Cuda,
     error::LoadError,
     http::{self, Http},
     layout,
@@ -30,12 +33,13 @@ use super::{
     ring::CellRing,
     slots::Slots,
     sockets::{self, Sockets},
-    span::{SpanSettings, Spans},
+    span::{self, SpanSettings, Spans},
     support,
 };
 use crate::{
-    probe::{HTTP, NETWORK},
-    units::{Tgid, Tid},
+    clock,
+    probe::{CudaProbe, HTTP, NETWORK},
+    units::{MonoNs, Tgid, Tid},
 };
 
 /// The kernel half, as `cargo xtask build` left it.
@@ -109,6 +113,7 @@ pub struct Kernel {
     stats: Array<MapData, CpuStats>,
     btf: Btf,
     spans: Spans,
+    cuda: Cuda,
     cost: Option<Cost>,
     /// Runs that the kernel skipped of programs that are detached: as [`Kernel::recursion_misses`].
     skipped: (u64, u64),
@@ -187,12 +192,19 @@ impl Kernel {
             .map_max_entries("CONNECTIONS", if settings.http { http::CONNECTIONS } else { 1 })
             .map_max_entries("HTTP_STATS", cpus)
             .map_max_entries("OPEN", if settings.spans.any() { settings.slots + 1 } else { 1 })
+            .map_max_entries(
+                "CUDA_OPEN",
+                if settings.spans.cuda { (settings.slots + 1) * lane::COUNT } else { 1 },
+            )
             .map_max_entries("NVIDIA_OPEN", if nvidia.any != 0 { settings.slots + 1 } else { 1 })
             .map_max_entries("SPAN_STATS", cpus)
+            .map_max_entries("SPARE_COUNTS", if settings.spans.counts { span::SPARE_COUNTS } else { 1 })
             .map_max_entries("COUNTED", if settings.ceiling { settings.slots + 1 } else { 1 })
             .load(OBJECT)
             .map_err(|error| refused("load the maps", &error))?;
 
+        // Before any map is taken.
+        let cuda = Cuda::relocated(OBJECT, &ebpf, settings.spans.cuda)?;
         let rings = Rings {
             cells: CellRing::open(map(&ebpf, "CELLS")?, map(&ebpf, "RING_TAILS")?, cpus, layout.ring_shift)
                 .map_err(|error| refused("map the rings", &error))?,
@@ -205,6 +217,7 @@ impl Kernel {
         let http = Http::new(&mut ebpf)?;
         let spans = Spans::new(&mut ebpf, &settings.spans)?;
         settings.spans.nvidia.tell(&mut ebpf)?;
+        let cuda = Cuda::new(&mut ebpf, cuda.as_ref(), settings.spans.cuda)?;
 
         let cost = settings.ceiling.then(|| Cost::new(&mut ebpf)).transpose()?;
         let (programs, left_out) = programs_for(settings, &kernel_btf, &layout);
@@ -230,6 +243,7 @@ impl Kernel {
             stats,
             btf,
             spans,
+            cuda,
             cost,
             skipped: (0, 0),
         };
@@ -267,6 +281,11 @@ impl Kernel {
             let fd = fd.as_fd().try_clone_to_owned();
             cost.watch(fd.map_err(|source| LoadError::Io { action: "keep a program open", source })?);
         }
+        let of_cuda = self.cuda.programs(&self.ebpf);
+        of_cuda
+            .map_err(|source| LoadError::Io { action: "keep a program open", source })?
+            .into_iter()
+            .for_each(|program| cost.watch(program));
         Ok(())
     }
 
@@ -289,15 +308,56 @@ impl Kernel {
         &self.spans
     }
 
-    /// Detaches the programs of system calls.
+    /// Attaches probes at the functions of a library of CUDA's driver. With no `returns` calls are counted and not timed.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses one.
+    pub fn attach_cuda(
+        &mut self,
+        library: &File,
+        probes: &[CudaProbe],
+        returns: bool,
+    ) -> Result<(), LoadError> {
+        self.cuda.attach(&mut self.ebpf, library, probes, returns)
+    }
+
+    /// Ends the recording of CUDA's calls; yields when, and those that are open then, each with its thread.
+    ///
+    /// # Errors
+    ///
+    /// A map cannot be read or written.
+    pub fn end_cuda(&mut self) -> Result<(MonoNs, Vec<(Slot, OpenCuda)>), LoadError> {
+        self.cuda.freeze()?;
+        let at = clock::mono();
+        let mut open = Vec::new();
+        if self.cuda.is_on() {
+            for slot in self.slots.read()? {
+                open.extend(self.cuda.open(&slot)?.into_iter().map(|call| (slot, call)));
+            }
+        }
+        Ok((at, open))
+    }
+
+    /// CUDA's calls counted so far.
+    ///
+    /// # Errors
+    ///
+    /// The map cannot be read.
+    pub fn cuda_counts(&self) -> Result<Vec<(CountKey, CallCounts)>, LoadError> {
+        self.cuda.counts()
+    }
+
+    /// Detaches the programs of system calls, and of CUDA's.
     ///
     /// # Errors
     ///
     /// As for [`Kernel::detach`].
     pub fn detach_spans(&mut self) -> Result<(), LoadError> {
-        let calls = self.spans.programs().iter().map(String::as_str);
-        self.skipped.1 += self.misses(calls).unwrap_or(0);
-        self.spans.detach(&mut self.ebpf)
+        let calls = self.kept(self.spans.programs().iter().map(String::as_str));
+        self.spans.detach(&mut self.ebpf)?;
+        self.skipped.1 += misses(&calls).unwrap_or(0);
+        self.cuda.detach(&mut self.ebpf)
     }
 
     /// Detaches every program: nothing is recorded after this returns, and slots stay readable.
@@ -307,10 +367,11 @@ impl Kernel {
     /// The kernel refuses, which it does not.
     pub fn detach(&mut self) -> Result<(), LoadError> {
         self.detach_spans()?;
-        self.skipped.0 += self.misses(self.programs.iter().copied()).unwrap_or(0);
+        let programs = self.kept(self.programs.iter().copied());
         for name in std::mem::take(&mut self.programs) {
             program(&mut self.ebpf, name)?.unload().map_err(|error| refused("detach", &error))?;
         }
+        self.skipped.0 += misses(&programs).unwrap_or(0);
         // The kernel detaches a little later, and a program may be running meanwhile: what it still writes
         // must be read with the rest.
         let switches =
@@ -327,6 +388,17 @@ impl Kernel {
         Ok(())
     }
 
+    /// Detaches, if the programs have stopped recording by themselves. To be called now and then as long as nobody waits
+    /// for their alarm: they go on to cost.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Kernel::detach`].
+    pub fn heed_end(&mut self) -> Result<(), LoadError> {
+        let ended = self.cost.as_ref().map_or(Ok(0), Cost::ended)?;
+        if ended != 0 && !self.programs.is_empty() { self.detach() } else { Ok(()) }
+    }
+
     /// Puts a thread into the target set.
     ///
     /// # Errors
@@ -339,6 +411,7 @@ impl Kernel {
         let answer = adopter(&mut self.ebpf)?
             .test_run(options)
             .map_err(|error| refused("run raw_tp/adopt", &error))?;
+        self.heed_end()?;
         match answer.return_value {
             adopt::ADOPTED => Ok(Adoption::Adopted),
             adopt::KNOWN => Ok(Adoption::Known),
@@ -428,26 +501,32 @@ impl Kernel {
     /// lost. Of the programs of switches and threads, and of those of system calls. `None` where the kernel
     /// does not tell.
     pub fn recursion_misses(&self) -> Option<(u64, u64)> {
-        let calls = self.spans.programs().iter().map(String::as_str);
-        let (switches, of_calls) = self.skipped;
-        Some((switches + self.misses(self.programs.iter().copied())?, of_calls + self.misses(calls)?))
+        let calls = self.kept(self.spans.programs().iter().map(String::as_str));
+        let switches = self.kept(self.programs.iter().copied());
+        Some((self.skipped.0 + misses(&switches)?, self.skipped.1 + misses(&calls)?))
     }
 
-    fn misses<'a>(&self, programs: impl Iterator<Item = &'a str>) -> Option<u64> {
-        let mut misses = 0;
-        for name in programs {
-            let fd = self.ebpf.program(name)?.fd().ok()?.as_fd().as_raw_fd();
-            let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{fd}")).ok()?;
-            let line = info.lines().find_map(|line| line.strip_prefix("recursion_misses:"))?;
-            misses += line.trim().parse::<u64>().ok()?;
-        }
-        Some(misses)
+    /// Holds programs, which then can be asked after they are detached.
+    fn kept<'a>(&self, programs: impl Iterator<Item = &'a str>) -> Vec<OwnedFd> {
+        let held = |name| self.ebpf.program(name)?.fd().ok()?.as_fd().try_clone_to_owned().ok();
+        programs.filter_map(held).collect()
     }
 
     /// What the kernel half logs; `None` where that was taken before.
     pub fn log(&mut self) -> Option<KernelLog> {
         KernelLog::open(&mut self.ebpf)
     }
+}
+
+/// How often the kernel skipped these programs.
+fn misses(programs: &[OwnedFd]) -> Option<u64> {
+    let mut misses = 0;
+    for program in programs {
+        let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", program.as_raw_fd())).ok()?;
+        let line = info.lines().find_map(|line| line.strip_prefix("recursion_misses:"))?;
+        misses += line.trim().parse::<u64>().ok()?;
+    }
+    Some(misses)
 }
 
 /// The programs that are asked for, in the order they are attached, and the probes that this kernel does not offer.

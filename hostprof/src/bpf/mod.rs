@@ -2,6 +2,7 @@
 
 mod btf;
 mod cost;
+mod cuda;
 mod drain;
 mod error;
 mod http;
@@ -15,6 +16,7 @@ mod slots;
 mod sockets;
 mod span;
 mod support;
+mod uprobe_multi;
 
 pub use self::{
     btf::VMLINUX_BTF,
@@ -26,7 +28,7 @@ pub use self::{
     nvidia::NvidiaSettings,
     priority::{
         Achieved, DrainPriority, Haste, achievable as drain_priority, allow as allow_priority,
-        prefer as prefer_thread,
+        lower as lower_thread, prefer as prefer_thread, raise as raise_thread,
     },
     slots::Slots,
     sockets::Sockets,

@@ -112,12 +112,14 @@ impl Drop for Haste {
     }
 }
 
+/// Of the calling thread alone: those that it starts are ordinary ones.
 fn set_scheduler(policy: i32, priority: i32) -> bool {
     // SAFETY: `sched_param` is plain data, and 0 names the calling thread.
     unsafe {
         let mut param: libc::sched_param = std::mem::zeroed();
         param.sched_priority = priority;
-        Errno::result(libc::sched_setscheduler(0, policy, &raw const param)).is_ok()
+        Errno::result(libc::sched_setscheduler(0, policy | libc::SCHED_RESET_ON_FORK, &raw const param))
+            .is_ok()
     }
 }
 

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use aya::{
     Btf, Ebpf,
-    maps::{Array, MapData, PerCpuHashMap},
+    maps::{Array, HashMap, MapData, PerCpuHashMap},
     programs::{FEntry, FExit, Program, TracePoint},
 };
 use hostprof_common::span::{CallCounts, CountKey, DEVICE_RANGES, Filter, Open, SpanStats, state};
@@ -24,6 +24,9 @@ const TRACING: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
 
 /// The tracepoints of every call, in the order they are attached.
 const EVERY: [&str; 2] = ["sys_exit", "sys_enter"];
+
+/// Pairs of process and call that may be counted where memory was not to be had just then: a kibibyte each.
+pub(super) const SPARE_COUNTS: u32 = 1024;
 
 /// The kernel's function of a call.
 fn function(call: &str) -> String {
@@ -44,6 +47,8 @@ pub struct SpanSettings {
     pub rows: bool,
     /// Every call, counted.
     pub counts: bool,
+    /// Calls of CUDA's driver library, which are no system calls.
+    pub cuda: bool,
     /// First and last number of each range of selected devices.
     pub devices: Vec<(u32, u32)>,
     /// Futex calls shorter than this become no record.
@@ -55,7 +60,7 @@ pub struct SpanSettings {
 impl SpanSettings {
     /// Whether there is anything to do.
     pub fn any(&self) -> bool {
-        self.ioctl || self.memory || self.futex || self.rows || self.counts
+        self.ioctl || self.memory || self.futex || self.rows || self.counts || self.cuda
     }
 
     /// The calls that are traced by name.
@@ -87,6 +92,7 @@ impl SpanSettings {
             counts: self.counts.into(),
             any: self.any().into(),
             ranges: self.devices.len() as u32,
+            cuda: self.cuda.into(),
             ..Filter::NONE
         };
         for (range, &(first, last)) in filter.devices.iter_mut().zip(&self.devices) {
@@ -143,6 +149,7 @@ pub struct Spans {
     stats: Array<MapData, SpanStats>,
     open: Array<MapData, Open>,
     counts: PerCpuHashMap<MapData, CountKey, CallCounts>,
+    spare: HashMap<MapData, CountKey, CallCounts>,
 }
 
 impl Spans {
@@ -156,6 +163,7 @@ impl Spans {
             stats: take(ebpf, "SPAN_STATS")?,
             open: take(ebpf, "OPEN")?,
             counts: take(ebpf, "CALL_COUNTS")?,
+            spare: take(ebpf, "SPARE_COUNTS")?,
         })
     }
 
@@ -311,22 +319,40 @@ impl Spans {
 
     /// The calls counted so far, all CPUs together.
     pub(super) fn counts(&self) -> Result<Vec<(CountKey, CallCounts)>, LoadError> {
-        let failed = |error| refused("read the counts of calls", &error);
-        let mut counts = Vec::new();
-        for key in self.counts.keys() {
-            let key = key.map_err(failed)?;
-            // One that is gone meanwhile is no loss: none is ever removed.
-            let Ok(cpus) = self.counts.get(&key, 0) else { continue };
-            let mut sum = CallCounts::ZERO;
-            for cpu in cpus.iter() {
-                for bucket in 0..sum.count.len() {
-                    sum.count[bucket] += cpu.count[bucket];
-                    sum.total_ns[bucket] += cpu.total_ns[bucket];
-                }
+        let mut counts = sums(&self.counts)?;
+        // There are few, if any.
+        for spare in self.spare.iter() {
+            let (key, spare) = spare.map_err(|error| refused("read the counts of calls", &error))?;
+            match counts.iter_mut().find(|(known, _)| *known == key) {
+                Some((_, sum)) => add(sum, &spare),
+                None => counts.push((key, spare)),
             }
-            counts.push((key, sum));
         }
         Ok(counts)
+    }
+}
+
+/// Counts of calls, all CPUs together.
+pub(super) fn sums(
+    map: &PerCpuHashMap<MapData, CountKey, CallCounts>,
+) -> Result<Vec<(CountKey, CallCounts)>, LoadError> {
+    let failed = |error| refused("read the counts of calls", &error);
+    let mut counts = Vec::new();
+    for key in map.keys() {
+        let key = key.map_err(failed)?;
+        // One that is gone meanwhile is no loss: none is ever removed.
+        let Ok(cpus) = map.get(&key, 0) else { continue };
+        let mut sum = CallCounts::ZERO;
+        cpus.iter().for_each(|cpu| add(&mut sum, cpu));
+        counts.push((key, sum));
+    }
+    Ok(counts)
+}
+
+fn add(sum: &mut CallCounts, more: &CallCounts) {
+    for bucket in 0..sum.count.len() {
+        sum.count[bucket] += more.count[bucket];
+        sum.total_ns[bucket] += more.total_ns[bucket];
     }
 }
 

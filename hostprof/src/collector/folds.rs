@@ -13,6 +13,7 @@ use super::pipeline::{Folded, Kept, Message, Met, Pipeline, Setting};
 use crate::{
     probe::Share,
     sink::{ParquetSink, SinkError},
+    units::MonoNs,
 };
 
 /// Messages that may wait for a fold: at most 64 batches of 256 KiB.
@@ -48,10 +49,9 @@ impl Inlet {
         self.tell(|| Message::Met(met.clone()));
     }
 
-    /// Tells all that threads are recorded no more.
-    pub fn ended(&self, kept: Kept) {
-        let kept = Arc::new(kept);
-        self.tell(|| Message::Ended(Arc::clone(&kept)));
+    /// Tells all that threads were recorded no more from then on.
+    pub fn ended(&self, at: MonoNs) {
+        self.tell(|| Message::Ended(at));
     }
 
     fn tell(&self, message: impl Fn() -> Message) {

@@ -3,6 +3,7 @@
 mod attach;
 mod ceiling;
 mod counters;
+mod cuda;
 mod describe;
 mod engine_sampling;
 mod fds;
@@ -43,6 +44,7 @@ use nix::unistd::{Gid, Uid};
 
 use self::{
     counters::{Counters, Reading},
+    cuda::CudaProbes,
     engine_sampling::EngineSampling,
     kernel_log::EventLog,
     pm_sampling::PmSampling,
@@ -72,6 +74,8 @@ use crate::{
 
 /// What a `kill -9` costs at most, below a ceiling.
 const CEILING_PART_INTERVAL: Duration = Duration::from_secs(20);
+/// Rows that are encoded at a time, below a ceiling: for half a millisecond.
+const CEILING_BATCH_ROWS: usize = 512;
 /// The most threads that drain the rings, and below a ceiling the CPUs that share one: each costs its wakeups.
 const DRAINS: usize = 16;
 const CEILING_CPUS_A_DRAIN: usize = 16;
@@ -220,8 +224,22 @@ fn session(options: &Options, looks: Option<Looks<'_>>) -> Result<Outcome> {
     let started = clock::mono();
     // Before the first thread is recorded: what the rings lose from then on is loss.
     let counters = Counters::new(started, Reading::of(&kernel)?, watched);
+    let ceiling = options.max_overhead.map(|most| shedding::set(most, &mut kernel)).transpose()?;
+    if ceiling.is_some() {
+        // While it waits for a CPU, to begin or to take a step, the programs cost.
+        bpf::raise_thread(options.drain_priority);
+    }
     let attached = attach::attach(&mut kernel, &proc, &selector, options.tree)?;
     http::tell_ports(&mut kernel, &proc, &options.probes, &attached.found.processes)?;
+    kernel.heed_end()?;
+    let mut cuda = CudaProbes::begin(&mut kernel, &proc, &options.probes, &attached.found.processes)?;
+    for note in cuda.iter_mut().flat_map(CudaProbes::told) {
+        if watched {
+            told.push(note);
+        } else {
+            eprintln!("hostprof: {note}");
+        }
+    }
     let served = engine_sampling::served(&options.metrics, &proc, &attached.found.processes);
     let mut also = Also::hold(&options.also, &attached.found.processes, invoker.uid);
 
@@ -251,6 +269,7 @@ fn session(options: &Options, looks: Option<Looks<'_>>) -> Result<Outcome> {
         begin(options, &folder, count, &setting, attached.found.engine).inspect_err(|_| {
             let _ = std::fs::remove_dir_all(folder.path());
         })?;
+    kernel.heed_end()?;
     let (inlet, gauges) = (folds.inlet(), setting.gauges);
     let (asked_to_stop, over) = (Arc::new(AtomicU8::new(0)), Arc::new(AtomicBool::new(false)));
     let told_gpus = Arc::new(OnceLock::new());
@@ -279,10 +298,12 @@ fn session(options: &Options, looks: Option<Looks<'_>>) -> Result<Outcome> {
     let mut drains = Drains::start(rings, streams, options.drain_priority, round, inlet.each())
         .map(Some)
         .context("start a thread")?;
+    kernel.heed_end()?;
     // Before all that storage, samples and NVML may keep waiting.
     let viewed = looks.zip(viewer).map_or(Ok(()), |(looks, viewer)| looks(viewer));
     // Storage may take a second for these, in which an unread ring would overflow.
     let first = viewed.and_then(|()| first_files(&config, &folder));
+    kernel.heed_end()?;
     let sockets = kernel.take_sockets();
     let mut sampling = options
         .sample_interval
@@ -325,7 +346,7 @@ fn session(options: &Options, looks: Option<Looks<'_>>) -> Result<Outcome> {
         return Err(error);
     }
 
-    let mut watch = Watch::new(options, &sink, &folder, &gauges, counters, inlet);
+    let mut watch = Watch::new(options, &sink, &folder, &gauges, counters, ceiling, inlet);
     if watched {
         watch.be_quiet();
     }
@@ -336,6 +357,7 @@ fn session(options: &Options, looks: Option<Looks<'_>>) -> Result<Outcome> {
         &mut kernel,
         &mut drains,
         command.as_ref(),
+        cuda.as_mut(),
         &is_over,
     ))?;
     over.store(true, Ordering::Release);
@@ -349,10 +371,11 @@ fn session(options: &Options, looks: Option<Looks<'_>>) -> Result<Outcome> {
     for note in pm.map(PmSampling::finish).unwrap_or_default() {
         describe::note(&mut config, GPU_PM, note);
     }
-    config.ceiling = watch.ceiling(&mut kernel)?;
     let recursion = kernel.recursion_misses();
+    watch.end_cuda(&mut kernel)?;
     kernel.detach()?;
     finish(drains);
+    config.ceiling = watch.ceiling(&mut kernel)?;
     watch.last_counters(&kernel, stop, &skipped(recursion, options))?;
     let slots = kernel.slots()?;
     let tallies = kernel.tallies(&slots)?;
@@ -360,10 +383,11 @@ fn session(options: &Options, looks: Option<Looks<'_>>) -> Result<Outcome> {
     for probe in config.probes.iter_mut().filter(|probe| probe.on) {
         probe.notes.extend(spans::count_notes(&probe.name, &calls, &open));
     }
+    let open_cuda = watch.take_open_cuda();
     let dropped = dropped_list(watch.dropped());
     let anchors = watch.anchors();
     let folded = folding
-        .finish(Kept { at: stop, slots, tallies })
+        .finish(Kept { at: stop, slots, tallies, open_cuda })
         .ok_or_else(|| anyhow!("fold the records: a thread panicked"))?;
     watch.clear_progress();
 
@@ -379,6 +403,9 @@ fn session(options: &Options, looks: Option<Looks<'_>>) -> Result<Outcome> {
     config.totals = Some(totals);
     config.clock_anchors = anchors;
     http::note(&mut config, &kernel, &folded)?;
+    if let Some(cuda) = &cuda {
+        cuda.note(&mut config, &cuda::stats(&kernel)?);
+    }
     nvidia::note(&mut config, &folded);
     let mut notes = told;
     notes.extend(attached.found.notes);
@@ -455,8 +482,10 @@ fn begin(
     // What waits in memory where the disk stalls is the same, however many write.
     settings.queued_batches = (settings.queued_batches / count).max(LEAST_QUEUED_BATCHES);
     if options.max_overhead.is_some() {
-        // A part costs a file, whatever is in it.
+        // What is done at once counts in one second.
         settings.part_interval = CEILING_PART_INTERVAL;
+        settings.in_turn = true;
+        settings.batch_rows = CEILING_BATCH_ROWS;
     }
     let sink = ParquetSink::new(Arc::clone(folder), settings);
     let folds = Folds::new(count, &sink, setting, engine)?;

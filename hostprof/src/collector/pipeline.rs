@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use hostprof_common::{shed::Tallies, slot::Slot};
+use hostprof_common::{cuda, shed::Tallies, slot::Slot};
 
 use super::{
     gauges::Gauges,
@@ -37,9 +37,9 @@ pub enum Message {
     Drained(Drained),
     /// A scan found something.
     Met(Met),
-    /// The drains have ended, threads are recorded no more.
-    Ended(Arc<Kept>),
-    /// The same, and recording is over.
+    /// The drains have ended, and threads were recorded no more from then on.
+    Ended(MonoNs),
+    /// Recording is over.
     Stop(Arc<Kept>),
     /// A thread that was another fold's has ended.
     Life(Box<Life>),
@@ -83,6 +83,8 @@ pub struct Kept {
     pub slots: Vec<Slot>,
     /// What was counted and not handed over.
     pub tallies: Vec<Tallies>,
+    /// When calls of CUDA's driver library were recorded no more, and those that were open then, each with its thread.
+    pub open_cuda: Option<(MonoNs, Vec<(Slot, cuda::Open)>)>,
 }
 
 impl From<Drained> for Message {
@@ -142,7 +144,7 @@ pub struct Pipeline {
     fold: Fold,
     tables: Tables,
     undecodable: u64,
-    threads_ended: bool,
+    threads_ended: Option<MonoNs>,
     /// Threads begun and threads living, of which the gauges know the processes.
     gauged: (u64, usize),
 }
@@ -185,7 +187,7 @@ impl Pipeline {
             share,
             setting,
             undecodable: 0,
-            threads_ended: false,
+            threads_ended: None,
             gauged: (0, 0),
         })
     }
@@ -239,9 +241,12 @@ impl Pipeline {
                 }
                 Ok(())
             }
-            // The gauges stay: the target's processes live on.
-            Message::Ended(kept) | Message::Stop(kept) => {
-                self.end_threads(&kept);
+            // The rows of threads wait for the end: to make them costs as much as many records. The gauges stay: the
+            // target's processes live on.
+            Message::Ended(at) => {
+                let (fold, tables) = (&mut self.fold, &mut self.tables);
+                self.order.finish(|event| fold.event(event, tables));
+                self.threads_ended = Some(at);
                 Ok(())
             }
             Message::Life(life) => {
@@ -300,17 +305,16 @@ impl Pipeline {
         gauges.add_records(if counts { records } else { 0 });
     }
 
-    fn end_threads(&mut self, kept: &Kept) {
-        if std::mem::replace(&mut self.threads_ended, true) {
-            return;
-        }
+    fn finish(mut self, kept: &Kept) -> Result<Folded, SinkError> {
         let (fold, tables, proc) = (&mut self.fold, &mut self.tables, &self.setting.proc);
         self.order.finish(|event| fold.event(event, tables));
-        fold.finish(kept.at, &kept.slots, &kept.tallies, |tgid, tid| proc.seed(tgid, tid), tables);
-    }
-
-    fn finish(mut self, kept: &Kept) -> Result<Folded, SinkError> {
-        self.end_threads(kept);
+        if let Some((at, open)) = &kept.open_cuda {
+            fold.open_cuda(open, *at, tables);
+        }
+        let ended = self.threads_ended;
+        // What is read now of a thread tells nothing of when its recording ended.
+        let seed = |tgid, tid| if ended.is_some() { None } else { proc.seed(tgid, tid) };
+        fold.finish(ended.unwrap_or(kept.at), &kept.slots, &kept.tallies, seed, tables);
         let threads = self.setting.streams.threads();
         let counted_beside = if self.share.is_first() { 0 } else { self.order.late_of(threads) };
         let folded = Folded {

@@ -3,30 +3,47 @@
 
 use std::{
     collections::HashMap,
+    io::{self, Write as _},
     sync::{Arc, mpsc::SyncSender},
 };
 
 use anyhow::{Context as _, Result};
 
 use super::{
-    ceiling::{ByKernel, Ceiling, Rung, Used},
+    ceiling::{ByKernel, Ceiling, RECORD_NS, Rung, Used},
     gauges::Gauges,
     pipeline::Message,
 };
 use crate::{
-    bpf::Kernel,
+    bpf::{Kernel, Ran},
     clock,
     recording::CeilingConfig,
     units::{MonoNs, Tgid},
     usage,
 };
 
-/// The ceiling of a recording.
+/// Sets a ceiling, before there is a thread that the programs record: they keep to it from the first on.
+///
+/// # Errors
+///
+/// The kernel half was loaded without one, or does not take it.
+pub fn set(most: f64, kernel: &mut Kernel) -> Result<Ceiling> {
+    let spans = kernel.spans().hook().is_some();
+    let cost = kernel.cost().context("set a ceiling: the programs have none")?;
+    let ran = cost.ran()?;
+    let start = Used { at: clock::mono(), bpf_ns: ran.ns, runs: ran.runs, ..Used::default() };
+    let ceiling = Ceiling::new(most, spans, start);
+    cost.set_budget(ceiling.budget())?;
+    Ok(ceiling)
+}
+
+/// The ceiling of a recording, once there is one who looks.
 pub struct Shedding {
     ceiling: Ceiling,
-    most: f64,
-    start: Used,
+    start: Ran,
     used: Used,
+    /// CPU time of this process before.
+    own_before_ns: u64,
     target: TargetCpu,
     gauges: Arc<Gauges>,
     sender: SyncSender<Message>,
@@ -36,27 +53,22 @@ pub struct Shedding {
 }
 
 impl Shedding {
-    /// Sets a ceiling from now on.
-    ///
-    /// # Errors
-    ///
-    /// The kernel half was loaded without one, or does not take it.
-    pub fn begin(
-        most: f64,
-        kernel: &mut Kernel,
-        gauges: &Arc<Gauges>,
-        sender: SyncSender<Message>,
-        quiet: bool,
-    ) -> Result<Self> {
-        let mut target = TargetCpu::new(&gauges.processes());
-        let spans = kernel.spans().hook().is_some();
-        let start = used(kernel, &mut target, gauges)?;
-        let ceiling = Ceiling::new(most, spans, start);
+    /// Looks from now on. Of this process, what records cost that were read before counts, what it took to begin does
+    /// not.
+    pub fn begin(ceiling: Ceiling, gauges: &Arc<Gauges>, sender: SyncSender<Message>, quiet: bool) -> Self {
         let _ = sender.send(Message::Shed(ceiling.first_row()));
-        let cost = kernel.cost().context("set a ceiling: the programs have none")?;
-        cost.set_budget(ceiling.budget())?;
-        let gauges = Arc::clone(gauges);
-        Ok(Self { ceiling, most, start, used: start, target, gauges, sender, quiet, ended: false })
+        let used = ceiling.last();
+        Self {
+            start: Ran { ns: used.bpf_ns, runs: used.runs },
+            ceiling,
+            used,
+            own_before_ns: own_cpu_ns().saturating_sub(gauges.records() * RECORD_NS),
+            target: TargetCpu::new(&gauges.processes()),
+            gauges: Arc::clone(gauges),
+            sender,
+            quiet,
+            ended: false,
+        }
     }
 
     /// Looks, and takes the step that follows. Answers when recording ended, once that is the step.
@@ -65,7 +77,7 @@ impl Shedding {
     ///
     /// The kernel half cannot be asked or told.
     pub fn look(&mut self, kernel: &mut Kernel) -> Result<Option<MonoNs>> {
-        self.used = used(kernel, &mut self.target, &self.gauges)?;
+        self.used = self.used_now(kernel)?;
         if self.ended {
             let _ = self.ceiling.look(self.used, ByKernel::default());
             return Ok(None);
@@ -84,19 +96,23 @@ impl Shedding {
             let at = by_kernel.ended.unwrap_or_else(clock::mono);
             cost.end(at.0)?;
             ended = Some(at);
-        }
-        if !self.quiet {
-            eprintln!(
-                "hostprof: to stay below {} % of the target's CPU time: {}",
-                self.most * 100.0,
-                step.row.what
-            );
-        }
-        let _ = self.sender.send(Message::Shed(step.row));
-        if step.rung != Rung::Everything {
+        } else if step.rung != Rung::Everything {
             kernel.detach_spans()?;
         }
+        if !self.quiet {
+            let percent = self.ceiling.most() * 100.0;
+            let line =
+                format!("hostprof: to stay below {percent} % of the target's CPU time: {}\n", step.row.what);
+            // One write, where `eprintln` makes five.
+            let _ = io::stderr().write_all(line.as_bytes());
+        }
+        let _ = self.sender.send(Message::Shed(step.row));
         Ok(ended)
+    }
+
+    /// Whether there is no step left to take.
+    pub fn has_ended(&self) -> bool {
+        self.ended
     }
 
     /// Whether recording has ended and nothing of the target is left.
@@ -110,30 +126,34 @@ impl Shedding {
     ///
     /// The cost cannot be read.
     pub fn finish(&mut self, kernel: &mut Kernel) -> Result<CeilingConfig> {
-        self.used = used(kernel, &mut self.target, &self.gauges)?;
+        self.used = self.used_now(kernel)?;
         // No step any more: recording is over.
         let _ = self.ceiling.look(self.used, ByKernel::default());
         Ok(CeilingConfig {
-            max_overhead_ratio: self.most,
+            max_overhead_ratio: self.ceiling.most(),
             greatest_overhead_ratio: self.ceiling.greatest_ratio(),
-            bpf_ns: self.used.bpf_ns - self.start.bpf_ns,
+            bpf_ns: self.used.bpf_ns - self.start.ns,
             bpf_runs: self.used.runs - self.start.runs,
-            own_ns: self.used.own_ns - self.start.own_ns,
-            target_ns: self.used.target_ns - self.start.target_ns,
+            own_ns: self.used.own_ns,
+            target_ns: self.used.target_ns,
+        })
+    }
+
+    fn used_now(&mut self, kernel: &mut Kernel) -> Result<Used> {
+        let ran = kernel.cost().context("read the cost: the programs have none")?.ran()?;
+        Ok(Used {
+            at: clock::mono(),
+            bpf_ns: ran.ns,
+            runs: ran.runs,
+            records: self.gauges.records(),
+            own_ns: own_cpu_ns().saturating_sub(self.own_before_ns),
+            target_ns: self.target.read(&self.gauges.processes()),
         })
     }
 }
 
-fn used(kernel: &mut Kernel, target: &mut TargetCpu, gauges: &Gauges) -> Result<Used> {
-    let ran = kernel.cost().context("read the cost: the programs have none")?.ran()?;
-    Ok(Used {
-        at: clock::mono(),
-        bpf_ns: ran.ns,
-        runs: ran.runs,
-        records: gauges.records(),
-        own_ns: usage::own_cpu().as_nanos() as u64,
-        target_ns: target.read(&gauges.processes()),
-    })
+fn own_cpu_ns() -> u64 {
+    usage::own_cpu().as_nanos() as u64
 }
 
 /// CPU time of the target's processes since the start. Of one that ends, what it used since the last look is left out,

@@ -12,24 +12,27 @@ use std::{
 };
 
 use anyhow::Result;
+use hostprof_common::{cuda, slot::Slot};
 use nix::sys::{signal::Signal, statvfs::statvfs};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::{
     Options,
+    ceiling::{Ceiling, LOOKS_A_SECOND},
     counters::{self, Counters, Reading},
+    cuda::CudaProbes,
     describe,
     folds::Inlet,
     gauges::Gauges,
     kernel_log::{EventLog, Following},
-    pipeline::{Kept, Message},
+    pipeline::Message,
     progress::{self, Progress},
     shedding::Shedding,
     signals::Signals,
     viewer::asked,
 };
 use crate::{
-    bpf::{Alarm, Cost, Drains, Kernel},
+    bpf::{self, Alarm, Cost, Drains, Kernel},
     clock,
     recording::{CeilingConfig, ClockAnchor, EndReason, RunFolder},
     sink::ParquetSink,
@@ -39,9 +42,13 @@ use crate::{
 };
 
 /// How often everything is looked at.
-const TICK: Duration = Duration::from_millis(100);
+const TICK: Duration = Duration::from_millis(1000 / LOOKS_A_SECOND);
+/// Ticks between two looks at the cost, where no step is left to take.
+const RESTING_TICKS: u64 = 5;
 /// Ticks between two readings of the counters.
 const COUNTER_TICKS: u64 = 10;
+/// Ticks between two looks for libraries of CUDA's driver.
+const CUDA_TICKS: u64 = 5;
 /// Ticks between two clock anchors.
 const ANCHOR_TICKS: u64 = 600;
 /// How long a command that was sent SIGTERM may take to end.
@@ -85,7 +92,11 @@ pub struct Watch<'a> {
     progress: Progress,
     /// Nothing is said on the terminal.
     quiet: bool,
+    ceiling: Option<Ceiling>,
     shedding: Option<Shedding>,
+    cuda_ended: bool,
+    /// When CUDA's calls were recorded no more, and those that were open then.
+    open_cuda: Option<(MonoNs, Vec<(Slot, cuda::Open)>)>,
 }
 
 impl<'a> Watch<'a> {
@@ -96,6 +107,7 @@ impl<'a> Watch<'a> {
         folder: &RunFolder,
         gauges: &Arc<Gauges>,
         counters: Counters,
+        ceiling: Option<Ceiling>,
         inlet: Inlet,
     ) -> Self {
         Self {
@@ -108,7 +120,10 @@ impl<'a> Watch<'a> {
             anchors: vec![describe::anchor()],
             progress: Progress::new(options.duration),
             quiet: false,
+            ceiling,
             shedding: None,
+            cuda_ended: false,
+            open_cuda: None,
         }
     }
 
@@ -125,10 +140,14 @@ impl<'a> Watch<'a> {
         kernel: &mut Kernel,
         drains: &mut Option<Drains>,
         command: Option<&HeldCommand>,
+        cuda: Option<&mut CudaProbes>,
         over: &Over<'_>,
     ) -> Result<End> {
         let mut events = events.map(EventLog::follow).transpose()?;
-        let end = self.until(&mut signals, &mut events, kernel, drains, command, over).await;
+        let end = self.until(&mut signals, &mut events, kernel, drains, command, cuda, over).await;
+        if self.shedding.is_some() {
+            bpf::lower_thread();
+        }
         self.events(events.and_then(|events| events.unread().ok()).unwrap_or_default());
         end
     }
@@ -140,15 +159,15 @@ impl<'a> Watch<'a> {
         kernel: &mut Kernel,
         drains: &mut Option<Drains>,
         command: Option<&HeldCommand>,
+        mut cuda: Option<&mut CudaProbes>,
         over: &Over<'_>,
     ) -> Result<End> {
         let mut log = if self.quiet { None } else { kernel.log() };
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        if let Some(most) = self.options.max_overhead {
-            let shedding =
-                Shedding::begin(most, kernel, &self.gauges, self.inlet.first().clone(), self.quiet)?;
-            self.shedding = Some(shedding);
+        if let Some(ceiling) = self.ceiling.take() {
+            let sender = self.inlet.first().clone();
+            self.shedding = Some(Shedding::begin(ceiling, &self.gauges, sender, self.quiet));
         }
         let mut alarm = kernel.cost().map(Cost::alarm).transpose()?.flatten();
         let started = Instant::now();
@@ -169,8 +188,14 @@ impl<'a> Watch<'a> {
                 rows = next(events, self.quiet) => self.events(rows),
                 _ = ticks.tick() => {
                     tick += 1;
-                    self.look(kernel, drains)?;
+                    let rests = self.shedding.as_ref().is_some_and(Shedding::has_ended);
+                    if !rests || tick.is_multiple_of(RESTING_TICKS) {
+                        self.look(kernel, drains)?;
+                    }
                     self.tick(kernel, tick)?;
+                    if let Some(cuda) = cuda.as_deref_mut().filter(|_| tick.is_multiple_of(CUDA_TICKS)) {
+                        self.look_for_cuda(cuda, kernel);
+                    }
                     if let Some(log) = &mut log {
                         log.flush();
                     }
@@ -228,14 +253,38 @@ impl<'a> Watch<'a> {
         let Some(shedding) = &mut self.shedding else { return Ok(()) };
         let Some(at) = shedding.look(kernel)? else { return Ok(()) };
         self.gauges.end_network();
+        self.end_cuda(kernel)?;
         kernel.detach()?;
         if let Some(drains) = drains.take() {
             drains.finish();
         }
-        let slots = kernel.slots()?;
-        let tallies = kernel.tallies(&slots)?;
-        self.inlet.ended(Kept { at, slots, tallies });
+        self.inlet.ended(at);
         Ok(())
+    }
+
+    fn look_for_cuda(&self, cuda: &mut CudaProbes, kernel: &mut Kernel) {
+        cuda.look(kernel, &self.gauges.processes());
+        for note in cuda.told().iter().filter(|_| !self.quiet) {
+            self.progress.clear();
+            eprintln!("hostprof: {note}");
+        }
+    }
+
+    /// Ends the recording of CUDA's calls, if it has not ended: before the programs are detached.
+    ///
+    /// # Errors
+    ///
+    /// A map cannot be read or written.
+    pub fn end_cuda(&mut self, kernel: &mut Kernel) -> Result<()> {
+        if !std::mem::replace(&mut self.cuda_ended, true) {
+            self.open_cuda = Some(kernel.end_cuda()?);
+        }
+        Ok(())
+    }
+
+    /// The calls that were open when [`Watch::end_cuda`] ended their recording, and when that was.
+    pub fn take_open_cuda(&mut self) -> Option<(MonoNs, Vec<(Slot, cuda::Open)>)> {
+        self.open_cuda.take()
     }
 
     /// The ceiling and what came of it; `None` where none was set.
@@ -283,7 +332,7 @@ impl<'a> Watch<'a> {
             let _ = self.inlet.first().send(Message::Loss(row));
         }
         if self.counters.completes(whole) {
-            for row in self.counters.histograms(kernel.call_counts()?) {
+            for row in self.counters.histograms(kernel.call_counts()?, kernel.cuda_counts()?) {
                 let _ = self.inlet.first().send(Message::Histogram(row));
             }
         }

@@ -45,6 +45,8 @@ pub(super) enum Kind {
     Unmapped,
     /// Nanoseconds that rows contradict one another about.
     Unattributed,
+    /// Nanoseconds on a CPU in calls of CUDA's driver library that wait for the GPU.
+    GpuSync,
     /// The longest of the above: what is counted is the most, not the sum.
     CallMost,
     TracedMost,

@@ -8,7 +8,7 @@ use std::{
     path::PathBuf,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::Ordering,
+        atomic::{AtomicU32, Ordering},
         mpsc::{Receiver, Sender, SyncSender, channel, sync_channel},
     },
     thread::{self, JoinHandle},
@@ -24,20 +24,24 @@ use crate::{
     table::{Columns, Table},
 };
 
-/// Rows of a batch: few enough to stay in a core's cache from when they are folded until they are columns.
-const BATCH_ROWS: usize = 1 << 11;
-
 /// Rows of a batch turned into columns at a time.
 const STRIPE_ROWS: usize = 128;
+
+/// As many tables close a part each in an interval, where they do in turn.
+const TURNS: u32 = 20;
 
 /// How parts are cut.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
-    /// A part is closed when its first row is this old: what a `kill -9` costs at most.
+    /// A part is closed when its first row is this old, or before: what a `kill -9` costs at most.
     pub part_interval: Duration,
+    /// Whether tables close their parts one after the other, and not all at once: each costs a file, whatever is in it.
+    pub in_turn: bool,
     /// A part is closed when it has this size.
     pub part_bytes: u64,
-    /// Batches of 2048 rows that may wait to be encoded, for each table. One of `off_cpu` is 256 KiB.
+    /// Rows of a batch: few enough to stay in a core's cache from when they are folded until they are columns.
+    pub batch_rows: usize,
+    /// Batches that may wait to be encoded, for each table. One of 2048 rows of `off_cpu` is 256 KiB.
     pub queued_batches: usize,
     /// What a thread that encodes does first.
     pub on_thread: fn(),
@@ -47,7 +51,9 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             part_interval: Duration::from_secs(5),
+            in_turn: false,
             part_bytes: 64 << 20,
+            batch_rows: 1 << 11,
             queued_batches: 128,
             on_thread: || {},
         }
@@ -59,13 +65,15 @@ impl Default for Settings {
 pub struct ParquetSink {
     folder: Arc<RunFolder>,
     settings: Settings,
+    began: Instant,
+    writers: AtomicU32,
     tables: Mutex<Vec<(&'static str, Arc<Progress>)>>,
 }
 
 impl ParquetSink {
     /// A sink for the tables of a run.
     pub fn new(folder: Arc<RunFolder>, settings: Settings) -> Self {
-        Self { folder, settings, tables: Mutex::default() }
+        Self { folder, settings, began: Instant::now(), writers: AtomicU32::new(0), tables: Mutex::default() }
     }
 
     /// How far each table begun has come.
@@ -124,10 +132,16 @@ impl Sink for ParquetSink {
                 encoder.run(&batches, &returns);
             })
             .map_err(|error| SinkError::write(&path, error))?;
+        let turn = self.writers.fetch_add(1, Ordering::Relaxed);
         Ok(ParquetWriter {
             rows: Vec::new(),
-            part_since: None,
-            part_interval: self.settings.part_interval,
+            batch_rows: self.settings.batch_rows,
+            part_ends: None,
+            parts: Parts {
+                began: self.began,
+                interval: self.settings.part_interval,
+                turn: self.settings.in_turn.then_some(turn),
+            },
             queue: Some(queue),
             spare,
             thread: Some(thread),
@@ -143,14 +157,34 @@ struct Batch<T> {
     closes_part: bool,
 }
 
+/// When a table's parts are closed.
+#[derive(Clone, Copy, Debug)]
+struct Parts {
+    began: Instant,
+    interval: Duration,
+    /// Which of the tables it is, where they close theirs in turn.
+    turn: Option<u32>,
+}
+
+impl Parts {
+    /// The end of one whose first row comes now.
+    fn ends(&self, now: Instant) -> Instant {
+        let Some(turn) = self.turn else { return now + self.interval };
+        let ahead = self.interval * (turn % TURNS) / TURNS;
+        let whole = (now.duration_since(self.began) + ahead).as_nanos() / self.interval.as_nanos().max(1);
+        self.began + self.interval * (whole as u32 + 1) - ahead
+    }
+}
+
 /// Takes the rows of a table. See [`ParquetSink`].
 ///
 /// Dropped without [`Writer::finish`] it still has its rows written, but waits for nothing.
 pub struct ParquetWriter<T: Table> {
     rows: Vec<T>,
-    /// When the oldest row that is not in a closed part was first noticed.
-    part_since: Option<Instant>,
-    part_interval: Duration,
+    batch_rows: usize,
+    /// When the part is closed; `None` while no row is noticed that is not in a closed one.
+    part_ends: Option<Instant>,
+    parts: Parts,
     queue: Option<SyncSender<Batch<T>>>,
     /// Emptied batches that come back: memory that was touched before.
     spare: Receiver<Vec<T>>,
@@ -166,7 +200,7 @@ impl<T: Table> ParquetWriter<T> {
         self.progress.rows.fetch_add(rows.len() as u64, Ordering::Relaxed);
         let batch = Batch { rows, closes_part };
         if closes_part {
-            self.part_since = None;
+            self.part_ends = None;
         }
         let sent = self.queue.as_ref().is_some_and(|queue| queue.send(batch).is_ok());
         if sent { Ok(()) } else { Err(self.error()) }
@@ -174,7 +208,7 @@ impl<T: Table> ParquetWriter<T> {
 
     fn part_is_due(&mut self) -> bool {
         let now = Instant::now();
-        now.duration_since(*self.part_since.get_or_insert(now)) >= self.part_interval
+        now >= *self.part_ends.get_or_insert_with(|| self.parts.ends(now))
     }
 
     fn error(&self) -> SinkError {
@@ -186,7 +220,7 @@ impl<T: Table> Writer<T> for ParquetWriter<T> {
     #[inline]
     fn push(&mut self, row: T) -> Result<(), SinkError> {
         self.rows.push(row);
-        if self.rows.len() < BATCH_ROWS {
+        if self.rows.len() < self.batch_rows {
             return Ok(());
         }
         let due = self.part_is_due();
@@ -197,7 +231,7 @@ impl<T: Table> Writer<T> for ParquetWriter<T> {
         if self.progress.error().is_some() {
             return Err(self.error());
         }
-        let waits = self.part_since.is_some() || !self.rows.is_empty();
+        let waits = self.part_ends.is_some() || !self.rows.is_empty();
         if waits && self.part_is_due() { self.hand_over(true) } else { Ok(()) }
     }
 
@@ -319,5 +353,24 @@ impl<T: Table> Encoder<T> {
             Some(Ok(result)) => result,
             Some(Err(_)) => Err(SinkError::Stopped(self.folder.path().to_owned())),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_in_turn_are_no_older_than_the_interval_and_none_ends_with_another() {
+        let (began, interval) = (Instant::now(), Duration::from_secs(u64::from(TURNS)));
+        let ends = |turn, now| Parts { began, interval, turn: Some(turn) }.ends(began + now) - began;
+        for now in [0, 1_999, 2_000, 15_999, 16_000, 100_500].map(Duration::from_millis) {
+            let mut all: Vec<Duration> = (0..TURNS).map(|turn| ends(turn, now)).collect();
+            assert!(all.iter().all(|&end| end > now && end <= now + interval), "{all:?}");
+            all.sort();
+            assert!(all.windows(2).all(|ends| ends[1] - ends[0] == Duration::from_secs(1)), "{all:?}");
+        }
+        let alone = Parts { began, interval, turn: None };
+        assert_eq!(alone.ends(began + Duration::from_secs(3)), began + Duration::from_secs(3) + interval);
     }
 }
