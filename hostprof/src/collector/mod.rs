@@ -291,7 +291,9 @@ fn session(options: &Options, looks: Option<Looks<'_>>) -> Result<Outcome> {
         (folds, None)
     };
     let folding = folds.start().context("start a thread")?;
-    attached.met.iter().for_each(|met| inlet.met(met));
+    for met in &attached.met {
+        inlet.met(met);
+    }
     let round = if options.max_overhead.is_some() { bpf::CEILING_ROUND } else { bpf::ROUND };
     let mut drains = Drains::start(rings, streams, options.drain_priority, round, inlet.each())
         .map(Some)
