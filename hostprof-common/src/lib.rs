@@ -6,6 +6,7 @@
 
 #![no_std]
 
+pub mod cuda;
 pub mod episode;
 pub mod http;
 pub mod layout;
@@ -51,6 +52,8 @@ pub enum RecordKind {
     Counted = 11,
     /// [`nvidia::Ioctl`]: a call of the NVIDIA driver returned.
     NvidiaIoctl = 12,
+    /// [`cuda::Call`]: a call of CUDA's driver library returned.
+    CudaCall = 13,
 }
 
 impl RecordKind {
@@ -70,6 +73,7 @@ impl RecordKind {
             10 => Self::HttpLong,
             11 => Self::Counted,
             12 => Self::NvidiaIoctl,
+            13 => Self::CudaCall,
             _ => return None,
         })
     }
@@ -90,6 +94,7 @@ impl RecordKind {
             Self::HttpLong => size_of::<http::Long>(),
             Self::Counted => size_of::<shed::Counted>(),
             Self::NvidiaIoctl => size_of::<nvidia::Ioctl>(),
+            Self::CudaCall => size_of::<cuda::Call>(),
         }
     }
 }

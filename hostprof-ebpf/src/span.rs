@@ -61,18 +61,18 @@ macro_rules! count {
 pub(crate) use count;
 
 /// An instant of a thread that runs.
-struct Moment {
-    now: u64,
+pub struct Moment {
+    pub now: u64,
     /// [`hostprof_common::span::Open::off_ns`] then.
-    off_ns: u64,
+    pub off_ns: u64,
     /// [`hostprof_common::span::Open::untold_out_ns`] then.
-    untold_out_ns: u64,
+    pub untold_out_ns: u64,
 }
 
 /// Now, and the thread's time off the CPU up to now. Where the program was preempted between the two
 /// readings, they are taken again: then it has just been given the CPU.
 #[inline(always)]
-fn moment(slot: *mut Slot, open: &mut Open) -> Moment {
+pub fn moment(slot: *mut Slot, open: &mut Open) -> Moment {
     // SAFETY: from a successful lookup; only the thread's own switches write these.
     let off_ns = unsafe { core::ptr::read_volatile(&raw const (*slot).off_ns) };
     let mut now = unsafe { bpf_ktime_get_ns() };
@@ -232,7 +232,7 @@ fn is_child_return(nr: i32, ret: i64) -> bool {
 }
 
 #[inline(always)]
-fn spend(price: Price) {
+pub fn spend(price: Price) {
     if layout!(ceiling) != 0 {
         if let Some(cpu) = Cpu::this() {
             shed::spend(cpu, price);

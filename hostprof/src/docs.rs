@@ -7,7 +7,7 @@ use crate::{
     probe::{Auto, PROBES, syscalls},
     sampler::SAMPLES,
     table::{
-        CgroupSampleRow, DiskSampleRow, EngineSampleRow, GpuEventRow, GpuIoctlRow, GpuPmRow,
+        CgroupSampleRow, CudaCallRow, DiskSampleRow, EngineSampleRow, GpuEventRow, GpuIoctlRow, GpuPmRow,
         GpuProcessSampleRow, GpuSampleRow, HistogramRow, HostSampleRow, LossRow, OffCpuCountRow, OffCpuRow,
         PageFaultRow, ProcessSampleRow, RequestRow, SCHEMA_VERSION, ShedRow, State, SyscallRow, Table,
         ThreadRow, TokenRow, Word as _,
@@ -76,8 +76,8 @@ fn probes() -> String {
         );
     }
     page.push_str(
-        "\nAll programs but `fentry_*`, `fexit_*` and `sys_*_named` are attached as `tp_btf`, which needs neither \
-         tracefs nor perf events. `adopt` is attached to nothing: it is run once for each thread that a scan \
+        "\nAll programs but `fentry_*`, `fexit_*`, `sys_*_named` and `cuda_*` are attached as `tp_btf`, which needs neither \
+         tracefs nor perf events; `cuda_*` are uprobes and return probes, which need the latter. `adopt` is attached to nothing: it is run once for each thread that a scan \
          finds.\n\nThe probes of system calls share one hook, the first of three that the kernel allows: `fentry` and \
          `fexit` of the calls' functions; else the calls' own tracepoints (`sys_enter_named`, `sys_exit_named`, \
          attached to each), which need tracefs; else `sys_enter` and `sys_exit`, which `syscall` and \
@@ -99,6 +99,10 @@ fn probes() -> String {
         let calls = if calls.is_empty() { "–".to_owned() } else { code(&calls) };
         let _ = writeln!(page, "| `{state}` | {calls} |");
     }
+    page.push_str(
+        "\nOn the CPU a thread is in `on_cpu`, or, where probe `cuda` saw a call of CUDA's driver library that waits for \
+         the GPU, in `gpu_sync`.\n",
+    );
     page
 }
 

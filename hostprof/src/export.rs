@@ -3,6 +3,8 @@
 //! Read a batch at a time and written at once: memory does not grow with the recording. Columns, names and
 //! units are the table's own; absent is an empty field in CSV, null in JSON.
 
+mod perfetto;
+
 use std::io::{self, Write};
 
 use arrow::{
@@ -12,14 +14,15 @@ use arrow::{
     json::{self, writer::LineDelimited},
 };
 
+pub use self::perfetto::perfetto;
 use crate::recording::{Recording, RecordingError};
 
 /// What a table is written as.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// A line of column names, then a line a row; absent is empty
+    /// A line of column names, then a line a row; absent is empty.
     Csv,
-    /// A JSON object a line, one a row; absent is null
+    /// A JSON object a line, one a row; absent is null.
     Json,
 }
 

@@ -8,6 +8,7 @@ use serde::Serialize;
 pub struct Latency {
     pub count: u64,
     pub p50_ns: Option<u64>,
+    pub p90_ns: Option<u64>,
     pub p95_ns: Option<u64>,
     pub p99_ns: Option<u64>,
     pub max_ns: Option<u64>,
@@ -33,7 +34,7 @@ impl Latency {
                 (below >= rank).then(|| max_ns.map_or(high_ns, |max_ns| high_ns.min(max_ns)))
             })
         };
-        Self { count, p50_ns: at(50), p95_ns: at(95), p99_ns: at(99), max_ns }
+        Self { count, p50_ns: at(50), p90_ns: at(90), p95_ns: at(95), p99_ns: at(99), max_ns }
     }
 }
 
@@ -95,6 +96,7 @@ impl Lengths {
         Latency {
             count: histogram.len(),
             p50_ns: at(0.5),
+            p90_ns: at(0.9),
             p95_ns: at(0.95),
             p99_ns: at(0.99),
             max_ns: Some(self.max_ns),

@@ -29,6 +29,7 @@ pub mod report;
 pub mod request;
 pub mod sampler;
 pub mod sink;
+pub mod story;
 pub mod table;
 pub mod target;
 pub mod tui;

@@ -5,7 +5,7 @@ mod ledger_simulator;
 use std::collections::BTreeSet;
 
 use hostprof::{
-    check::{Call, Check, Findings, Rule, ThreadFinding, Verdict},
+    check::{Call, Check, Findings, Lane, Rule, ThreadFinding, Verdict},
     table::{LossRow, OffCpuCountRow, OffCpuRow, State},
 };
 use ledger_simulator::{Machine, Random, Recording, count_short, end_of, simulate, state_of};
@@ -301,7 +301,7 @@ fn a_failure_reads_as_a_line() {
 /// Checks a recording in which every third episode is a call of its own, one of them by `off_by` too long.
 fn check_calls(recording: &Recording, wrong: Option<usize>, off_by: u64) -> Findings {
     let mut check = Check::new(&recording.threads, &recording.loss, true, state_of);
-    check.expect_calls();
+    check.expect_calls(true, false);
     for (at, row) in recording.off_cpu.iter().enumerate() {
         check.off_cpu(row);
         let told_ns = row.blocked_ns + row.runqueue_ns + if wrong == Some(at) { off_by } else { 0 };
@@ -311,6 +311,7 @@ fn check_calls(recording: &Recording, wrong: Option<usize>, off_by: u64) -> Find
                 enter_ns: row.ts_mono_ns,
                 exit_ns: end_of(row),
                 off_cpu_ns: Some(told_ns),
+                lane: Lane::System,
             });
         }
     }

@@ -5,7 +5,8 @@
 use hostprof::{
     probe::{Devices, Event, Fold, FoldCounts, Life, Placement, Rows, Seed, Share},
     table::{
-        GpuIoctlRow, OffCpuCountRow, OffCpuRow, PageFaultRow, RequestRow, SyscallRow, ThreadRow, TokenRow,
+        CudaCallRow, GpuIoctlRow, OffCpuCountRow, OffCpuRow, PageFaultRow, RequestRow, SyscallRow, ThreadRow,
+        TokenRow,
     },
     units::{MonoNs, Tgid, Tid},
 };
@@ -38,6 +39,9 @@ impl Rows for Told {
     }
     fn syscall(&mut self, row: SyscallRow) {
         self.syscalls.push(row);
+    }
+    fn cuda_call(&mut self, row: CudaCallRow) {
+        panic!("{row:?}");
     }
     fn gpu_ioctl(&mut self, row: GpuIoctlRow) {
         panic!("{row:?}");

@@ -11,7 +11,7 @@ use hostprof::{
     for_each_table,
     sink::Settings,
     table::{
-        CgroupSampleRow, DiskSampleRow, EngineSampleRow, GpuEventRow, GpuIoctlRow, GpuPmRow,
+        CgroupSampleRow, CudaCallRow, DiskSampleRow, EngineSampleRow, GpuEventRow, GpuIoctlRow, GpuPmRow,
         GpuProcessSampleRow, GpuSampleRow, HistogramRow, HostSampleRow, LossRow, OffCpuCountRow, OffCpuRow,
         PageFaultRow, ProcessSampleRow, RequestRow, ShedRow, SyscallRow, Table, ThreadRow, TokenRow,
     },

@@ -39,7 +39,7 @@ def gaps(name):
     return found
 
 
-for interval in (100, 50):
+for interval in (100, 500):
     name = f"gaps-{interval}us"
     truth, found = json.load(open(folder / f"{name}.json")), gaps(name)
     right, worst = 0, 0

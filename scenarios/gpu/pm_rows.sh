@@ -3,8 +3,8 @@
 #
 #   pm_rows.sh BIN OUT     BIN: a folder with hostprof and calibration; OUT: a folder for what comes of it
 #
-# PYTHON: a python with torch (default python3). Needs: root, an NVIDIA GPU of Turing or later (GPM: Hopper). Takes about
-# four minutes. pm_rows.py judges: exit status 0 where all agrees, 3 where not.
+# PYTHON: a python with torch (default python3); ROUNDS: pairs that tell the cost (default 7). Needs: root, an NVIDIA GPU of
+# Turing or later (GPM: Hopper). Takes about four minutes. pm_rows.py judges: exit status 0 where all agrees, 3 where not.
 set -u
 bin=$(realpath "$1")
 mkdir -p "$2"
@@ -37,8 +37,8 @@ print("notes", probe["notes"], "own CPU", round(totals["own_cpu_ns"] / 1e9, 2), 
 nvidia-smi --query-gpu=name,driver_version --format=csv,noheader | tee -a summary.txt
 "$hostprof" doctor > doctor.txt 2>&1
 
-say "== planted gaps of 1, 3 and 10 ms, at 100 µs and at 50 µs"
-for interval in 100us 50us; do
+say "== planted gaps of 1, 3 and 10 ms, at 100 µs and at 500 µs"
+for interval in 100us 500us; do
     record "gaps-$interval" --probe auto,gpu_pm --gpu-pm-interval $interval -- \
         "$bin/calibration" gpu-gaps --busy-ms 5 --gap-ms 1,3,10 --repeat 50 --json "$out/gaps-$interval.json"
 done
@@ -57,9 +57,9 @@ record load --pid $load --duration 40s --sample-interval 500ms --probe auto,gpu_
 kill $dmon
 wait $load
 
-say "== a minute at 50 µs beside a busy GPU"
+say "== a minute at 100 µs beside a busy GPU"
 "$bin/calibration" compute-heavy --backend cuda --ops 5000 > long.json 2>&1 & busy=$!
-record long --duration 60s --probe auto,gpu_pm --gpu-pm-interval 50us -- sleep 60
+record long --duration 60s --probe auto,gpu_pm --gpu-pm-interval 100us -- sleep 60
 kill $busy 2> /dev/null
 wait $busy 2> /dev/null
 
@@ -77,7 +77,7 @@ if id nobody > /dev/null 2>&1; then
 fi
 
 say "== what it costs"
-for round in 1 2 3 4 5 6 7; do
+for round in $(seq "${ROUNDS:-7}"); do
     for with in none default gpu_pm; do
         for work in "launch-heavy --ops 300000" "compute-heavy --ops 300" "sync-heavy --ops 50000"; do
             tracer=()

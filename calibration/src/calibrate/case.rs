@@ -5,7 +5,7 @@ use crate::{
     cuda::{Alloc, Sync},
 };
 
-/// One number of a recording; all but the last two without CUDA's start and for each operation.
+/// One number of a recording; all but the last ones without CUDA's start and for each operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Measure {
     /// ioctls on the driver's devices.
@@ -20,6 +20,16 @@ pub enum Measure {
     GpuBusy,
     /// Kernels that the GPU counted, of those that were launched.
     Kernels,
+    /// Launches that hostprof counted, of those that the program made.
+    Launches,
+    /// The same of graphs.
+    GraphLaunches,
+    /// The same of its waits for the GPU.
+    Waits,
+    /// The length of those by hostprof, of that by the program's own clock: that one sees the probes too.
+    WaitTime,
+    /// Of the waits' time by the program's clock, what hostprof tells as waiting for the GPU on a CPU.
+    GpuSync,
 }
 
 impl Measure {
@@ -32,6 +42,11 @@ impl Measure {
             Self::OnCpu => "on a CPU, share of the run time".to_owned(),
             Self::GpuBusy => "GPU busy, the busiest interval (GPM)".to_owned(),
             Self::Kernels => "kernels the GPU counted, per launched".to_owned(),
+            Self::Launches => "launches counted, per made".to_owned(),
+            Self::GraphLaunches => "graph launches counted, per made".to_owned(),
+            Self::Waits => "waits recorded, per made".to_owned(),
+            Self::WaitTime => "length of waits, per the program's own".to_owned(),
+            Self::GpuSync => "gpu_sync, per the program's own waits".to_owned(),
         }
     }
 }
@@ -48,6 +63,8 @@ pub struct Case {
     pub sync: Sync,
     pub alloc: Option<Alloc>,
     pub graph: bool,
+    /// The pattern's own where `None`.
+    pub size: Option<u64>,
     pub expected: Vec<(Measure, Bounds)>,
 }
 
@@ -59,6 +76,7 @@ impl Case {
         words.push(format!("--sync={}", self.sync));
         words.extend(self.alloc.map(|alloc| format!("--alloc={alloc}")));
         words.extend(self.graph.then(|| "--graph=16".to_owned()));
+        words.extend(self.size.map(|size| format!("--size={size}")));
         words
     }
 }
@@ -83,7 +101,16 @@ const fn about(number: f64) -> (f64, f64) {
 type Expected = (Measure, Bounds);
 
 fn case(name: &'static str, pattern: Pattern, ops: u64, expected: &[Expected]) -> Case {
-    Case { name, pattern, ops, sync: Sync::Spin, alloc: None, graph: false, expected: expected.to_vec() }
+    Case {
+        name,
+        pattern,
+        ops,
+        sync: Sync::Spin,
+        alloc: None,
+        graph: false,
+        size: None,
+        expected: expected.to_vec(),
+    }
 }
 
 /// Everything that is run, in order.
@@ -92,9 +119,10 @@ pub fn cases() -> Vec<Case> {
 }
 
 fn launches() -> Vec<Case> {
-    use Measure::{Calls, GpuBusy, Ioctls, Kernels, OnCpu, Switches};
+    use Measure::{Calls, GpuBusy, GraphLaunches, Ioctls, Kernels, Launches, OnCpu, Switches};
     let few = [
         (Kernels, EVERY),
+        (Launches, EVERY),
         (GpuBusy, Some((0.95, 1.0))),
         // A kernel is milliseconds: a few strays would be more than NONE of so few.
         (Ioctls, Some((-0.05, 0.05))),
@@ -103,12 +131,14 @@ fn launches() -> Vec<Case> {
     ];
     let many = [
         (Kernels, EVERY),
+        (Launches, EVERY),
         (Ioctls, Some((-0.001, 0.001))),
         (Calls("futex"), NONE),
         (Switches, NONE),
         (OnCpu, ALL_THE_TIME),
     ];
-    let graph = [(Kernels, EVERY), (Ioctls, NONE), (Calls("futex"), NONE), (Switches, NONE)];
+    let graph =
+        [(Kernels, EVERY), (GraphLaunches, EVERY), (Ioctls, NONE), (Calls("futex"), NONE), (Switches, NONE)];
     vec![
         case("compute-heavy", Pattern::ComputeHeavy, 500, &few),
         case("launch-heavy", Pattern::LaunchHeavy, 200_000, &many),
@@ -117,16 +147,43 @@ fn launches() -> Vec<Case> {
 }
 
 fn waits() -> Vec<Case> {
-    use Measure::{Calls, Ioctls, Kernels, OnCpu, Switches};
+    use Measure::{Calls, GpuSync, Ioctls, Kernels, Launches, OnCpu, Switches, WaitTime, Waits};
     let waits = |name, sync, ops, expected: &[Expected]| Case {
         sync,
         ..case(name, Pattern::SyncHeavy, ops, expected)
     };
-    let spinning =
-        [(Kernels, EVERY), (Ioctls, NONE), (Calls("futex"), NONE), (Switches, NONE), (OnCpu, ALL_THE_TIME)];
-    let yielding = [(Kernels, EVERY), (Ioctls, NONE), (Calls("futex"), NONE), (Calls("sched_yield"), None)];
+    let spinning = [
+        (Kernels, EVERY),
+        (Launches, EVERY),
+        (Waits, EVERY),
+        (WaitTime, None),
+        (GpuSync, None),
+        (Ioctls, NONE),
+        (Calls("futex"), NONE),
+        (Switches, NONE),
+        (OnCpu, ALL_THE_TIME),
+    ];
+    // Long beside what the probes take.
+    let long = [
+        (Kernels, EVERY),
+        (Launches, EVERY),
+        (Waits, EVERY),
+        (WaitTime, Some((0.98, 1.02))),
+        (GpuSync, Some((0.95, 1.02))),
+        (Ioctls, NONE),
+        (OnCpu, ALL_THE_TIME),
+    ];
+    let yielding = [
+        (Kernels, EVERY),
+        (Waits, EVERY),
+        (Ioctls, NONE),
+        (Calls("futex"), NONE),
+        (Calls("sched_yield"), None),
+    ];
     let blocking = [
         (Kernels, EVERY),
+        (Waits, EVERY),
+        (GpuSync, None),
         (Ioctls, NONE),
         (Calls("futex"), Some((1.5, 2.5))),
         (Calls("poll"), Some((0.8, 1.5))),
@@ -137,6 +194,7 @@ fn waits() -> Vec<Case> {
     ];
     vec![
         waits("sync-heavy, spin", Sync::Spin, 50_000, &spinning),
+        Case { size: Some(200_000), ..waits("sync-heavy, spin, long", Sync::Spin, 4000, &long) },
         waits("sync-heavy, yield", Sync::Yield, 50_000, &yielding),
         waits("sync-heavy, blocking", Sync::Blocking, 20_000, &blocking),
     ]

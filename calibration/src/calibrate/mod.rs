@@ -35,8 +35,8 @@ pub enum Backend {
     Cuda,
 }
 
-/// Every system call counted, and each ioctl on the driver's devices a row.
-const OPTIONS: &[&str] = &["--probe", "auto,ioctl,syscall_count", "--sample-interval", "100ms"];
+/// Every system call counted, each ioctl on the driver's devices a row, and calls of its library.
+const OPTIONS: &[&str] = &["--probe", "auto,ioctl,syscall_count,cuda", "--sample-interval", "100ms"];
 
 /// Records and judges; prints as it goes, or at the end as JSON. Returns whether everything was as intended.
 ///

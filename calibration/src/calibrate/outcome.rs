@@ -5,7 +5,11 @@ use std::collections::BTreeMap;
 use serde::{Serialize, Serializer};
 
 use super::{Bounds, Case, Measure};
-use crate::{demo::recording::Recording, signature::observed::Report, truth::Truth};
+use crate::{
+    demo::recording::Recording,
+    signature::observed::{CudaCall, Report},
+    truth::Truth,
+};
 
 /// What a program asked of the kernel, and where its time went, CUDA's start included.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -117,9 +121,19 @@ impl Outcome {
     }
 }
 
+/// Calls of CUDA's driver library: how many, their time, and what of that was on a CPU and waiting for the GPU.
+fn cuda_calls(report: &Report, of: impl Fn(&CudaCall) -> bool) -> (u64, u64, u64) {
+    let calls = report.cuda_calls.iter().filter(|call| of(call));
+    calls.fold((0, 0, 0), |(calls, total_ns, gpu_sync_ns), call| {
+        let more = |ns: Option<u64>| ns.unwrap_or(0);
+        (calls + call.calls, total_ns + more(call.total_ns), gpu_sync_ns + more(call.gpu_sync_ns))
+    })
+}
+
 fn observe(measure: Measure, recording: &Recording, seen: &Fingerprint, start: &Fingerprint) -> Option<f64> {
     let truth = &recording.truth;
     let more = |with: u64, without: u64| with as f64 - without as f64;
+    let ratio = |part: u64, whole: u64| (whole > 0).then(|| part as f64 / whole as f64);
     let each = |more: f64| (truth.operations > 0).then(|| more / truth.operations as f64);
     match measure {
         Measure::Ioctls => each(more(seen.ioctls, start.ioctls)),
@@ -135,7 +149,27 @@ fn observe(measure: Measure, recording: &Recording, seen: &Fingerprint, start: &
         }
         Measure::Kernels => {
             let cuda = truth.cuda.as_ref()?;
-            (cuda.counts.kernels > 0).then(|| cuda.kernels as f64 / cuda.counts.kernels as f64)
+            ratio(cuda.kernels, cuda.counts.kernels)
+        }
+        Measure::Launches => {
+            let (calls, ..) = cuda_calls(&recording.report, |call| call.name == "cuLaunchKernel");
+            ratio(calls, truth.cuda.as_ref()?.counts.launches)
+        }
+        Measure::GraphLaunches => {
+            let (calls, ..) = cuda_calls(&recording.report, |call| call.name == "cuGraphLaunch");
+            ratio(calls, truth.cuda.as_ref()?.counts.graph_launches)
+        }
+        Measure::Waits => {
+            let (calls, ..) = cuda_calls(&recording.report, |call| call.kind == "sync");
+            ratio(calls, truth.cuda.as_ref()?.counts.syncs)
+        }
+        Measure::WaitTime => {
+            let (_, total_ns, _) = cuda_calls(&recording.report, |call| call.kind == "sync");
+            ratio(total_ns, truth.cuda.as_ref()?.counts.sync_ns)
+        }
+        Measure::GpuSync => {
+            let (.., gpu_sync_ns) = cuda_calls(&recording.report, |call| call.kind == "sync");
+            ratio(gpu_sync_ns, truth.cuda.as_ref()?.counts.sync_ns)
         }
     }
 }
@@ -154,6 +188,10 @@ mod tests {
                 {"name": "futex", "device": null, "count": futexes, "counted": true},
                 {"name": "futex", "device": null, "count": futexes, "counted": false},
             ],
+            "cuda_calls": [
+                {"name": "cuLaunchKernel", "kind": "launch", "calls": 200_000},
+                {"name": "cuCtxSynchronize", "kind": "sync", "calls": 20_000, "total_ns": 100, "gpu_sync_ns": 90},
+            ],
             "gpus": {"devices": [{"gr_util": {"is": "value", "mean": 0.8, "max": 0.99}}]}
         }))
         .unwrap()
@@ -169,6 +207,8 @@ mod tests {
         .unwrap();
         let mut cuda = CudaTruth { kernels: case.ops, ..CudaTruth::default() };
         cuda.counts.kernels = case.ops;
+        cuda.counts.launches = case.ops;
+        cuda.counts.syncs = case.ops;
         truth.cuda = Some(cuda);
         Recording { run: "runs/run_001".into(), report, truth }
     }
@@ -204,9 +244,9 @@ mod tests {
     #[test]
     fn a_gpu_that_was_not_measured_is_a_miss_and_no_number() {
         let mut seen = report(467, 29, 1_300_000_000, 70);
-        assert_eq!(outcome("compute-heavy", seen.clone()).findings[1].observed, Some(0.99));
+        assert_eq!(outcome("compute-heavy", seen.clone()).findings[2].observed, Some(0.99));
         seen.gpus = None;
-        let finding = &outcome("compute-heavy", seen).findings[1];
+        let finding = &outcome("compute-heavy", seen).findings[2];
         assert!(finding.observed.is_none() && !finding.ok, "{finding:?}");
     }
 }

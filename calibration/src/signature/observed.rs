@@ -20,6 +20,9 @@ pub struct Report {
     /// System calls by name.
     #[serde(default)]
     pub system_calls: Vec<SystemCall>,
+    /// Calls of CUDA's driver library by name.
+    #[serde(default)]
+    pub cuda_calls: Vec<CudaCall>,
     /// GPUs, from their samples.
     #[serde(default)]
     pub gpus: Option<Gpus>,
@@ -36,6 +39,21 @@ pub struct SystemCall {
     #[serde(default)]
     pub counted: bool,
     pub count: u64,
+}
+
+/// Calls of one name of CUDA's driver library.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct CudaCall {
+    pub name: String,
+    #[serde(default)]
+    pub kind: String,
+    pub calls: u64,
+    /// Null for those that are counted and not timed.
+    #[serde(default)]
+    pub total_ns: Option<u64>,
+    /// Of that, waiting for the GPU on a CPU.
+    #[serde(default)]
+    pub gpu_sync_ns: Option<u64>,
 }
 
 /// The GPUs of the machine.

@@ -11,7 +11,10 @@ use hostprof::{
     bpf::{Drained, Streams},
     probe::{Life, Rows},
     recording::Recording,
-    table::{GpuIoctlRow, OffCpuCountRow, OffCpuRow, PageFaultRow, RequestRow, State, SyscallRow, TokenRow},
+    table::{
+        CudaCallRow, GpuIoctlRow, OffCpuCountRow, OffCpuRow, PageFaultRow, RequestRow, State, SyscallRow,
+        TokenRow,
+    },
     units::MonoNs,
 };
 
@@ -124,6 +127,9 @@ impl Rows for Taker {
         black_box(row);
     }
     fn syscall(&mut self, row: SyscallRow) {
+        black_box(row);
+    }
+    fn cuda_call(&mut self, row: CudaCallRow) {
         black_box(row);
     }
     fn gpu_ioctl(&mut self, row: GpuIoctlRow) {

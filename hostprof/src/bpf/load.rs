@@ -1,6 +1,7 @@
 //! Loading the kernel half and attaching it.
 
 use std::{
+    fs::File,
     os::fd::{AsFd as _, AsRawFd as _, OwnedFd},
     thread,
 };
@@ -11,6 +12,7 @@ use aya::{
     programs::{BtfTracePoint, Program, ProgramError, RawTracePoint, RawTracePointRunOptions},
 };
 use hostprof_common::{
+    cuda::{Open as OpenCuda, lane},
     http::HttpStats,
     layout::KernelLayout,
     ring::Cell,
@@ -23,6 +25,7 @@ use hostprof_common::{
 use super::{
     btf::{self, KernelBtf},
     cost::Cost,
+    cuda::Cuda,
     error::LoadError,
     http::{self, Http},
     layout,
@@ -34,8 +37,9 @@ use super::{
     support,
 };
 use crate::{
-    probe::{HTTP, NETWORK},
-    units::{Tgid, Tid},
+    clock,
+    probe::{CudaProbe, HTTP, NETWORK},
+    units::{MonoNs, Tgid, Tid},
 };
 
 /// The kernel half, as `cargo xtask build` left it.
@@ -109,6 +113,7 @@ pub struct Kernel {
     stats: Array<MapData, CpuStats>,
     btf: Btf,
     spans: Spans,
+    cuda: Cuda,
     cost: Option<Cost>,
     /// Runs that the kernel skipped of programs that are detached: as [`Kernel::recursion_misses`].
     skipped: (u64, u64),
@@ -187,6 +192,10 @@ impl Kernel {
             .map_max_entries("CONNECTIONS", if settings.http { http::CONNECTIONS } else { 1 })
             .map_max_entries("HTTP_STATS", cpus)
             .map_max_entries("OPEN", if settings.spans.any() { settings.slots + 1 } else { 1 })
+            .map_max_entries(
+                "CUDA_OPEN",
+                if settings.spans.cuda { (settings.slots + 1) * lane::COUNT } else { 1 },
+            )
             .map_max_entries("NVIDIA_OPEN", if nvidia.any != 0 { settings.slots + 1 } else { 1 })
             .map_max_entries("SPAN_STATS", cpus)
             .map_max_entries("SPARE_COUNTS", if settings.spans.counts { span::SPARE_COUNTS } else { 1 })
@@ -194,6 +203,8 @@ impl Kernel {
             .load(OBJECT)
             .map_err(|error| refused("load the maps", &error))?;
 
+        // Before any map is taken.
+        let cuda = Cuda::relocated(OBJECT, &ebpf, settings.spans.cuda)?;
         let rings = Rings {
             cells: CellRing::open(map(&ebpf, "CELLS")?, map(&ebpf, "RING_TAILS")?, cpus, layout.ring_shift)
                 .map_err(|error| refused("map the rings", &error))?,
@@ -206,6 +217,7 @@ impl Kernel {
         let http = Http::new(&mut ebpf)?;
         let spans = Spans::new(&mut ebpf, &settings.spans)?;
         settings.spans.nvidia.tell(&mut ebpf)?;
+        let cuda = Cuda::new(&mut ebpf, cuda.as_ref(), settings.spans.cuda)?;
 
         let cost = settings.ceiling.then(|| Cost::new(&mut ebpf)).transpose()?;
         let (programs, left_out) = programs_for(settings, &kernel_btf, &layout);
@@ -231,6 +243,7 @@ impl Kernel {
             stats,
             btf,
             spans,
+            cuda,
             cost,
             skipped: (0, 0),
         };
@@ -268,6 +281,11 @@ impl Kernel {
             let fd = fd.as_fd().try_clone_to_owned();
             cost.watch(fd.map_err(|source| LoadError::Io { action: "keep a program open", source })?);
         }
+        let of_cuda = self.cuda.programs(&self.ebpf);
+        of_cuda
+            .map_err(|source| LoadError::Io { action: "keep a program open", source })?
+            .into_iter()
+            .for_each(|program| cost.watch(program));
         Ok(())
     }
 
@@ -290,7 +308,47 @@ impl Kernel {
         &self.spans
     }
 
-    /// Detaches the programs of system calls.
+    /// Attaches probes at the functions of a library of CUDA's driver. With no `returns` calls are counted and not timed.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses one.
+    pub fn attach_cuda(
+        &mut self,
+        library: &File,
+        probes: &[CudaProbe],
+        returns: bool,
+    ) -> Result<(), LoadError> {
+        self.cuda.attach(&mut self.ebpf, library, probes, returns)
+    }
+
+    /// Ends the recording of CUDA's calls; yields when, and those that are open then, each with its thread.
+    ///
+    /// # Errors
+    ///
+    /// A map cannot be read or written.
+    pub fn end_cuda(&mut self) -> Result<(MonoNs, Vec<(Slot, OpenCuda)>), LoadError> {
+        self.cuda.freeze()?;
+        let at = clock::mono();
+        let mut open = Vec::new();
+        if self.cuda.is_on() {
+            for slot in self.slots.read()? {
+                open.extend(self.cuda.open(&slot)?.into_iter().map(|call| (slot, call)));
+            }
+        }
+        Ok((at, open))
+    }
+
+    /// CUDA's calls counted so far.
+    ///
+    /// # Errors
+    ///
+    /// The map cannot be read.
+    pub fn cuda_counts(&self) -> Result<Vec<(CountKey, CallCounts)>, LoadError> {
+        self.cuda.counts()
+    }
+
+    /// Detaches the programs of system calls, and of CUDA's.
     ///
     /// # Errors
     ///
@@ -299,7 +357,7 @@ impl Kernel {
         let calls = self.kept(self.spans.programs().iter().map(String::as_str));
         self.spans.detach(&mut self.ebpf)?;
         self.skipped.1 += misses(&calls).unwrap_or(0);
-        Ok(())
+        self.cuda.detach(&mut self.ebpf)
     }
 
     /// Detaches every program: nothing is recorded after this returns, and slots stay readable.

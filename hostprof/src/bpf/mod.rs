@@ -2,6 +2,7 @@
 
 mod btf;
 mod cost;
+mod cuda;
 mod drain;
 mod error;
 mod http;
@@ -15,6 +16,7 @@ mod slots;
 mod sockets;
 mod span;
 mod support;
+mod uprobe_multi;
 
 pub use self::{
     btf::VMLINUX_BTF,

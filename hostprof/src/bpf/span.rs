@@ -47,6 +47,8 @@ pub struct SpanSettings {
     pub rows: bool,
     /// Every call, counted.
     pub counts: bool,
+    /// Calls of CUDA's driver library, which are no system calls.
+    pub cuda: bool,
     /// First and last number of each range of selected devices.
     pub devices: Vec<(u32, u32)>,
     /// Futex calls shorter than this become no record.
@@ -58,7 +60,7 @@ pub struct SpanSettings {
 impl SpanSettings {
     /// Whether there is anything to do.
     pub fn any(&self) -> bool {
-        self.ioctl || self.memory || self.futex || self.rows || self.counts
+        self.ioctl || self.memory || self.futex || self.rows || self.counts || self.cuda
     }
 
     /// The calls that are traced by name.
@@ -90,6 +92,7 @@ impl SpanSettings {
             counts: self.counts.into(),
             any: self.any().into(),
             ranges: self.devices.len() as u32,
+            cuda: self.cuda.into(),
             ..Filter::NONE
         };
         for (range, &(first, last)) in filter.devices.iter_mut().zip(&self.devices) {
@@ -316,19 +319,10 @@ impl Spans {
 
     /// The calls counted so far, all CPUs together.
     pub(super) fn counts(&self) -> Result<Vec<(CountKey, CallCounts)>, LoadError> {
-        let failed = |error| refused("read the counts of calls", &error);
-        let mut counts = Vec::new();
-        for key in self.counts.keys() {
-            let key = key.map_err(failed)?;
-            // One that is gone meanwhile is no loss: none is ever removed.
-            let Ok(cpus) = self.counts.get(&key, 0) else { continue };
-            let mut sum = CallCounts::ZERO;
-            cpus.iter().for_each(|cpu| add(&mut sum, cpu));
-            counts.push((key, sum));
-        }
+        let mut counts = sums(&self.counts)?;
         // There are few, if any.
         for spare in self.spare.iter() {
-            let (key, spare) = spare.map_err(failed)?;
+            let (key, spare) = spare.map_err(|error| refused("read the counts of calls", &error))?;
             match counts.iter_mut().find(|(known, _)| *known == key) {
                 Some((_, sum)) => add(sum, &spare),
                 None => counts.push((key, spare)),
@@ -336,6 +330,23 @@ impl Spans {
         }
         Ok(counts)
     }
+}
+
+/// Counts of calls, all CPUs together.
+pub(super) fn sums(
+    map: &PerCpuHashMap<MapData, CountKey, CallCounts>,
+) -> Result<Vec<(CountKey, CallCounts)>, LoadError> {
+    let failed = |error| refused("read the counts of calls", &error);
+    let mut counts = Vec::new();
+    for key in map.keys() {
+        let key = key.map_err(failed)?;
+        // One that is gone meanwhile is no loss: none is ever removed.
+        let Ok(cpus) = map.get(&key, 0) else { continue };
+        let mut sum = CallCounts::ZERO;
+        cpus.iter().for_each(|cpu| add(&mut sum, cpu));
+        counts.push((key, sum));
+    }
+    Ok(counts)
 }
 
 fn add(sum: &mut CallCounts, more: &CallCounts) {

@@ -5,32 +5,77 @@
 
 use std::collections::VecDeque;
 
-use crate::table::{GpuIoctlRow, SyscallRow};
+use crate::table::{CudaCallRow, CudaKind, GpuIoctlRow, SyscallRow};
 
 /// Rows kept of a thread: beyond so many the oldest are forgotten, and a call that began before is not
 /// compared.
 const KEPT: usize = 1 << 16;
 
-/// A row of `syscall` or `gpu_ioctl`.
+/// Calls that do not lie within one another: a thread is in one of each at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lane {
+    /// System calls.
+    System,
+    /// Calls of CUDA's driver library that wait for the GPU.
+    CudaSync,
+    /// Its others.
+    Cuda,
+}
+
+/// How many there are.
+const LANES: usize = 3;
+
+/// A row of `syscall`, `gpu_ioctl` or `cuda_call`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Call {
     pub tid: u32,
     pub enter_ns: u64,
     pub exit_ns: u64,
     pub off_cpu_ns: Option<u64>,
+    pub lane: Lane,
 }
 
 impl From<&SyscallRow> for Call {
     fn from(row: &SyscallRow) -> Self {
         let exit_ns = row.ts_mono_ns.saturating_add(row.dur_ns);
-        Self { tid: row.tid, enter_ns: row.ts_mono_ns, exit_ns, off_cpu_ns: row.off_cpu_ns }
+        let lane = Lane::System;
+        Self { tid: row.tid, enter_ns: row.ts_mono_ns, exit_ns, off_cpu_ns: row.off_cpu_ns, lane }
     }
 }
 
 impl From<&GpuIoctlRow> for Call {
     fn from(row: &GpuIoctlRow) -> Self {
         let exit_ns = row.ts_mono_ns.saturating_add(row.dur_ns);
-        Self { tid: row.tid, enter_ns: row.ts_mono_ns, exit_ns, off_cpu_ns: row.off_cpu_ns }
+        let lane = Lane::System;
+        Self { tid: row.tid, enter_ns: row.ts_mono_ns, exit_ns, off_cpu_ns: row.off_cpu_ns, lane }
+    }
+}
+
+impl From<&CudaCallRow> for Call {
+    fn from(row: &CudaCallRow) -> Self {
+        let exit_ns = row.ts_mono_ns.saturating_add(row.dur_ns);
+        let lane = if row.kind == CudaKind::Sync { Lane::CudaSync } else { Lane::Cuda };
+        // That of one that is open was read a moment apart from its end.
+        let off_cpu_ns = row.off_cpu_ns.filter(|_| !row.open_end);
+        Self { tid: row.tid, enter_ns: row.ts_mono_ns, exit_ns, off_cpu_ns, lane }
+    }
+}
+
+/// A thread's episodes since its last call of each lane.
+#[derive(Debug, Default)]
+pub(super) struct Windows([Window; LANES]);
+
+impl Windows {
+    /// Adds an episode, in the order of their ends.
+    pub(super) fn add(&mut self, start_ns: u64, end_ns: u64, lanes: [bool; LANES]) {
+        for (window, _) in self.0.iter_mut().zip(lanes).filter(|(_, used)| *used) {
+            window.add(start_ns, end_ns);
+        }
+    }
+
+    /// As [`Window::within`].
+    pub(super) fn within(&mut self, call: &Call) -> Option<u64> {
+        self.0[call.lane as usize].within(call)
     }
 }
 
@@ -72,7 +117,7 @@ mod tests {
     use super::*;
 
     fn call(enter_ns: u64, exit_ns: u64) -> Call {
-        Call { tid: 1, enter_ns, exit_ns, off_cpu_ns: None }
+        Call { tid: 1, enter_ns, exit_ns, off_cpu_ns: None, lane: Lane::System }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Whether a recording is true: each thread replayed, and compared with the kernel's own counters.
 //!
-//! Reads rows of `thread`, `loss`, `off_cpu_count`, `off_cpu`, `page_fault`, `syscall` and `gpu_ioctl`, in file order and one at a time; yields a
+//! Reads rows of `thread`, `loss`, `off_cpu_count`, `off_cpu`, `page_fault`, `syscall`, `gpu_ioctl` and `cuda_call`, in file order and one at a time; yields a
 //! verdict that names each thread for which a rule did not hold, with what was expected and what was found.
 //! It keeps a fixed amount for each thread and CPU. It cannot see what leaves no trace in a counter: an
 //! episode that was open before the thread's first switch.
@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-pub use self::calls::Call;
+pub use self::calls::{Call, Lane};
 pub(crate) use self::recording::each;
 use self::tally::{Displaced, Tally};
 pub use self::{
@@ -125,7 +125,7 @@ pub struct Findings {
     pub episodes: u64,
     /// Episodes that were counted and not recorded: the sum over `off_cpu_count`.
     pub counted: u64,
-    /// Rows of `syscall` and `gpu_ioctl`.
+    /// Rows of `syscall`, `gpu_ioctl` and `cuda_call`.
     pub calls_seen: u64,
     /// Those whose time off the CPU could be compared with the rows within.
     pub calls_compared: u64,
@@ -162,6 +162,8 @@ pub struct Check<'a, F> {
 struct CallCounts {
     seen: u64,
     compared: u64,
+    /// Whether there are any, by [`Lane`].
+    lanes: [bool; 3],
 }
 
 /// Who was switched in on a CPU.
@@ -192,9 +194,10 @@ impl<'a, F: Fn(i32) -> State> Check<'a, F> {
         }
     }
 
-    /// Says that the recording has calls. Each must be added after the `off_cpu` rows that end before it.
-    pub fn expect_calls(&mut self) {
-        self.calls = Some(CallCounts::default());
+    /// Says that the recording has calls, of system calls and of CUDA's driver library. Each must be added after the
+    /// `off_cpu` rows that end before it.
+    pub fn expect_calls(&mut self, system: bool, cuda: bool) {
+        self.calls = Some(CallCounts { lanes: [system, cuda, cuda], ..CallCounts::default() });
     }
 
     /// Adds a call, in the order of their ends.
@@ -205,7 +208,7 @@ impl<'a, F: Fn(i32) -> State> Check<'a, F> {
             None => self.stranger(call.tid),
             Some(place) => {
                 let tally = &mut self.tallies[place];
-                let found_ns = tally.window.within(call);
+                let found_ns = tally.windows.within(call);
                 if let (Some(told_ns), Some(found_ns)) = (call.off_cpu_ns, found_ns) {
                     counts.compared += 1;
                     if told_ns != found_ns {
@@ -250,8 +253,8 @@ impl<'a, F: Fn(i32) -> State> Check<'a, F> {
         row::check(row, &self.state_of, &mut tally.breaches);
         check_place(thread, tally, row, end_ns);
         tally.count(thread, row, end_ns);
-        if self.calls.is_some() {
-            tally.window.add(row.ts_mono_ns, end_ns);
+        if let Some(CallCounts { lanes, .. }) = self.calls {
+            tally.windows.add(row.ts_mono_ns, end_ns, lanes);
         }
         if thread.lost_switches == 0 {
             self.leave_cpu(place, row);

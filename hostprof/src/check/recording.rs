@@ -7,7 +7,10 @@ use crate::{
     ledger::end_of,
     probe::{PAGE_FAULT, syscalls::state_of},
     recording::{Recording, RecordingError},
-    table::{GpuIoctlRow, LossRow, OffCpuCountRow, OffCpuRow, PageFaultRow, SyscallRow, Table, ThreadRow},
+    table::{
+        CudaCallRow, GpuIoctlRow, LossRow, OffCpuCountRow, OffCpuRow, PageFaultRow, SyscallRow, Table,
+        ThreadRow,
+    },
 };
 
 /// Batches that are decoded ahead.
@@ -26,7 +29,8 @@ pub fn check(recording: &Recording) -> Result<Findings, RecordingError> {
     let mut check = Check::new(&threads, &loss, page_faults, state_of);
     let mut calls = Calls::open(recording)?;
     if calls.any() {
-        check.expect_calls();
+        let [system, ioctls, cuda] = calls.are();
+        check.expect_calls(system || ioctls, cuda);
     }
     each::<OffCpuCountRow>(recording, |row| check.off_cpu_count(row))?;
     each::<OffCpuRow>(recording, |row| {
@@ -43,18 +47,27 @@ type Rows<'a> = Peekable<Box<dyn Iterator<Item = Result<Call, RecordingError>> +
 
 /// The calls of a recording, in the order of their ends.
 struct Calls<'a> {
-    sources: [Rows<'a>; 2],
+    sources: [Rows<'a>; 3],
     failed: Option<RecordingError>,
 }
 
 impl<'a> Calls<'a> {
     fn open(recording: &'a Recording) -> Result<Self, RecordingError> {
-        let sources = [rows::<SyscallRow>(recording)?, rows::<GpuIoctlRow>(recording)?];
+        let sources = [
+            rows::<SyscallRow>(recording)?,
+            rows::<GpuIoctlRow>(recording)?,
+            rows::<CudaCallRow>(recording)?,
+        ];
         Ok(Self { sources, failed: None })
     }
 
     fn any(&mut self) -> bool {
-        self.sources.iter_mut().any(|source| source.peek().is_some())
+        self.are().contains(&true)
+    }
+
+    /// Of which tables there are any.
+    fn are(&mut self) -> [bool; 3] {
+        self.sources.each_mut().map(|source| source.peek().is_some())
     }
 
     /// Hands out those that end before a time, and none after a part that cannot be read.
@@ -68,7 +81,8 @@ impl<'a> Calls<'a> {
             if ends.iter().all(|end_ns| *end_ns >= ns) {
                 return;
             }
-            match self.sources[usize::from(ends[1] < ends[0])].next() {
+            let first = (0..ends.len()).min_by_key(|&source| ends[source]).unwrap_or(0);
+            match self.sources[first].next() {
                 Some(Ok(call)) => each(&call),
                 Some(Err(error)) => self.failed = Some(error),
                 None => return,

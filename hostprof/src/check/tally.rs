@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 
 use super::{
-    calls::Window,
+    calls::Windows,
     counted::Counted,
     rules::{Breaches, Rule},
     tolerance,
@@ -27,7 +27,7 @@ pub(super) struct Tally {
     /// Another thread was switched in on `last_cpu` then: this one must have left by then.
     pub(super) displaced: Option<Displaced>,
     /// The rows since the thread's last call, in a recording that has calls.
-    pub(super) window: Window,
+    pub(super) windows: Windows,
     /// When episodes of it were counted.
     pub(super) counted: Counted,
     pub(super) minor_faults: u64,

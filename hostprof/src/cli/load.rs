@@ -289,7 +289,7 @@ fn secret(text: &str) -> Result<Secret, String> {
     Ok(Secret(text.to_owned()))
 }
 
-fn goodput(text: &str) -> Result<Goodput, String> {
+pub(super) fn goodput(text: &str) -> Result<Goodput, String> {
     let mut goodput = Goodput::default();
     for word in text.split(',') {
         let (name, most) = word.split_once(':').ok_or_else(|| format!("{word:?} is no NAME:TIME"))?;

@@ -21,6 +21,7 @@ mod record;
 mod replay;
 mod report;
 mod settings;
+mod share;
 
 use std::{ffi::OsString, process::ExitCode};
 
@@ -53,6 +54,8 @@ enum Command {
     Check(check::CheckArgs),
     /// Tell what a recording shows: where the time went, by role, thread and wait
     Report(report::ReportArgs),
+    /// Write a page of a recording without its names, to be given away
+    Share(share::Args),
     /// Load an OpenAI-compatible server with requests, and measure its answers
     Load(Box<load::Args>),
     /// Add requests to a recording that a load generator, a server or a tracer wrote down
@@ -118,6 +121,7 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Command::Replay(args) => replay::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Report(args) => report::run(&args),
+        Command::Share(args) => share::run(&args),
         Command::Load(args) => load::run(*args),
         Command::Import(args) => import::run(&args),
         Command::Query(args) => query::run(&args),

@@ -10,7 +10,7 @@ use hostprof_common::{
 use super::spans;
 use crate::{
     bpf::{Kernel, LoadError},
-    probe::{HOST_RUNQUEUE, HTTP, SCHED, SYSCALL, syscalls},
+    probe::{CUDA, HOST_RUNQUEUE, HTTP, SCHED, SYSCALL, cuda_call, syscalls},
     table::{HistogramRow, LossRow},
     units::MonoNs,
 };
@@ -43,6 +43,7 @@ pub struct Counters {
     at: MonoNs,
     last: Reading,
     calls: HashMap<CountKey, CallCounts>,
+    cuda: HashMap<CountKey, CallCounts>,
     histogram_at: MonoNs,
     histogram: Vec<CpuStats>,
     readings: u32,
@@ -58,6 +59,7 @@ impl Counters {
             histogram: reading.cpus.clone(),
             last: reading,
             calls: HashMap::new(),
+            cuda: HashMap::new(),
             histogram_at: at,
             readings: 0,
             readings_each: if watched { 1 } else { HISTOGRAM_READINGS },
@@ -87,7 +89,7 @@ impl Counters {
             rows.extend(lost.map(|(reason, dropped)| (SCHED, cpu, reason, dropped)));
         }
         for (cpu, (now, before)) in reading.spans.iter().zip(&self.last.spans).enumerate() {
-            for (index, name) in spans::PROBES.into_iter().chain([(probe::HTTP, HTTP)]) {
+            for (index, name) in spans::PROBES.into_iter().chain([(probe::HTTP, HTTP), (probe::CUDA, CUDA)]) {
                 let (now, before) = (now.probes[usize::from(index)], before.probes[usize::from(index)]);
                 let full = if index == probe::SYSCALL_COUNT { "counts" } else { "full" };
                 rows.push((name, cpu, full, now.full - before.full));
@@ -120,8 +122,12 @@ impl Counters {
     }
 
     /// The histograms of the interval that the last reading completed: the machine's run-queue latency, and
-    /// the system calls counted up to now.
-    pub fn histograms(&mut self, calls: Vec<(CountKey, CallCounts)>) -> Vec<HistogramRow> {
+    /// the system calls and those of CUDA's driver library counted up to now.
+    pub fn histograms(
+        &mut self,
+        calls: Vec<(CountKey, CallCounts)>,
+        cuda: Vec<(CountKey, CallCounts)>,
+    ) -> Vec<HistogramRow> {
         let interval = HistogramRow {
             ts_mono_ns: self.histogram_at.0,
             dur_ns: self.at.0 - self.histogram_at.0,
@@ -144,29 +150,59 @@ impl Counters {
                 }
             }
         }
-        for (key, now) in calls {
-            let before = self.calls.insert(key, now).unwrap_or(CallCounts::ZERO);
-            for bucket in 0..HISTOGRAM_BUCKETS {
-                // Read while they are counted: a count may be ahead of its total, and the next catches up.
-                let count = now.count[bucket].saturating_sub(before.count[bucket]);
-                let total_ns = now.total_ns[bucket].saturating_sub(before.total_ns[bucket]);
-                if count > 0 || total_ns > 0 {
-                    let (bucket_low_ns, bucket_high_ns) = bounds(bucket);
-                    rows.push(HistogramRow {
-                        name: SYSCALL.to_owned(),
-                        key: format!("{}:{} {}", key.tgid, key.nr, syscalls::name(key.nr)),
-                        bucket_low_ns,
-                        bucket_high_ns,
-                        count,
-                        total_ns: Some(total_ns),
-                        ..interval.clone()
-                    });
-                }
-            }
-        }
+        let called = |key: CountKey| format!("{}:{} {}", key.tgid, key.nr, syscalls::name(key.nr));
+        since(&mut self.calls, calls, |key, bucket, count, total_ns| {
+            let (bucket_low_ns, bucket_high_ns) = bounds(bucket);
+            rows.push(HistogramRow {
+                name: SYSCALL.to_owned(),
+                key: called(key),
+                bucket_low_ns,
+                bucket_high_ns,
+                count,
+                total_ns: Some(total_ns),
+                ..interval.clone()
+            });
+        });
+        let called = |key: CountKey| {
+            let call = u16::try_from(key.nr).ok().and_then(cuda_call);
+            format!("{} {}", key.tgid, call.map_or("other", |call| call.name))
+        };
+        since(&mut self.cuda, cuda, |key, bucket, count, total_ns| {
+            // No call takes no time: those there were not timed.
+            let timed = bucket > 0;
+            let (bucket_low_ns, bucket_high_ns) = if timed { bounds(bucket) } else { (0, u64::MAX) };
+            rows.push(HistogramRow {
+                name: CUDA.to_owned(),
+                key: called(key),
+                bucket_low_ns,
+                bucket_high_ns,
+                count,
+                total_ns: timed.then_some(total_ns),
+                ..interval.clone()
+            });
+        });
         self.histogram_at = self.at;
         self.histogram.clone_from(&self.last.cpus);
         rows
+    }
+}
+
+/// Hands out what was counted of calls since they were `known`: bucket, count and total.
+fn since(
+    known: &mut HashMap<CountKey, CallCounts>,
+    calls: Vec<(CountKey, CallCounts)>,
+    mut each: impl FnMut(CountKey, usize, u64, u64),
+) {
+    for (key, now) in calls {
+        let before = known.insert(key, now).unwrap_or(CallCounts::ZERO);
+        for bucket in 0..HISTOGRAM_BUCKETS {
+            // Read while they are counted: a count may be ahead of its total, and the next catches up.
+            let count = now.count[bucket].saturating_sub(before.count[bucket]);
+            let total_ns = now.total_ns[bucket].saturating_sub(before.total_ns[bucket]);
+            if count > 0 || total_ns > 0 {
+                each(key, bucket, count, total_ns);
+            }
+        }
     }
 }
 
@@ -229,15 +265,27 @@ mod tests {
         let key = CountKey { tgid: 7, nr: 202 };
         let mut calls = CallCounts::ZERO;
         (calls.count[3], calls.total_ns[3]) = (2, 11);
-        let rows = counters.histograms(vec![(key, calls)]);
+        let rows = counters.histograms(vec![(key, calls)], Vec::new());
         assert_eq!((rows.len(), rows[0].ts_mono_ns, rows[0].dur_ns), (1, 10, 40));
         assert_eq!((rows[0].name.as_str(), rows[0].key.as_str()), ("syscall", "7:202 futex"));
         assert_eq!((rows[0].bucket_low_ns, rows[0].count, rows[0].total_ns), (4, 2, Some(11)));
         calls.count[3] += 1;
         calls.total_ns[3] += 7;
-        let rows = counters.histograms(vec![(key, calls)]);
+        let rows = counters.histograms(vec![(key, calls)], Vec::new());
         assert_eq!((rows[0].count, rows[0].total_ns), (1, Some(7)));
-        assert!(counters.histograms(vec![(key, calls)]).is_empty());
+        assert!(counters.histograms(vec![(key, calls)], Vec::new()).is_empty());
+    }
+
+    #[test]
+    fn calls_that_are_not_timed_have_one_bucket_and_no_length() {
+        let mut counters = Counters::new(MonoNs(10), Reading { cpus: Vec::new(), spans: Vec::new() }, false);
+        let mut calls = CallCounts::ZERO;
+        calls.count[0] = 3;
+        (calls.count[9], calls.total_ns[9]) = (1, 300);
+        let rows = counters.histograms(Vec::new(), vec![(CountKey { tgid: 7, nr: 0 }, calls)]);
+        let told: Vec<_> = rows.iter().map(|row| (row.bucket_high_ns, row.count, row.total_ns)).collect();
+        assert_eq!(told, [(u64::MAX, 3, None), (512, 1, Some(300))]);
+        assert_eq!((rows[0].name.as_str(), rows[0].key.as_str()), ("cuda", "7 cuLaunchKernel"));
     }
 
     #[test]

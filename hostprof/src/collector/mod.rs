@@ -3,6 +3,7 @@
 mod attach;
 mod ceiling;
 mod counters;
+mod cuda;
 mod describe;
 mod engine_sampling;
 mod fds;
@@ -43,6 +44,7 @@ use nix::unistd::{Gid, Uid};
 
 use self::{
     counters::{Counters, Reading},
+    cuda::CudaProbes,
     engine_sampling::EngineSampling,
     kernel_log::EventLog,
     pm_sampling::PmSampling,
@@ -230,6 +232,14 @@ fn session(options: &Options, looks: Option<Looks<'_>>) -> Result<Outcome> {
     let attached = attach::attach(&mut kernel, &proc, &selector, options.tree)?;
     http::tell_ports(&mut kernel, &proc, &options.probes, &attached.found.processes)?;
     kernel.heed_end()?;
+    let mut cuda = CudaProbes::begin(&mut kernel, &proc, &options.probes, &attached.found.processes)?;
+    for note in cuda.iter_mut().flat_map(CudaProbes::told) {
+        if watched {
+            told.push(note);
+        } else {
+            eprintln!("hostprof: {note}");
+        }
+    }
     let served = engine_sampling::served(&options.metrics, &proc, &attached.found.processes);
     let mut also = Also::hold(&options.also, &attached.found.processes, invoker.uid);
 
@@ -281,7 +291,9 @@ fn session(options: &Options, looks: Option<Looks<'_>>) -> Result<Outcome> {
         (folds, None)
     };
     let folding = folds.start().context("start a thread")?;
-    attached.met.iter().for_each(|met| inlet.met(met));
+    for met in &attached.met {
+        inlet.met(met);
+    }
     let round = if options.max_overhead.is_some() { bpf::CEILING_ROUND } else { bpf::ROUND };
     let mut drains = Drains::start(rings, streams, options.drain_priority, round, inlet.each())
         .map(Some)
@@ -345,6 +357,7 @@ fn session(options: &Options, looks: Option<Looks<'_>>) -> Result<Outcome> {
         &mut kernel,
         &mut drains,
         command.as_ref(),
+        cuda.as_mut(),
         &is_over,
     ))?;
     over.store(true, Ordering::Release);
@@ -359,6 +372,7 @@ fn session(options: &Options, looks: Option<Looks<'_>>) -> Result<Outcome> {
         describe::note(&mut config, GPU_PM, note);
     }
     let recursion = kernel.recursion_misses();
+    watch.end_cuda(&mut kernel)?;
     kernel.detach()?;
     finish(drains);
     config.ceiling = watch.ceiling(&mut kernel)?;
@@ -369,10 +383,11 @@ fn session(options: &Options, looks: Option<Looks<'_>>) -> Result<Outcome> {
     for probe in config.probes.iter_mut().filter(|probe| probe.on) {
         probe.notes.extend(spans::count_notes(&probe.name, &calls, &open));
     }
+    let open_cuda = watch.take_open_cuda();
     let dropped = dropped_list(watch.dropped());
     let anchors = watch.anchors();
     let folded = folding
-        .finish(Kept { at: stop, slots, tallies })
+        .finish(Kept { at: stop, slots, tallies, open_cuda })
         .ok_or_else(|| anyhow!("fold the records: a thread panicked"))?;
     watch.clear_progress();
 
@@ -388,6 +403,9 @@ fn session(options: &Options, looks: Option<Looks<'_>>) -> Result<Outcome> {
     config.totals = Some(totals);
     config.clock_anchors = anchors;
     http::note(&mut config, &kernel, &folded)?;
+    if let Some(cuda) = &cuda {
+        cuda.note(&mut config, &cuda::stats(&kernel)?);
+    }
     nvidia::note(&mut config, &folded);
     let mut notes = told;
     notes.extend(attached.found.notes);

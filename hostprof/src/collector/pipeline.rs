@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use hostprof_common::{shed::Tallies, slot::Slot};
+use hostprof_common::{cuda, shed::Tallies, slot::Slot};
 
 use super::{
     gauges::Gauges,
@@ -83,6 +83,8 @@ pub struct Kept {
     pub slots: Vec<Slot>,
     /// What was counted and not handed over.
     pub tallies: Vec<Tallies>,
+    /// When calls of CUDA's driver library were recorded no more, and those that were open then, each with its thread.
+    pub open_cuda: Option<(MonoNs, Vec<(Slot, cuda::Open)>)>,
 }
 
 impl From<Drained> for Message {
@@ -306,6 +308,9 @@ impl Pipeline {
     fn finish(mut self, kept: &Kept) -> Result<Folded, SinkError> {
         let (fold, tables, proc) = (&mut self.fold, &mut self.tables, &self.setting.proc);
         self.order.finish(|event| fold.event(event, tables));
+        if let Some((at, open)) = &kept.open_cuda {
+            fold.open_cuda(open, *at, tables);
+        }
         let ended = self.threads_ended;
         // What is read now of a thread tells nothing of when its recording ended.
         let seed = |tgid, tid| if ended.is_some() { None } else { proc.seed(tgid, tid) };

@@ -6,12 +6,12 @@ use std::{
     path::Path,
     sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use super::{describe, pipeline::Message};
 use crate::{
-    cupti::{Cupti, Metric, PmSample, PmSampler, devices},
+    cupti::{self, Cupti, Metric, PmSample, PmSampler, Taken, devices},
     probe::GPU_PM,
     recording::Gpus,
     table::{GpuPmRow, LossRow},
@@ -88,6 +88,8 @@ impl PmSampling {
 
 /// A GPU and its samples.
 struct Gpu<'a> {
+    /// CUDA's number.
+    device: usize,
     /// NVML's number.
     gpu: u32,
     sampler: PmSampler<'a>,
@@ -117,7 +119,7 @@ fn run(
                     cupti.version,
                     cupti.path.display()
                 ));
-                sampled.push(Gpu { gpu, sampler, rows: Rows::new(gpu, interval) });
+                sampled.push(Gpu { device: device.index, gpu, sampler, rows: Rows::new(gpu, interval) });
             }
             Err(why) => {
                 notes.push(format!("GPU {gpu}: {why}"));
@@ -131,35 +133,58 @@ fn run(
     if begun.send(Ok(notes)).is_err() {
         return Ok(Vec::new());
     }
-    Ok(follow(sampled, sender, ended))
+    Ok(follow(&cupti, interval, sampled, sender, ended))
 }
 
 /// Samples until the end.
-fn follow(mut gpus: Vec<Gpu<'_>>, sender: &SyncSender<Message>, ended: &Receiver<()>) -> Vec<String> {
+fn follow<'a>(
+    cupti: &'a Cupti,
+    interval: Duration,
+    mut gpus: Vec<Gpu<'a>>,
+    sender: &SyncSender<Message>,
+    ended: &Receiver<()>,
+) -> Vec<String> {
     let (mut samples, mut notes) = (Vec::new(), Vec::new());
-    while ended.recv_timeout(ROUND) == Err(RecvTimeoutError::Timeout) {
-        let mut gone = Vec::new();
-        for (at, gpu) in gpus.iter_mut().enumerate() {
-            let taken = gpu.sampler.take(&mut samples);
+    let mut next = Instant::now() + ROUND;
+    while ended.recv_timeout(next.saturating_duration_since(Instant::now())) == Err(RecvTimeoutError::Timeout)
+    {
+        next += ROUND;
+        let mut going = Vec::new();
+        for mut gpu in gpus {
+            let taken = gpu.sampler.take(&mut samples).map_err(|refused| cupti::why(&refused));
             if !gpu.rows.hand_on(&mut samples, sender) {
                 return notes;
             }
-            if let Err(refused) = taken {
-                notes.push(format!("GPU {} was sampled no longer: {}", gpu.gpu, crate::cupti::why(&refused)));
-                gone.push(at);
+            match taken.and_then(|taken| gpu.went_on(taken, cupti, interval)) {
+                Ok(gpu) => going.push(gpu),
+                Err(why) => notes.push(why),
             }
         }
-        for at in gone.into_iter().rev() {
-            gpus.remove(at);
-        }
+        gpus = going;
     }
     for mut gpu in gpus {
         if let Err(refused) = gpu.sampler.finish(&mut samples) {
-            notes.push(format!("GPU {}: its last samples: {}", gpu.gpu, crate::cupti::why(&refused)));
+            notes.push(format!("GPU {}: its last samples: {}", gpu.gpu, cupti::why(&refused)));
         }
         gpu.rows.hand_on(&mut samples, sender);
     }
     notes
+}
+
+impl<'a> Gpu<'a> {
+    /// The same, sampled anew where the buffer ran over.
+    fn went_on(self, taken: Taken, cupti: &'a Cupti, interval: Duration) -> Result<Self, String> {
+        if taken == Taken::All {
+            return Ok(self);
+        }
+        let Self { device, gpu, sampler, rows } = self;
+        // Only once its counters are given back they can be had again.
+        drop(sampler);
+        let sampler = cupti
+            .sample(device, interval, ROUND)
+            .map_err(|why| format!("GPU {gpu} was sampled no longer: {why}"))?;
+        Ok(Self { device, gpu, sampler, rows })
+    }
 }
 
 fn column(metric: Metric) -> &'static str {

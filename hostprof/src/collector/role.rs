@@ -48,8 +48,8 @@ impl Roles {
         let off_ns: u64 = life.off_ns.iter().sum();
         let times = StateTimes {
             on_cpu_ns: (row.end_mono_ns - row.begin_mono_ns).saturating_sub(off_ns),
-            unattributed_ns: 0,
             off_ns: life.off_ns,
+            ..StateTimes::default()
         };
         self.rules.as_ref()?.assign(&ThreadFacts {
             comm: &row.comm,

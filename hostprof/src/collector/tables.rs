@@ -8,8 +8,8 @@ use crate::{
     probe::{Life, Rows},
     sink::{ParquetSink, ParquetWriter, Sink as _, SinkError, Writer as _},
     table::{
-        GpuEventRow, GpuIoctlRow, GpuPmRow, HistogramRow, LossRow, OffCpuCountRow, OffCpuRow, PageFaultRow,
-        RequestRow, ShedRow, SyscallRow, ThreadRow, TokenRow,
+        CudaCallRow, GpuEventRow, GpuIoctlRow, GpuPmRow, HistogramRow, LossRow, OffCpuCountRow, OffCpuRow,
+        PageFaultRow, RequestRow, ShedRow, SyscallRow, ThreadRow, TokenRow,
     },
     target::Proc,
 };
@@ -20,6 +20,7 @@ pub struct Tables {
     off_cpu_count: ParquetWriter<OffCpuCountRow>,
     syscall: ParquetWriter<SyscallRow>,
     gpu_ioctl: ParquetWriter<GpuIoctlRow>,
+    cuda_call: ParquetWriter<CudaCallRow>,
     page_fault: ParquetWriter<PageFaultRow>,
     /// Whether faults were asked for; the table is there in any case.
     page_faults: bool,
@@ -104,6 +105,7 @@ impl Tables {
             off_cpu_count: sink.writer()?,
             syscall: sink.writer()?,
             gpu_ioctl: sink.writer()?,
+            cuda_call: sink.writer()?,
             page_fault: sink.writer()?,
             page_faults,
             fds: Fds::new(proc),
@@ -136,6 +138,7 @@ impl Tables {
         self.off_cpu_count.tick()?;
         self.syscall.tick()?;
         self.gpu_ioctl.tick()?;
+        self.cuda_call.tick()?;
         self.page_fault.tick()?;
         self.first().map_or(Ok(()), First::tick)?;
         self.error.take().map_or(Ok(()), Err)
@@ -151,6 +154,7 @@ impl Tables {
         self.off_cpu_count.finish()?;
         self.syscall.finish()?;
         self.gpu_ioctl.finish()?;
+        self.cuda_call.finish()?;
         self.page_fault.finish()?;
         if let Rest::First(first) = self.rest {
             first.finish()?;
@@ -228,6 +232,14 @@ impl Rows for Tables {
             tap.rolling.gpu_ioctl(&row);
         }
         let result = self.gpu_ioctl.push(row);
+        self.keep(result);
+    }
+
+    fn cuda_call(&mut self, row: CudaCallRow) {
+        if let Some(tap) = self.tap() {
+            tap.rolling.cuda_call(&row);
+        }
+        let result = self.cuda_call.push(row);
         self.keep(result);
     }
 

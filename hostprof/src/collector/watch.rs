@@ -12,6 +12,7 @@ use std::{
 };
 
 use anyhow::Result;
+use hostprof_common::{cuda, slot::Slot};
 use nix::sys::{signal::Signal, statvfs::statvfs};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
@@ -19,6 +20,7 @@ use super::{
     Options,
     ceiling::{Ceiling, LOOKS_A_SECOND},
     counters::{self, Counters, Reading},
+    cuda::CudaProbes,
     describe,
     folds::Inlet,
     gauges::Gauges,
@@ -45,6 +47,8 @@ const TICK: Duration = Duration::from_millis(1000 / LOOKS_A_SECOND);
 const RESTING_TICKS: u64 = 5;
 /// Ticks between two readings of the counters.
 const COUNTER_TICKS: u64 = 10;
+/// Ticks between two looks for libraries of CUDA's driver.
+const CUDA_TICKS: u64 = 5;
 /// Ticks between two clock anchors.
 const ANCHOR_TICKS: u64 = 600;
 /// How long a command that was sent SIGTERM may take to end.
@@ -90,6 +94,9 @@ pub struct Watch<'a> {
     quiet: bool,
     ceiling: Option<Ceiling>,
     shedding: Option<Shedding>,
+    cuda_ended: bool,
+    /// When CUDA's calls were recorded no more, and those that were open then.
+    open_cuda: Option<(MonoNs, Vec<(Slot, cuda::Open)>)>,
 }
 
 impl<'a> Watch<'a> {
@@ -115,6 +122,8 @@ impl<'a> Watch<'a> {
             quiet: false,
             ceiling,
             shedding: None,
+            cuda_ended: false,
+            open_cuda: None,
         }
     }
 
@@ -131,10 +140,11 @@ impl<'a> Watch<'a> {
         kernel: &mut Kernel,
         drains: &mut Option<Drains>,
         command: Option<&HeldCommand>,
+        cuda: Option<&mut CudaProbes>,
         over: &Over<'_>,
     ) -> Result<End> {
         let mut events = events.map(EventLog::follow).transpose()?;
-        let end = self.until(&mut signals, &mut events, kernel, drains, command, over).await;
+        let end = self.until(&mut signals, &mut events, kernel, drains, command, cuda, over).await;
         if self.shedding.is_some() {
             bpf::lower_thread();
         }
@@ -149,6 +159,7 @@ impl<'a> Watch<'a> {
         kernel: &mut Kernel,
         drains: &mut Option<Drains>,
         command: Option<&HeldCommand>,
+        mut cuda: Option<&mut CudaProbes>,
         over: &Over<'_>,
     ) -> Result<End> {
         let mut log = if self.quiet { None } else { kernel.log() };
@@ -182,6 +193,9 @@ impl<'a> Watch<'a> {
                         self.look(kernel, drains)?;
                     }
                     self.tick(kernel, tick)?;
+                    if let Some(cuda) = cuda.as_deref_mut().filter(|_| tick.is_multiple_of(CUDA_TICKS)) {
+                        self.look_for_cuda(cuda, kernel);
+                    }
                     if let Some(log) = &mut log {
                         log.flush();
                     }
@@ -239,12 +253,38 @@ impl<'a> Watch<'a> {
         let Some(shedding) = &mut self.shedding else { return Ok(()) };
         let Some(at) = shedding.look(kernel)? else { return Ok(()) };
         self.gauges.end_network();
+        self.end_cuda(kernel)?;
         kernel.detach()?;
         if let Some(drains) = drains.take() {
             drains.finish();
         }
         self.inlet.ended(at);
         Ok(())
+    }
+
+    fn look_for_cuda(&self, cuda: &mut CudaProbes, kernel: &mut Kernel) {
+        cuda.look(kernel, &self.gauges.processes());
+        for note in cuda.told().iter().filter(|_| !self.quiet) {
+            self.progress.clear();
+            eprintln!("hostprof: {note}");
+        }
+    }
+
+    /// Ends the recording of CUDA's calls, if it has not ended: before the programs are detached.
+    ///
+    /// # Errors
+    ///
+    /// A map cannot be read or written.
+    pub fn end_cuda(&mut self, kernel: &mut Kernel) -> Result<()> {
+        if !std::mem::replace(&mut self.cuda_ended, true) {
+            self.open_cuda = Some(kernel.end_cuda()?);
+        }
+        Ok(())
+    }
+
+    /// The calls that were open when [`Watch::end_cuda`] ended their recording, and when that was.
+    pub fn take_open_cuda(&mut self) -> Option<(MonoNs, Vec<(Slot, cuda::Open)>)> {
+        self.open_cuda.take()
     }
 
     /// The ceiling and what came of it; `None` where none was set.
@@ -292,7 +332,7 @@ impl<'a> Watch<'a> {
             let _ = self.inlet.first().send(Message::Loss(row));
         }
         if self.counters.completes(whole) {
-            for row in self.counters.histograms(kernel.call_counts()?) {
+            for row in self.counters.histograms(kernel.call_counts()?, kernel.cuda_counts()?) {
                 let _ = self.inlet.first().send(Message::Histogram(row));
             }
         }

@@ -1,6 +1,6 @@
 //! NVIDIA's library that counts (CUPTI), loaded while hostprof runs: the one place that loads it.
 //!
-//! Its PM sampling tells what the units of a GPU do, 2,000 to 20,000 times a second, whichever process they work for: the
+//! Its PM sampling tells what the units of a GPU do, 100 to 10,000 times a second, whichever process they work for: the
 //! target is not touched. The library wants the driver started in this process (`cuInit`), but no context: so it takes none
 //! of the GPU's memory, and works beside an engine that has filled it.
 
@@ -23,7 +23,7 @@ use self::api::{Api, Refused, code};
 pub use self::{
     cuda::{Device, devices},
     find::VARIABLE,
-    sampler::{Metric, PmSample, PmSampler},
+    sampler::{Metric, PmSample, PmSampler, Taken},
 };
 use crate::units::Tgid;
 

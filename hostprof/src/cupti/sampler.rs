@@ -92,6 +92,15 @@ impl PmSample {
     }
 }
 
+/// What of the samples was had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// All.
+    All,
+    /// Those before the buffer ran over.
+    RanOver,
+}
+
 /// A GPU being sampled.
 pub struct PmSampler<'a> {
     api: &'a Api,
@@ -115,8 +124,8 @@ impl<'a> PmSampler<'a> {
     ///
     /// The library refuses: another has the counters, the caller may not count, or the GPU is older than Turing.
     pub fn start(api: &'a Api, device: usize, interval: Duration, round: Duration) -> Result<Self, Refused> {
-        // A sample takes 12 KiB of the image, which is cleared each time: it holds those of a round and not many more.
-        let at_once = (round.as_nanos() * 5 / 4 / interval.as_nanos().max(1)).clamp(64, 100_000) as u32;
+        // To clear room for a sample takes 8 µs, and where the image is full the rest is lost: it holds those of two rounds.
+        let at_once = (round.as_nanos() * 2 / interval.as_nanos().max(1)).clamp(64, 100_000) as u32;
         let available = availability(api, device)?;
         let mut chip = api::ChipName::of(device, std::ptr::null());
         // SAFETY: it writes an address of a text that lasts.
@@ -195,13 +204,13 @@ impl<'a> PmSampler<'a> {
         &self.metrics
     }
 
-    /// Appends what was sampled since the last time. Where the buffer ran over, sampling begins anew: what is missing shows
-    /// as a gap between two samples.
+    /// Appends what was sampled since the last time. Where the buffer ran over, the library gives no more: sampling must
+    /// begin anew.
     ///
     /// # Errors
     ///
     /// The library refuses.
-    pub fn take(&mut self, samples: &mut Vec<PmSample>) -> Result<(), Refused> {
+    pub fn take(&mut self, samples: &mut Vec<PmSample>) -> Result<Taken, Refused> {
         let mut overflow = false;
         loop {
             let mut decode = api::Decode::of(self.sampling, self.image.as_mut_ptr(), self.image.len(), 0, 0);
@@ -215,17 +224,8 @@ impl<'a> PmSampler<'a> {
             self.read(samples)?;
             self.clear()?;
             if decode.stopped_by != IMAGE_FULL {
-                return if overflow && self.running { self.restart() } else { Ok(()) };
+                return Ok(if overflow { Taken::RanOver } else { Taken::All });
             }
-        }
-    }
-
-    fn restart(&mut self) -> Result<(), Refused> {
-        self.first = true;
-        // SAFETY: they read their parameters alone.
-        unsafe {
-            self.api.call(&mut api::Stop::of(self.sampling))?;
-            self.api.call(&mut api::Start::of(self.sampling))
         }
     }
 
@@ -276,7 +276,7 @@ impl<'a> PmSampler<'a> {
     /// # Errors
     ///
     /// The library refuses.
-    pub fn finish(mut self, samples: &mut Vec<PmSample>) -> Result<(), Refused> {
+    pub fn finish(mut self, samples: &mut Vec<PmSample>) -> Result<Taken, Refused> {
         self.running = false;
         // SAFETY: it reads its parameters alone.
         unsafe { self.api.call(&mut api::Stop::of(self.sampling)) }?;

@@ -31,7 +31,7 @@ pub const CHECKS: &[Check] = &[
     },
     Check {
         name: "CUPTI",
-        why: "probe gpu_pm loads it: what the GPU's units do, 10,000 times a second",
+        why: "probe gpu_pm loads it: what the GPU's units do, 2,000 times a second",
         needed: false,
         look: cupti,
     },

@@ -1,6 +1,6 @@
 //! Where each thread's time went: states that exclude one another and sum to its wall clock.
 //!
-//! Reads rows of `thread`, `loss`, `off_cpu` and `off_cpu_count`, in file order and one at a time; yields times and
+//! Reads rows of `thread`, `loss`, `off_cpu`, `off_cpu_count` and `cuda_call`, in file order and one at a time; yields times and
 //! episodes for each thread. What no row accounts for is time on the CPU, except where rows contradict one another or
 //! are known to be lost: that is `unattributed`. It keeps a fixed amount for each thread, and knows nothing
 //! of files or of the kernel.
@@ -10,6 +10,7 @@ pub mod roles;
 mod gpm;
 mod gpu_idle;
 mod lives;
+mod marks;
 mod replay;
 mod times;
 mod unwritten;
@@ -22,12 +23,13 @@ pub use self::{
     gpm::{Gpm, gpm},
     gpu_idle::{IdleGap, IdleGaps, idle_ns},
     lives::Lives,
+    marks::Marks,
     replay::{Part, Piece, Replay},
     times::{OFF_STATES, StateTimes},
     unwritten::Unwritten,
     window::{Window, WindowLedger, WindowShare},
 };
-use crate::table::{LossRow, OffCpuCountRow, OffCpuRow, ThreadRow, Word};
+use crate::table::{CudaCallRow, LossRow, OffCpuCountRow, OffCpuRow, ThreadRow, Word};
 
 /// One thread's account.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -69,6 +71,8 @@ pub struct Ledger {
     threads: Vec<ThreadLedger>,
     /// What was counted, by thread and state; empty where nothing was.
     counted: Vec<[u64; OFF_STATES]>,
+    /// Waits for the GPU on a CPU, by thread; empty where none were recorded.
+    gpu_sync: Vec<u64>,
 }
 
 impl Ledger {
@@ -81,7 +85,12 @@ impl Ledger {
                 ..ThreadLedger::default()
             })
             .collect();
-        Self { replay: Replay::new(threads, loss), threads: accounts, counted: Vec::new() }
+        Self {
+            replay: Replay::new(threads, loss),
+            threads: accounts,
+            counted: Vec::new(),
+            gpu_sync: Vec::new(),
+        }
     }
 
     /// Adds a row, in file order. Answers which thread row it belongs to, and `None` for one of no known
@@ -118,6 +127,18 @@ impl Ledger {
         Some(thread)
     }
 
+    /// Adds a row, in any order. A wait for the GPU is no stretch that is handed out: what a call spends on a CPU is taken
+    /// out of the thread's account.
+    pub fn cuda_call(&mut self, row: &CudaCallRow) -> Option<usize> {
+        let end_ns = row.ts_mono_ns.saturating_add(row.dur_ns);
+        let thread = self.replay.lives().at(row.tid, row.ts_mono_ns, end_ns)?;
+        if let Some(ns) = row.gpu_sync_ns() {
+            self.gpu_sync.resize(self.threads.len(), 0);
+            self.gpu_sync[thread] = self.gpu_sync[thread].saturating_add(ns);
+        }
+        Some(thread)
+    }
+
     /// As [`Ledger::off_cpu_with`], with nobody watching.
     pub fn off_cpu(&mut self, row: &OffCpuRow) -> Option<usize> {
         self.off_cpu_with(row, |_| ())
@@ -137,6 +158,9 @@ impl Ledger {
         });
         for (account, counted) in self.threads.iter_mut().zip(&self.counted) {
             account.times.count(counted);
+        }
+        for (account, ns) in self.threads.iter_mut().zip(self.gpu_sync) {
+            account.times.carve_gpu_sync(ns);
         }
         self.threads
     }
@@ -160,4 +184,38 @@ pub fn roll_up<K: Ord>(
         sum.add(account);
     }
     sums
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::table::{CudaKind, State};
+
+    #[test]
+    fn a_wait_for_the_gpu_is_taken_out_of_the_time_on_a_cpu_and_the_sum_stays() {
+        let threads = [ThreadRow { tid: 7, begin_mono_ns: 0, end_mono_ns: 1000, ..ThreadRow::default() }];
+        let mut ledger = Ledger::new(&threads, &[]);
+        let wait = CudaCallRow {
+            ts_mono_ns: 100,
+            tid: 7,
+            kind: CudaKind::Sync,
+            dur_ns: 500,
+            off_cpu_ns: Some(200),
+            ..CudaCallRow::default()
+        };
+        assert_eq!(ledger.cuda_call(&wait), Some(0));
+        ledger.cuda_call(&CudaCallRow { kind: CudaKind::Copy, ..wait.clone() });
+        ledger.cuda_call(&CudaCallRow { off_cpu_ns: None, ..wait.clone() });
+        assert_eq!(ledger.cuda_call(&CudaCallRow { tid: 8, ..wait }), None);
+        ledger.off_cpu(&OffCpuRow {
+            ts_mono_ns: 200,
+            tid: 7,
+            state: State::Futex,
+            blocked_ns: 200,
+            ..OffCpuRow::default()
+        });
+        let times = ledger.finish()[0].times;
+        assert_eq!((times.gpu_sync_ns, times.on_cpu_ns, times.off(State::Futex)), (300, 500, 200));
+        assert_eq!(times.total_ns(), 1000);
+    }
 }

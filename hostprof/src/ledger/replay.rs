@@ -1,17 +1,31 @@
 //! A thread's life cut into stretches, each in one state, with no gap and no overlap.
 
 use super::Lives;
-use crate::table::{LossRow, OffCpuRow, State, ThreadRow};
+use crate::table::{LossRow, OffCpuRow, State, ThreadRow, Word as _};
 
 /// What a stretch of a thread's time was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Part {
     /// On a CPU.
     OnCpu,
     /// Rows contradict one another, or are known to be lost.
     Unattributed,
+    /// On a CPU, in a wait for the GPU. No stretch that rows of `off_cpu` settle.
+    GpuSync,
     /// Off the CPU. `Runqueue` is the time from a wakeup to the switch-in.
     Off(State),
+}
+
+impl Part {
+    /// Its word, as reports have it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::OnCpu => "on_cpu",
+            Self::Unattributed => "unattributed",
+            Self::GpuSync => "gpu_sync",
+            Self::Off(state) => state.word(),
+        }
+    }
 }
 
 /// A stretch of a thread's time in one state.

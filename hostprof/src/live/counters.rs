@@ -45,6 +45,8 @@ pub(super) enum Kind {
     Unmapped,
     /// Nanoseconds that rows contradict one another about.
     Unattributed,
+    /// Nanoseconds on a CPU in calls of CUDA's driver library that wait for the GPU.
+    GpuSync,
     /// The longest of the above: what is counted is the most, not the sum.
     CallMost,
     TracedMost,
@@ -292,7 +294,9 @@ mod tests {
     fn beyond_a_limit_rare_wakers_are_one() {
         let mut bag = Bag::default();
         bag.add(key(Kind::Waker, 7), 50);
-        (0..10_000).for_each(|tid| bag.add(key(Kind::Waker, 100 + tid), 1));
+        for tid in 0..10_000 {
+            bag.add(key(Kind::Waker, 100 + tid), 1);
+        }
         let counters = sums(&bag);
         let wakers: Vec<_> = of_kind(&counters, Kind::Waker).collect();
         assert!(wakers.len() <= MOST_ENTRIES, "{}", wakers.len());

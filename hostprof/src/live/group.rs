@@ -13,8 +13,9 @@ use crate::{
 
 /// The part that a key counts the time of; `None` for one that counts something else.
 pub(super) fn part_of(of: u64) -> Option<Part> {
-    let unattributed = || (of == key(Kind::Unattributed, 0)).then_some(Part::Unattributed);
-    state_of(of).map(Part::Off).or_else(unattributed)
+    let other = [(Kind::Unattributed, Part::Unattributed), (Kind::GpuSync, Part::GpuSync)];
+    let is = |(kind, part)| (of == key(kind, 0)).then_some(part);
+    state_of(of).map(Part::Off).or_else(|| other.into_iter().find_map(is))
 }
 
 /// Whether a group counts the key.
@@ -34,6 +35,7 @@ struct GroupBin {
     /// By state.
     off_ns: [u64; OFF_STATES],
     unattributed_ns: u64,
+    gpu_sync_ns: u64,
     /// Waits for a CPU, by bucket.
     waits: Bag,
 }
@@ -62,6 +64,7 @@ impl GroupBins {
                 let sum = &mut bin.off_ns[state as usize];
                 *sum = sum.wrapping_add(value);
             }
+            Some(Part::GpuSync) => bin.gpu_sync_ns = bin.gpu_sync_ns.wrapping_add(value),
             Some(_) => bin.unattributed_ns = bin.unattributed_ns.wrapping_add(value),
             None => {
                 bin.waits.add(of, value);
@@ -112,13 +115,14 @@ impl GroupBins {
                 each(Part::Off(*state), at, ns);
             }
             each(Part::Unattributed, at, bin.unattributed_ns);
+            each(Part::GpuSync, at, bin.gpu_sync_ns);
         }
     }
 }
 
 impl bins::Bin for GroupBin {
     fn new(number: u64) -> Self {
-        Self { number, off_ns: [0; OFF_STATES], unattributed_ns: 0, waits: Bag::default() }
+        Self { number, off_ns: [0; OFF_STATES], unattributed_ns: 0, gpu_sync_ns: 0, waits: Bag::default() }
     }
 
     #[inline]

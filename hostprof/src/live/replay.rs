@@ -14,8 +14,8 @@ use crate::{
     hash::IntMap,
     recording::{Config, Recording, RecordingError},
     table::{
-        CgroupSampleRow, GpuIoctlRow, GpuSampleRow, HistogramRow, HostSampleRow, LossRow, OffCpuRow,
-        PageFaultRow, ProcessSampleRow, RequestRow, ShedRow, SyscallRow, ThreadRow, TokenRow,
+        CgroupSampleRow, CudaCallRow, GpuIoctlRow, GpuSampleRow, HistogramRow, HostSampleRow, LossRow,
+        OffCpuRow, PageFaultRow, ProcessSampleRow, RequestRow, ShedRow, SyscallRow, ThreadRow, TokenRow,
     },
     units::{MonoNs, Tid},
 };
@@ -202,6 +202,9 @@ impl Replay {
         }
         for rows in self.recording.rows_within::<SyscallRow>(stretch.clone())? {
             rows?.iter().for_each(|row| self.rolling.syscall(row));
+        }
+        for rows in self.recording.rows_within::<CudaCallRow>(stretch.clone())? {
+            rows?.iter().for_each(|row| self.rolling.cuda_call(row));
         }
         for rows in self.recording.rows_within::<GpuIoctlRow>(stretch)? {
             rows?.iter().for_each(|row| self.rolling.gpu_ioctl(row));

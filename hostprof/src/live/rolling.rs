@@ -20,8 +20,8 @@ use crate::{
     hash::IntMap,
     ledger::end_of,
     table::{
-        CgroupSampleRow, GpuIoctlRow, GpuSampleRow, HistogramRow, HostSampleRow, LossRow, OffCpuRow,
-        PageFaultRow, ProcessSampleRow, RequestRow, ShedRow, SyscallRow, TokenRow,
+        CgroupSampleRow, CudaCallRow, GpuIoctlRow, GpuSampleRow, HistogramRow, HostSampleRow, LossRow,
+        OffCpuRow, PageFaultRow, ProcessSampleRow, RequestRow, ShedRow, SyscallRow, TokenRow,
     },
 };
 
@@ -220,6 +220,14 @@ impl Rolling {
     /// An ioctl on a selected device returned.
     pub fn gpu_ioctl(&mut self, row: &GpuIoctlRow) {
         self.calls.gpu_ioctl(row, &self.kept);
+    }
+
+    /// A call of CUDA's driver library returned.
+    pub fn cuda_call(&mut self, row: &CudaCallRow) {
+        let Some(place) = self.place(row.tid, row.ts_mono_ns, row.ts_mono_ns + row.dur_ns) else { return };
+        let track = &mut self.tracks[place];
+        let group = &mut self.groups[track.group];
+        track.gpu_sync(row, &self.kept, group);
     }
 
     /// A request ended.

@@ -14,6 +14,7 @@ use crate::{
 pub(super) struct Totals {
     off_ns: [u64; OFF_STATES],
     unattributed_ns: u64,
+    gpu_sync_ns: u64,
     pub counts: Counts,
     /// Calls, wakers and futexes.
     rest: Sliding,
@@ -25,6 +26,7 @@ impl Totals {
     pub fn add(&mut self, key: u64, value: u64) {
         let sum = match part_of(key) {
             Some(Part::Off(state)) => &mut self.off_ns[state as usize],
+            Some(Part::GpuSync) => &mut self.gpu_sync_ns,
             Some(_) => &mut self.unattributed_ns,
             None if is_length(key) => return,
             None => return self.rest.add(key, value),
@@ -97,6 +99,7 @@ impl Sum {
         let times = StateTimes {
             off_ns: totals.off_ns,
             unattributed_ns: totals.unattributed_ns,
+            gpu_sync_ns: totals.gpu_sync_ns,
             ..StateTimes::default()
         };
         Self { wall_ns, times, counts: totals.counts, ..Self::default() }

@@ -335,6 +335,8 @@ impl Bars {
             let off = times.unattributed_ns + times.off_ns.iter().sum::<u64>();
             let lived = times.on_cpu_ns + self.whole * (slice.to.0 - slice.from.0);
             times.on_cpu_ns = lived.saturating_sub(off);
+            let waits = std::mem::take(&mut times.gpu_sync_ns);
+            times.carve_gpu_sync(waits);
         }
         self.told
     }
@@ -343,6 +345,7 @@ impl Bars {
 fn add(times: &mut StateTimes, part: Part, ns: u64) {
     match part {
         Part::OnCpu => times.on_cpu_ns += ns,
+        Part::GpuSync => times.gpu_sync_ns += ns,
         Part::Unattributed => times.unattributed_ns += ns,
         Part::Off(state) => times.off_ns[state as usize] += ns,
     }

@@ -1,7 +1,7 @@
 //! Records of the kernel half, decoded: a pure function of their bytes.
 
 use hostprof_common::{
-    RecordKind,
+    RecordKind, cuda,
     episode::{Blocked, Head, Runnable, flag},
     http::{Head as HttpHead, Long, Short},
     nvidia::Ioctl,
@@ -39,6 +39,8 @@ pub enum Event {
     Counted(Counted),
     /// A call of the NVIDIA driver returned.
     Nvidia(Box<Ioctl>),
+    /// A call of CUDA's driver library returned.
+    Cuda(cuda::Call),
 }
 
 /// Bytes that are no record of this version.
@@ -93,6 +95,7 @@ impl Event {
             }
             RecordKind::Counted => Self::Counted(read(bytes)),
             RecordKind::NvidiaIoctl => Self::Nvidia(Box::new(read(bytes))),
+            RecordKind::CudaCall => Self::Cuda(read(bytes)),
         })
     }
 
@@ -115,6 +118,7 @@ impl Event {
             Self::Socket(event) => event.at.0,
             Self::Counted(counted) => counted.at_ns,
             Self::Nvidia(ioctl) => ioctl.span.exit_ns,
+            Self::Cuda(call) => call.exit_ns,
         })
     }
 
@@ -133,6 +137,7 @@ impl Event {
             Self::Socket(event) => event.wire_bytes,
             Self::Counted(_) => size_of::<Counted>(),
             Self::Nvidia(_) => size_of::<Ioctl>(),
+            Self::Cuda(_) => size_of::<cuda::Call>(),
         }
     }
 
@@ -182,6 +187,7 @@ impl Wire for Short {}
 impl Wire for Long {}
 impl Wire for Counted {}
 impl Wire for Ioctl {}
+impl Wire for cuda::Call {}
 
 #[cfg(test)]
 mod tests {

@@ -13,6 +13,7 @@ use std::{
 };
 
 use hostprof_common::{
+    cuda::{Call as CudaCall, Open as OpenCuda},
     episode::{Blocked, Head, Runnable, flag},
     nvidia::Ioctl,
     shed::{Counted, Tallies},
@@ -22,7 +23,7 @@ use hostprof_common::{
 };
 
 use super::{
-    Event, comm,
+    Event, comm, cuda,
     devices::Devices,
     http::{Http, HttpCounts, SocketEvent},
     life::Life,
@@ -35,8 +36,8 @@ use super::{
 use crate::{
     hash::IntMap,
     table::{
-        GpuIoctlRow, OffCpuCountRow, OffCpuRow, PageFaultRow, RequestRow, State, SyscallRow, TokenRow,
-        WakeSource,
+        CudaCallRow, GpuIoctlRow, OffCpuCountRow, OffCpuRow, PageFaultRow, RequestRow, State, SyscallRow,
+        TokenRow, WakeSource,
     },
     units::{MonoNs, Tgid, Tid, Utid},
 };
@@ -57,6 +58,8 @@ pub trait Rows {
     fn syscall(&mut self, row: SyscallRow);
     /// An ioctl on a selected device returned.
     fn gpu_ioctl(&mut self, row: GpuIoctlRow);
+    /// A call of CUDA's driver library returned, or its thread or recording ended in it.
+    fn cuda_call(&mut self, row: CudaCallRow);
     /// A request was answered, or failed, or recording ended.
     fn request(&mut self, row: RequestRow);
     /// Tokens of a response were sent.
@@ -266,6 +269,7 @@ impl Fold {
             Event::Socket(event) => self.socket(event, rows),
             Event::Counted(counted) => self.counted(counted, rows),
             Event::Nvidia(ioctl) => self.nvidia(ioctl, rows),
+            Event::Cuda(call) => self.cuda(call, rows),
         }
     }
 
@@ -428,6 +432,26 @@ impl Fold {
         let (row, counts) = spans::nvidia_ioctl(ioctl, &life.row, &self.devices);
         self.nvidia += counts;
         rows.gpu_ioctl(row);
+    }
+
+    fn cuda(&mut self, call: &CudaCall, rows: &mut impl Rows) {
+        let Some(life) = self.threads.get(&Utid(call.utid)) else {
+            self.counts.orphans += 1;
+            return;
+        };
+        if let Some(row) = cuda::row(call, &life.row) {
+            rows.cuda_call(row);
+        }
+    }
+
+    /// The calls of CUDA's driver library that are open when those are recorded no more, each with its thread.
+    pub fn open_cuda(&self, open: &[(Slot, OpenCuda)], at: MonoNs, rows: &mut impl Rows) {
+        for (slot, call) in open {
+            let life = self.threads.get(&Utid(call.utid));
+            if let Some(row) = life.and_then(|life| cuda::open_row(call, slot, at.0, &life.row)) {
+                rows.cuda_call(row);
+            }
+        }
     }
 
     fn socket(&mut self, event: &SocketEvent, rows: &mut impl Rows) {

@@ -2,6 +2,7 @@
 //! aya, no files.
 
 mod comm;
+mod cuda;
 mod devices;
 mod event;
 mod fold;
@@ -19,6 +20,7 @@ mod tally;
 
 pub use self::{
     comm::escape as escape_comm,
+    cuda::{CUDA_CALLS, CudaCall, CudaProbe, cuda_call, cuda_probes},
     devices::{DeviceError, Devices, Rdev, rdev_of},
     event::{DecodeError, Event},
     fold::{Fold, FoldCounts, Rows},
@@ -26,8 +28,8 @@ pub use self::{
     life::Life,
     placement::Placement,
     registry::{
-        Auto, FUTEX, GPU_PM, HOST_RUNQUEUE, HTTP, IOCTL, MEMORY, NETWORK, PAGE_FAULT, PROBES, Probe, SCHED,
-        SYSCALL, SYSCALL_COUNT, Selection, SelectionError, WAKER, XID,
+        Auto, CUDA, CUDA_LAUNCH, FUTEX, GPU_PM, HOST_RUNQUEUE, HTTP, IOCTL, MEMORY, NETWORK, PAGE_FAULT,
+        PROBES, Probe, SCHED, SYSCALL, SYSCALL_COUNT, Selection, SelectionError, WAKER, XID,
     },
     seed::Seed,
     share::{Share, fold_of_record},

@@ -53,6 +53,10 @@ pub const IOCTL: &str = "ioctl";
 pub const MEMORY: &str = "memory";
 /// Their futex calls.
 pub const FUTEX: &str = "futex";
+/// Their calls of CUDA's driver library.
+pub const CUDA: &str = "cuda";
+/// Their launches, one by one.
+pub const CUDA_LAUNCH: &str = "cuda_launch";
 /// All their system calls.
 pub const SYSCALL: &str = "syscall";
 /// All their system calls, counted.
@@ -63,6 +67,10 @@ const NAMED_COST: &str = "by fentry/fexit nothing; by the calls' tracepoints, wh
                           every system call of the machine: a bare one takes 1.3 times as long";
 /// What all calls traced cost the others.
 const EVERY_COST: &str = "the slow path and two filtered programs on every system call of the machine: a bare one takes 1.9 times as long";
+
+/// What calls of CUDA's driver library cost the others.
+const CUDA_COST: &str = "other programs of the machine that use the same file of libcuda take the probes too, and are \
+                         filtered there: a microsecond or two a call; none on others";
 
 /// Every probe.
 pub const PROBES: &[Probe] = &[
@@ -169,6 +177,24 @@ pub const PROBES: &[Probe] = &[
         required: false,
     },
     Probe {
+        name: CUDA,
+        question: "How long does each thread wait for the GPU, copy, allocate, capture and load in CUDA's driver library, and how many kernels does it launch?",
+        programs: &["cuda_count", "cuda_enter", "cuda_return"],
+        tables: &["cuda_call", "histogram"],
+        bystander_cost: CUDA_COST,
+        auto: Auto::Never,
+        required: false,
+    },
+    Probe {
+        name: CUDA_LAUNCH,
+        question: "How long does each launch of a kernel or a graph take its thread, one by one?",
+        programs: &[],
+        tables: &["cuda_call"],
+        bystander_cost: CUDA_COST,
+        auto: Auto::Never,
+        required: false,
+    },
+    Probe {
         name: NETWORK,
         question: "How many bytes does each process send and receive by IPv4 and IPv6 sockets?",
         programs: &["sock_send_length", "sock_recv_length"],
@@ -188,7 +214,7 @@ pub const PROBES: &[Probe] = &[
     },
     Probe {
         name: GPU_PM,
-        question: "What did the units of each GPU do (multiprocessors, tensor cores, memory), 10,000 times a second?",
+        question: "What did the units of each GPU do (multiprocessors, tensor cores, memory), 2,000 times a second?",
         programs: &[],
         tables: &["gpu_pm"],
         bystander_cost: "none on CPUs but hostprof's own thread; other profilers cannot have the GPUs' counters meanwhile",

@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 
 use super::{
     calls::Calls,
+    cuda::Cuda,
     host_runqueue::host_runqueue,
     model::{
         ByState, GroupShare, NeverRan, PageFaults, ProcessShare, Quality, Report, RunHeader, Switches,
@@ -14,11 +15,11 @@ use super::{
 };
 use crate::{
     check::Loss,
-    ledger::{Ledger, OFF_STATES, Part, ThreadLedger, roll_up},
+    ledger::{Ledger, Lives, OFF_STATES, Part, Piece, ThreadLedger, roll_up},
     lengths::Lengths,
     table::{
-        GpuEventRow, GpuIoctlRow, HistogramRow, LossRow, OffCpuCountRow, OffCpuRow, PageFaultRow,
-        SCHEMA_VERSION, State, SyscallRow, ThreadRow, Word,
+        CudaCallRow, GpuEventRow, GpuIoctlRow, HistogramRow, LossRow, OffCpuCountRow, OffCpuRow,
+        PageFaultRow, SCHEMA_VERSION, State, SyscallRow, ThreadRow, Word,
     },
 };
 
@@ -40,6 +41,7 @@ pub struct Fold<'a> {
     futexes: Futexes,
     pairs: Pairs,
     calls: Calls,
+    cuda: Cuda,
     nvidia: Nvidia,
     /// Minor and major, by thread.
     faults: Vec<(u64, u64)>,
@@ -64,23 +66,31 @@ impl<'a> Fold<'a> {
             futexes: Futexes::default(),
             pairs: Pairs::default(),
             calls: Calls::default(),
+            cuda: Cuda::default(),
             nvidia: Nvidia::default(),
             faults: vec![(0, 0); threads.len()],
             rows_without_thread: 0,
         }
     }
 
-    /// Adds a row, in file order.
+    /// As [`Fold::off_cpu_with`], with nobody watching.
     pub fn off_cpu(&mut self, row: &OffCpuRow) {
+        self.off_cpu_with(row, |_| ());
+    }
+
+    /// Adds a row, in file order. Answers which thread row it belongs to; `each` sees the stretches of time that it
+    /// settles.
+    pub fn off_cpu_with(&mut self, row: &OffCpuRow, mut each: impl FnMut(Piece)) -> Option<usize> {
         let on_cpu = &mut self.on_cpu;
         let settled = self.ledger.off_cpu_with(row, |piece| {
             if piece.part == Part::OnCpu {
                 on_cpu.add(piece.len_ns());
             }
+            each(piece);
         });
         let Some(thread) = settled else {
             self.rows_without_thread += 1;
-            return;
+            return None;
         };
         let runnable = row.state.is_runnable();
         let length_ns =
@@ -106,6 +116,12 @@ impl<'a> Fold<'a> {
         }
         self.futexes.add(row, thread, self.ledger.lives());
         self.pairs.add(row, thread, self.ledger.lives());
+        Some(thread)
+    }
+
+    /// The thread of a tid at a time.
+    pub fn lives(&self) -> &Lives {
+        self.ledger.lives()
     }
 
     /// Adds a row.
@@ -143,18 +159,37 @@ impl<'a> Fold<'a> {
         self.nvidia.gpu_ioctl(row);
     }
 
+    /// Adds a row.
+    pub fn cuda_call(&mut self, row: &CudaCallRow) {
+        self.cuda.row(row);
+        if self.ledger.cuda_call(row).is_none() {
+            self.rows_without_thread += 1;
+        }
+    }
+
     /// Adds an error of the GPU's driver.
     pub fn gpu_event(&mut self, row: GpuEventRow) {
         self.nvidia.event(row);
     }
 
-    /// Closes the report. `histogram` holds the in-kernel histograms.
-    pub fn finish(mut self, run: RunHeader, histogram: &[HistogramRow]) -> Report {
+    /// As [`Fold::finish_with`], with nobody watching.
+    pub fn finish(self, run: RunHeader, histogram: &[HistogramRow]) -> Report {
+        self.finish_with(run, histogram, |_| ())
+    }
+
+    /// Closes the report. `histogram` holds the in-kernel histograms; `each` sees what was still unsettled.
+    pub fn finish_with(
+        mut self,
+        run: RunHeader,
+        histogram: &[HistogramRow],
+        mut each: impl FnMut(Piece),
+    ) -> Report {
         let on_cpu = &mut self.on_cpu;
         let accounts = self.ledger.finish_with(|piece| {
             if piece.part == Part::OnCpu {
                 on_cpu.add(piece.len_ns());
             }
+            each(piece);
         });
         let threads = self.threads;
         let (_, all) = roll_up(threads, &accounts, |_| ()).remove(&()).unwrap_or_default();
@@ -179,10 +214,12 @@ impl<'a> Fold<'a> {
             wakers,
             wakers_other,
             system_calls: self.calls.finish(histogram),
+            cuda_calls: self.cuda.finish(histogram),
             nvidia: self.nvidia.finish(run.driver.as_deref()),
             page_faults: page_faults(threads, &self.faults),
             host_runqueue: host_runqueue(histogram),
             requests: Vec::new(),
+            story: None,
             host: None,
             shed: None,
             gpus: None,

@@ -5,16 +5,21 @@
 
 mod calls;
 mod columns;
+mod cuda;
 mod fold;
 mod gpu;
 mod host;
 mod host_runqueue;
+mod html;
+mod mechanisms;
 mod model;
 mod nvidia;
 mod recording;
+mod redact;
 mod requests;
 mod resemblance;
 mod shed;
+mod story;
 mod text;
 mod wakers;
 
@@ -22,13 +27,14 @@ pub use self::{
     fold::Fold,
     gpu::{Gpu, GpuProcess, Gpus, Measured, Spread},
     host::Host,
+    html::html,
     model::{
         ByState, Futex, GroupShare, HostRunqueue, NeverRan, OtherFutexes, PageFaults, Participant, ProbeOff,
         ProcessShare, Quality, Report, RunHeader, Switches, SystemCall, ThreadFaults, ThreadShare, Totals,
         Wait, WakerPair,
     },
     nvidia::{NvidiaCalls, NvidiaFailure, OtherLayout, UnknownCommand},
-    recording::report,
+    recording::{redacted_report, report},
     requests::Requests,
     resemblance::Resemblance,
     shed::{Shed, ShedStep},

@@ -6,11 +6,13 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::{
-    gpu::Gpus, host::Host, nvidia::NvidiaCalls, requests::Requests, resemblance::Resemblance, shed::Shed,
+    cuda::CudaCall, gpu::Gpus, host::Host, nvidia::NvidiaCalls, requests::Requests, resemblance::Resemblance,
+    shed::Shed,
 };
 use crate::{
     check::Loss,
     lengths::{Bucket, Latency},
+    story::Story,
 };
 
 /// Nanoseconds, or counts, by state. Holds no zeros, but always `on_cpu` and `runqueue` where it holds times.
@@ -51,12 +53,16 @@ pub struct Report {
     pub wakers_other: u64,
     /// System calls by name, most time first; those that were only counted last. Empty without their probes.
     pub system_calls: Vec<SystemCall>,
+    /// Calls of CUDA's driver library by name, most time first. Empty without their probe.
+    pub cuda_calls: Vec<CudaCall>,
     /// The NVIDIA driver's calls and errors; null where there are none.
     pub nvidia: Option<NvidiaCalls>,
     /// Page faults.
     pub page_faults: PageFaults,
     /// Requests, by who saw them. Empty where there are none.
     pub requests: Vec<Requests>,
+    /// What requests waited for; null where there are none.
+    pub story: Option<Story>,
     /// Run-queue latency of every task of the machine; null where not recorded.
     pub host_runqueue: Option<HostRunqueue>,
     /// The machine, from its samples; null where none were taken.

@@ -3,15 +3,18 @@
 use chrono::{DateTime, Local};
 
 use super::{
-    Fold, ProbeOff, Report, RunHeader, gpu::gpus, host::host, requests::RequestFold, resemblance, shed,
+    Fold, ProbeOff, Report, RunHeader, gpu::gpus, host::host, redact::Redaction, requests::RequestFold,
+    resemblance, shed,
 };
 use crate::{
     check::each,
-    ledger::Unwritten,
+    humane::{count, percent, share},
+    ledger::{Lives, Unwritten, Window, merged},
     recording::{Config, Recording, RecordingError},
+    story::{Around, Options, Samples, ServedFold, Telling},
     table::{
-        GpuEventRow, GpuIoctlRow, HistogramRow, LossRow, OffCpuCountRow, OffCpuRow, PageFaultRow, RequestRow,
-        ShedRow, SyscallRow, ThreadRow, TokenRow,
+        CgroupSampleRow, CudaCallRow, EngineSampleRow, GpuEventRow, GpuIoctlRow, HistogramRow, LossRow,
+        OffCpuCountRow, OffCpuRow, PageFaultRow, RequestRow, ShedRow, SyscallRow, ThreadRow, TokenRow,
     },
 };
 
@@ -21,7 +24,24 @@ use crate::{
 /// # Errors
 ///
 /// A part of it cannot be read.
-pub fn report(recording: &Recording) -> Result<Report, RecordingError> {
+pub fn report(recording: &Recording, options: &Options) -> Result<Report, RecordingError> {
+    read(recording, options, Redaction::new(false))
+}
+
+/// The same without names, to be given away.
+///
+/// # Errors
+///
+/// A part of it cannot be read.
+pub fn redacted_report(recording: &Recording) -> Result<Report, RecordingError> {
+    read(recording, &Options::default(), Redaction::new(true))
+}
+
+fn read(
+    recording: &Recording,
+    options: &Options,
+    mut redaction: Redaction,
+) -> Result<Report, RecordingError> {
     let mut threads: Vec<ThreadRow> = recording.all()?;
     if recording.config().ended.is_none() {
         let mut unwritten = Unwritten::new(&threads);
@@ -30,26 +50,99 @@ pub fn report(recording: &Recording) -> Result<Report, RecordingError> {
         let unwritten = unwritten.finish();
         threads.extend(unwritten);
     }
+    redaction.threads(&mut threads);
     let loss: Vec<LossRow> = recording.all()?;
     let histogram: Vec<HistogramRow> = recording.all()?;
+    let (mut requests, mut served) = (RequestFold::default(), ServedFold::default());
+    each::<RequestRow>(recording, |row| {
+        requests.request(row);
+        served.request(redaction.request(row));
+    })?;
+    each::<TokenRow>(recording, |row| {
+        requests.token(row);
+        served.token(redaction.token(row));
+    })?;
+    let whole = whole(recording.config(), &threads);
+    let mut telling = served
+        .finish(options.request.as_deref(), whole.end_ns)
+        .map(|served| Telling::new(&threads, served, whole, options));
+    let mut around = around(recording, &loss, &mut redaction)?;
     let mut fold = Fold::new(&threads, &loss);
-    each::<OffCpuRow>(recording, |row| fold.off_cpu(row))?;
-    each::<OffCpuCountRow>(recording, |row| fold.off_cpu_count(row))?;
-    each::<PageFaultRow>(recording, |row| fold.page_fault(row))?;
+    each::<OffCpuRow>(recording, |row| match &mut telling {
+        None => fold.off_cpu(row),
+        Some(telling) => {
+            if let Some(thread) = fold.off_cpu_with(row, |piece| telling.piece(piece)) {
+                telling.off_cpu(row, thread, fold.lives());
+            }
+        }
+    })?;
+    each::<OffCpuCountRow>(recording, |row| {
+        fold.off_cpu_count(row);
+        let (from, to) = around.counted.unwrap_or((u64::MAX, 0));
+        around.counted = Some((from.min(row.ts_mono_ns), to.max(row.ts_mono_ns.saturating_add(row.dur_ns))));
+    })?;
+    each::<PageFaultRow>(recording, |row| {
+        fold.page_fault(row);
+        around.samples.page_fault(row);
+    })?;
     each::<SyscallRow>(recording, |row| fold.syscall(row))?;
     each::<GpuIoctlRow>(recording, |row| fold.gpu_ioctl(row))?;
+    each::<CudaCallRow>(recording, |row| fold.cuda_call(row))?;
     recording.all::<GpuEventRow>()?.into_iter().for_each(|row| fold.gpu_event(row));
     let name = recording.path().file_name().map(|name| name.to_string_lossy().into_owned());
-    let mut report = fold.finish(header(recording.config(), name.unwrap_or_default()), &histogram);
+    let header = header(recording.config(), name.unwrap_or_default());
+    let mut report = fold.finish_with(header, &histogram, |piece| {
+        telling.iter_mut().for_each(|telling| telling.piece(piece));
+    });
     report.shed = shed::shed(&recording.all::<ShedRow>()?, recording.config(), &report);
     report.host = host(recording)?;
     report.gpus = gpus(recording)?;
     report.resembles = resemblance::of(&report);
-    let mut requests = RequestFold::default();
-    each::<RequestRow>(recording, |row| requests.request(row))?;
-    each::<TokenRow>(recording, |row| requests.token(row))?;
     report.requests = requests.finish();
+    around.gpu_missing = report.gpus.as_ref().and_then(|gpus| gpus.missing.clone());
+    report.story = telling.map(|telling| telling.finish(&Lives::new(&threads), &around));
+    redaction.report(&mut report);
     Ok(report)
+}
+
+/// The recording's time.
+fn whole(config: &Config, threads: &[ThreadRow]) -> Window {
+    let last = threads.iter().map(|row| row.end_mono_ns).max();
+    let end_ns = config.ended.as_ref().map(|ended| ended.at.mono_ns.0).or(last).unwrap_or(0);
+    let start_ns = config.started.mono_ns.0.min(end_ns);
+    Window { start_ns, end_ns }
+}
+
+/// What else the story needs, as far as it does not come with other rows.
+fn around(
+    recording: &Recording,
+    loss: &[LossRow],
+    redaction: &mut Redaction,
+) -> Result<Around, RecordingError> {
+    let mut cgroups: Vec<CgroupSampleRow> = recording.all()?;
+    redaction.cgroups(&mut cgroups);
+    Ok(Around {
+        samples: Samples::new(recording.all()?, cgroups, recording.all()?),
+        gpus: recording.all()?,
+        engine: recording.all()?.iter().map(|row: &EngineSampleRow| (row.ts_mono_ns, engine(row))).collect(),
+        engine_missing: "no scrape of the engine's metrics in this recording".to_owned(),
+        lost: merged(loss),
+        ..Around::default()
+    })
+}
+
+/// What an engine told of itself, in words.
+fn engine(row: &EngineSampleRow) -> String {
+    let mut told = vec![row.engine.clone()];
+    let number = |number: Option<u64>, what: &str| number.map(|number| format!("{} {what}", count(number)));
+    told.extend(number(row.running, "running"));
+    told.extend(number(row.waiting, "waiting"));
+    told.extend(row.kv_used_ratio.map(|ratio| format!("KV cache {} used", percent(ratio))));
+    if let (Some(hits), Some(queries)) = (row.prefix_hits, row.prefix_queries) {
+        told.push(format!("prefix cache had {} of all tokens so far", share(hits, queries)));
+    }
+    told.extend(number(row.preemptions, "preempted so far"));
+    told.join(" · ")
 }
 
 fn header(config: &Config, name: String) -> RunHeader {

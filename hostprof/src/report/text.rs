@@ -10,9 +10,9 @@ use super::{
         Align::{Left, Right},
         Columns,
     },
-    gpu, host,
+    cuda, gpu, host, mechanisms,
     model::{ByState, Futex, HostRunqueue, Participant, Report},
-    nvidia, requests, resemblance, shed,
+    nvidia, requests, resemblance, shed, story,
 };
 use crate::{
     humane::{bytes, count, duration, fitted, plural, printable, share},
@@ -54,6 +54,12 @@ fn write_all(out: &mut String, report: &Report, detail: Detail) -> fmt::Result {
     loss(out, report)?;
     shed::write(out, report)?;
     requests::write(out, &report.requests)?;
+    let story = report.story.as_ref();
+    mechanisms::findings(out, story)?;
+    mechanisms::latency(out, story)?;
+    mechanisms::tail(out, story)?;
+    story::write(out, story)?;
+    mechanisms::ledger(out, story)?;
     roles(out, report)?;
     threads(out, report, detail.threads)?;
     never_ran(out, report, detail.others)?;
@@ -62,6 +68,7 @@ fn write_all(out: &mut String, report: &Report, detail: Detail) -> fmt::Result {
     runqueue(out, report)?;
     wakers(out, report, detail.others)?;
     system_calls(out, report, detail.others)?;
+    cuda::write(out, &report.cuda_calls, detail.others)?;
     nvidia::write(out, report.nvidia.as_ref(), detail.others)?;
     page_faults(out, report, detail.others)?;
     processes(out, report, detail.others)?;
@@ -154,23 +161,25 @@ fn loss(out: &mut String, report: &Report) -> fmt::Result {
     write!(out, "{columns}")
 }
 
-/// The cells that every account has: time on a CPU and waiting for one, then the states off it.
+/// The cells that every account has: time on a CPU and waiting for one, then what of the former was spent waiting for the
+/// GPU, where that is known, and the states off it.
 fn account(states_ns: &ByState, unattributed_ns: u64, wall_ns: u64) -> (Vec<String>, Vec<String>) {
     let of = |state| states_ns.get(state).copied().unwrap_or(0);
     let mut cells = Vec::new();
-    for ns in [of("on_cpu"), of("runqueue")] {
+    for ns in [of("on_cpu") + of("gpu_sync"), of("runqueue")] {
         cells.extend([duration(ns), share(ns, wall_ns)]);
     }
     let mut waits: Vec<(&str, u64)> = states_ns
         .iter()
         .map(|(state, ns)| (*state, *ns))
-        .filter(|(state, _)| !["on_cpu", "runqueue"].contains(state))
+        .filter(|(state, _)| !["on_cpu", "gpu_sync", "runqueue"].contains(state))
         .chain([("unattributed", unattributed_ns)])
         .filter(|(_, ns)| *ns > 0)
         .collect();
     waits.sort_by_key(|(state, ns)| (std::cmp::Reverse(*ns), *state));
-    let flow =
-        waits.into_iter().map(|(state, ns)| format!("{state} {} {}", duration(ns), share(ns, wall_ns)));
+    let told = |state: &str, ns| format!("{state} {} {}", duration(ns), share(ns, wall_ns));
+    let spins = Some(of("gpu_sync")).filter(|ns| *ns > 0).map(|ns| told("gpu_sync (of ON CPU)", ns));
+    let flow = spins.into_iter().chain(waits.into_iter().map(|(state, ns)| told(state, ns)));
     (cells, flow.collect())
 }
 

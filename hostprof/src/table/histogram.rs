@@ -11,16 +11,17 @@ table! {
     /// Length of the interval.
     dur_ns: u64 ["ns" Delta],
     /// What is counted: `host_runqueue` is the run-queue latency of every task of the machine, `syscall` the
-    /// length of system calls.
+    /// length of system calls, `cuda` that of calls of CUDA's driver library.
     name: String ["" Dictionary],
-    /// The part it is counted for: the CPU, as `cpu0`; the process and the call, as `4711:202 futex`.
+    /// The part it is counted for: the CPU, as `cpu0`; the process and the call, as `4711:202 futex`,
+    /// `4711 cuLaunchKernel`.
     key: String ["" Dictionary],
     /// Least value of the bucket.
     bucket_low_ns: u64 ["ns" Dictionary],
-    /// First value beyond the bucket.
+    /// First value beyond the bucket. 2^64 - 1 where calls are counted and not timed, as launches are.
     bucket_high_ns: u64 ["ns" Dictionary],
     /// How many waits, or calls, were in the bucket.
     count: u64 ["" Delta],
-    /// Their lengths together. Null for `host_runqueue`, where the kernel half keeps none.
+    /// Their lengths together. Null for `host_runqueue`, where the kernel half keeps none, and where calls are not timed.
     total_ns: Option<u64> ["ns" Plain],
 }

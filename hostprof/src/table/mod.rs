@@ -5,6 +5,7 @@
 
 mod cell;
 mod cgroup_sample;
+mod cuda_call;
 mod disk_sample;
 mod engine_sample;
 mod gpu_event;
@@ -37,6 +38,7 @@ use arrow::{
 pub use self::{
     cell::Cell,
     cgroup_sample::CgroupSampleRow,
+    cuda_call::{CudaCallRow, CudaKind},
     disk_sample::DiskSampleRow,
     engine_sample::EngineSampleRow,
     gpu_event::GpuEventRow,
@@ -177,6 +179,7 @@ macro_rules! for_each_table {
             SyscallRow,
             GpuIoctlRow,
             GpuEventRow,
+            CudaCallRow,
             PageFaultRow,
             RequestRow,
             TokenRow,

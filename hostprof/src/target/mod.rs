@@ -5,6 +5,7 @@ mod command;
 mod container;
 mod container_name;
 mod engine;
+mod libcuda;
 mod listening;
 mod proc;
 mod scan;
@@ -15,6 +16,7 @@ pub use self::{
     command::{CommandError, HeldCommand, RUN_VARIABLE},
     container_name::{Container, resolve as resolve_container},
     engine::TreeMode,
+    libcuda::{CudaLibrary, FileId},
     proc::{Proc, Process},
     scan::{Found, Selector, TargetError, find},
     serving::Served,

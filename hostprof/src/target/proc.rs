@@ -235,7 +235,7 @@ fn split_stat(stat: &[u8]) -> Option<(Vec<u8>, Vec<String>)> {
     Some((stat.get(open + 1..close)?.to_vec(), rest.split_whitespace().map(str::to_owned).collect()))
 }
 
-fn status_field<'a>(status: &'a str, name: &str) -> Option<&'a str> {
+pub(super) fn status_field<'a>(status: &'a str, name: &str) -> Option<&'a str> {
     status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
 }
 

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     ledger::{Part, end_of},
-    table::{OffCpuRow, PageFaultRow, State},
+    table::{CudaCallRow, OffCpuRow, PageFaultRow, State},
 };
 
 /// What is known of a thread beside its rows.
@@ -142,6 +142,23 @@ impl Track {
         }
     }
 
+    /// Adds what of a wait for the GPU lies in `kept`, and to its group. What it spent on a CPU is spread evenly over it:
+    /// where it is longer than a bin and was off the CPU too, a bin may have more of it than is so.
+    pub fn gpu_sync(&mut self, row: &CudaCallRow, kept: &Range<u64>, group: &mut GroupBins) {
+        let Some(ns) = row.gpu_sync_ns().filter(|ns| *ns > 0) else { return };
+        let end = (row.ts_mono_ns + row.dur_ns).min(kept.end);
+        let mut at = row.ts_mono_ns.max(kept.start);
+        let of = key_of(Part::GpuSync);
+        while at < end {
+            let number = at / BIN_NS;
+            let next = ((number + 1) * BIN_NS).min(end);
+            let part = (u128::from(ns) * u128::from(next - at) / u128::from(row.dur_ns)) as u64;
+            group.add(number, of, part);
+            self.with(number, |adding| adding.add(of, part));
+            at = next;
+        }
+    }
+
     /// Has something added to a bin, and to the sums of the windows that it lies in.
     #[inline]
     fn with(&mut self, number: u64, add: impl FnOnce(&mut Adding<'_>)) {
@@ -243,6 +260,7 @@ impl Track {
 fn key_of(part: Part) -> u64 {
     match part {
         Part::Off(state) => key(Kind::State, state as u64),
+        Part::GpuSync => key(Kind::GpuSync, 0),
         Part::OnCpu | Part::Unattributed => key(Kind::Unattributed, 0),
     }
 }
@@ -253,4 +271,31 @@ fn parts(row: &OffCpuRow) -> [(Part, u64, u64); 2] {
     let wake = start + row.blocked_ns;
     let before = if row.state.is_runnable() { Part::Unattributed } else { Part::Off(row.state) };
     [(before, start, wake), (Part::Off(row.state.once_runnable()), wake, end)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::table::CudaKind;
+
+    #[test]
+    fn a_wait_for_the_gpu_is_taken_out_of_the_time_on_a_cpu_bin_by_bin() {
+        let mut group = GroupBins::new(1, "");
+        let mut track = Track::new(Life { tid: 1, tgid: 1, ..Life::default() }, 0);
+        let row = CudaCallRow {
+            ts_mono_ns: BIN_NS / 2,
+            dur_ns: BIN_NS,
+            off_cpu_ns: Some(BIN_NS / 5),
+            kind: CudaKind::Sync,
+            ..CudaCallRow::default()
+        };
+        track.gpu_sync(&row, &(0..u64::MAX), &mut group);
+        track.gpu_sync(&CudaCallRow { kind: CudaKind::Copy, ..row }, &(0..u64::MAX), &mut group);
+        for from in [0, BIN_NS] {
+            let window = Window { from, to: from + BIN_NS };
+            track.slide(&window);
+            let times = track.sum(&window, &[], |_, _, _| ()).times;
+            assert_eq!((times.gpu_sync_ns, times.on_cpu_ns), (BIN_NS * 2 / 5, BIN_NS * 3 / 5));
+        }
+    }
 }

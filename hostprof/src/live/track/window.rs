@@ -83,6 +83,8 @@ impl Track {
         }
         let off: u64 = sum.times.off_ns.iter().sum();
         sum.times.on_cpu_ns = sum.wall_ns.saturating_sub(off + sum.times.unattributed_ns);
+        let waits = std::mem::take(&mut sum.times.gpu_sync_ns);
+        sum.times.carve_gpu_sync(waits);
         let ended = |row: &&PageFaultRow| row.ts_mono_ns + row.dur_ns >= window.from;
         for row in self.faults.iter().rev().take_while(ended) {
             let part = window.part_of(row.ts_mono_ns, row.ts_mono_ns + row.dur_ns);

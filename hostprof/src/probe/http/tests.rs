@@ -4,8 +4,8 @@ use super::*;
 use crate::{
     probe::Life,
     table::{
-        Endpoint, GpuIoctlRow, OffCpuCountRow, OffCpuRow, PageFaultRow, RequestError, RequestRow, SyscallRow,
-        TokenRow,
+        CudaCallRow, Endpoint, GpuIoctlRow, OffCpuCountRow, OffCpuRow, PageFaultRow, RequestError,
+        RequestRow, SyscallRow, TokenRow,
     },
 };
 
@@ -21,6 +21,7 @@ impl Rows for Kept {
     fn page_fault(&mut self, _: PageFaultRow) {}
     fn syscall(&mut self, _: SyscallRow) {}
     fn gpu_ioctl(&mut self, _: GpuIoctlRow) {}
+    fn cuda_call(&mut self, _: CudaCallRow) {}
     fn request(&mut self, row: RequestRow) {
         self.requests.push(row);
     }

@@ -103,7 +103,8 @@ impl Group {
             Self::Unattributed => times.unattributed_ns,
             group => {
                 let states = State::ALL.iter().filter(|&&state| Self::of(state) == group);
-                states.map(|&state| times.off(state)).sum()
+                let off_ns: u64 = states.map(|&state| times.off(state)).sum();
+                off_ns + if group == Self::Gpu { times.gpu_sync_ns } else { 0 }
             }
         }
     }
@@ -134,7 +135,13 @@ impl Group {
                 Color::Cyan,
                 "blocked in poll, read, write, network, fsync or io_uring: for work, a peer or a disk",
             ),
-            Self::Gpu => look("gpu", 'G', 175, Color::Magenta, "blocked in an ioctl on a GPU's device"),
+            Self::Gpu => look(
+                "gpu",
+                'G',
+                175,
+                Color::Magenta,
+                "blocked in an ioctl on a GPU's device, or on a CPU and waiting for a GPU (with probe cuda)",
+            ),
             Self::Memory => look(
                 "memory",
                 'M',

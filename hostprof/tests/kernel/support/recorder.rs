@@ -83,6 +83,11 @@ impl Recorder {
         send(self.child.id(), signal);
     }
 
+    /// What it has printed to its standard error so far.
+    pub fn stderr(&self) -> String {
+        self.text("stderr")
+    }
+
     fn text(&self, name: &str) -> String {
         let bytes = fs::read(self.scratch.path().join(name)).unwrap_or_default();
         String::from_utf8_lossy(&bytes).into_owned()

@@ -208,7 +208,7 @@ fn the_help_can_be_scrolled_to_its_end_and_has_every_column() {
 
 #[test]
 fn groups_hold_every_state_once_and_look_different() {
-    let mut times = StateTimes { on_cpu_ns: 1, unattributed_ns: 2, ..StateTimes::default() };
+    let mut times = StateTimes { on_cpu_ns: 1, gpu_sync_ns: 4, unattributed_ns: 2, ..StateTimes::default() };
     for (at, &state) in State::ALL.iter().enumerate() {
         times.off_ns[state.index()] = 10 << at;
     }

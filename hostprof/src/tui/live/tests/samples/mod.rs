@@ -36,6 +36,7 @@ fn latency(count: u64, p50_us: u64, p99_us: u64, max_us: u64) -> Latency {
     Latency {
         count,
         p50_ns: some(p50_us),
+        p90_ns: some(p50_us + (p99_us - p50_us) / 4),
         p95_ns: some(p50_us + (p99_us - p50_us) / 2),
         p99_ns: some(p99_us),
         max_ns: some(max_us),
