@@ -98,16 +98,13 @@ pub static THREADS: Sheet<Thread> = Sheet {
         },
         Column {
             title: "waits most in",
-            // The longest that is common: `clock_nanosleep 100%`.
-            width: Width::Words(20),
+            // Up to `  100% clock_nanosleep`.
+            width: Width::Grow(17, 22),
             priority: 2,
             cell: |row, _| {
                 text(row.top_call.as_ref().map_or_else(
-                    || "-".to_owned(),
-                    |call| {
-                        let share = share(call.total_ns, row.share.wall_ns);
-                        format!("{} {share}", fitted(&call.name, 19 - share.len()))
-                    },
+                    || format!("{:>6}", "-"),
+                    |call| format!("{:>6} {}", share(call.total_ns, row.share.wall_ns), printable(&call.name)),
                 ))
             },
             key: |row| key(row.top_call.as_ref().map(|call| call.total_ns)),
