@@ -142,7 +142,19 @@ impl Bag {
         }
     }
 
-    /// Each key, perhaps more than once, with what was counted.
+    /// Has each key, perhaps more than once, seen with what was counted.
+    #[inline]
+    pub(super) fn each(&self, mut each: impl FnMut(u64, u64)) {
+        for &(key, value) in &self.few[..usize::from(self.used)] {
+            each(key, value);
+        }
+        if let Some(more) = &self.more {
+            more.settled.iter().for_each(|&(key, value)| each(key, value));
+            more.hot.iter().for_each(|(&key, &value)| each(key, value));
+        }
+    }
+
+    /// The same one by one.
     #[inline]
     pub(super) fn entries(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
         let more = self.more.iter().flat_map(|more| {
@@ -173,6 +185,7 @@ fn forget_rare(counted: &mut IntMap<u64, u64>) {
     }
 }
 
+#[inline]
 fn put(key: u64, sum: &mut u64, value: u64) {
     *sum = if is_most(key) { (*sum).max(value) } else { sum.wrapping_add(value) };
 }
@@ -292,7 +305,9 @@ mod tests {
     fn beyond_a_limit_rare_wakers_are_one() {
         let mut bag = Bag::default();
         bag.add(key(Kind::Waker, 7), 50);
-        (0..10_000).for_each(|tid| bag.add(key(Kind::Waker, 100 + tid), 1));
+        for tid in 0..10_000 {
+            bag.add(key(Kind::Waker, 100 + tid), 1);
+        }
         let counters = sums(&bag);
         let wakers: Vec<_> = of_kind(&counters, Kind::Waker).collect();
         assert!(wakers.len() <= MOST_ENTRIES, "{}", wakers.len());
