@@ -144,7 +144,19 @@ impl Bag {
         }
     }
 
-    /// Each key, perhaps more than once, with what was counted.
+    /// Has each key, perhaps more than once, seen with what was counted.
+    #[inline]
+    pub(super) fn each(&self, mut each: impl FnMut(u64, u64)) {
+        for &(key, value) in &self.few[..usize::from(self.used)] {
+            each(key, value);
+        }
+        if let Some(more) = &self.more {
+            more.settled.iter().for_each(|&(key, value)| each(key, value));
+            more.hot.iter().for_each(|(&key, &value)| each(key, value));
+        }
+    }
+
+    /// The same one by one.
     #[inline]
     pub(super) fn entries(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
         let more = self.more.iter().flat_map(|more| {
@@ -175,6 +187,7 @@ fn forget_rare(counted: &mut IntMap<u64, u64>) {
     }
 }
 
+#[inline]
 fn put(key: u64, sum: &mut u64, value: u64) {
     *sum = if is_most(key) { (*sum).max(value) } else { sum.wrapping_add(value) };
 }

@@ -12,6 +12,7 @@ use crate::{
 };
 
 /// The part that a key counts the time of; `None` for one that counts something else.
+#[inline]
 pub(super) fn part_of(of: u64) -> Option<Part> {
     let other = [(Kind::Unattributed, Part::Unattributed), (Kind::GpuSync, Part::GpuSync)];
     let is = |(kind, part)| (of == key(kind, 0)).then_some(part);
@@ -24,6 +25,7 @@ pub(super) fn counts(of: u64) -> bool {
 }
 
 /// Whether a key counts waits for a CPU.
+#[inline]
 pub(super) fn is_wait(of: u64) -> bool {
     (key(Kind::Runqueue, 0)..key(Kind::CallTime, 0)).contains(&of)
 }
@@ -57,6 +59,7 @@ impl GroupBins {
     }
 
     /// Adds to a bin.
+    #[inline]
     pub fn add(&mut self, number: u64, of: u64, value: u64) {
         let bin = bin(&mut self.bins, number);
         match part_of(of) {

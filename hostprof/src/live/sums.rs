@@ -35,11 +35,11 @@ impl Totals {
     }
 
     pub fn add_all(&mut self, bag: &Bag) {
-        bag.entries().for_each(|(key, value)| self.add(key, value));
+        bag.each(|key, value| self.add(key, value));
     }
 
     pub fn take_all(&mut self, bag: &Bag) {
-        bag.entries().for_each(|(key, value)| self.add(key, value.wrapping_neg()));
+        bag.each(|key, value| self.add(key, value.wrapping_neg()));
     }
 }
 

@@ -34,6 +34,8 @@ pub struct Screen {
     signals: SignalFd,
     /// The signals that were blocked before.
     mask: SigSet,
+    /// The terminal is no more.
+    gone: bool,
 }
 
 /// Why a view's loop goes on.
@@ -65,7 +67,7 @@ impl Screen {
             // Also lets a panic give the terminal back first.
             .and_then(|signals| Ok((signals, ratatui::try_init()?)));
         match entered {
-            Ok((signals, terminal)) => Ok(Self { terminal, signals, mask }),
+            Ok((signals, terminal)) => Ok(Self { terminal, signals, mask, gone: false }),
             Err(error) => {
                 let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&mask), None);
                 Err(error)
@@ -124,6 +126,7 @@ impl Screen {
             }
             // Before the library looks: of a terminal that is gone it reads nothing for ever.
             if self.wait(Duration::ZERO)? & GONE != 0 {
+                self.gone = true;
                 return Ok(Turn::Signal(Signal::SIGHUP as i32));
             }
             // Of keys that were read together all but the first are with the library.
@@ -163,6 +166,10 @@ const GONE: i16 = libc::POLLHUP | libc::POLLERR | libc::POLLNVAL;
 
 impl Drop for Screen {
     fn drop(&mut self) {
+        if self.gone {
+            // The signal that says so, now or soon, must not end the program before it has cleaned up.
+            return;
+        }
         ratatui::restore();
         let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&self.mask), None);
     }

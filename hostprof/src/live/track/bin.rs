@@ -87,6 +87,7 @@ impl Adding<'_> {
     }
 
     /// Counts an episode where it ended.
+    #[inline]
     pub fn ended(&mut self, row: &OffCpuRow) {
         let switched = row.state != State::Runqueue;
         let counts =
@@ -119,11 +120,13 @@ impl Adding<'_> {
 }
 
 /// Whether an episode ended in a wait for a CPU after a wakeup.
+#[inline]
 pub fn is_woken(row: &OffCpuRow) -> bool {
     !row.state.is_runnable() && row.state != State::Exit
 }
 
 /// The futex that an episode waited for, where the call's first argument is its address.
+#[inline]
 pub fn futex_of(row: &OffCpuRow) -> Option<u64> {
     let by_address = row.state == State::Futex && row.syscall_nr.is_some_and(|nr| BY_ADDRESS.contains(&nr));
     row.arg0.filter(|_| by_address)

@@ -257,6 +257,7 @@ impl Track {
     }
 }
 
+#[inline]
 fn key_of(part: Part) -> u64 {
     match part {
         Part::Off(state) => key(Kind::State, state as u64),
@@ -266,6 +267,7 @@ fn key_of(part: Part) -> u64 {
 }
 
 /// The stretches of an episode: the rule of table `off_cpu`. A thread that stayed runnable was never blocked.
+#[inline]
 fn parts(row: &OffCpuRow) -> [(Part, u64, u64); 2] {
     let (start, end) = (row.ts_mono_ns, end_of(row));
     let wake = start + row.blocked_ns;
