@@ -172,7 +172,8 @@ fn a_terminal_that_nobody_reads_loses_no_record_and_keeps_the_recorder_from_noth
     terminal.stop(true);
     let view = terminal.child.id();
     // Its write waits for room in the terminal.
-    let is_blocked = |(comm, _, call): &(String, i32, String)| comm == "hostprof-view" && call.starts_with("1 ");
+    let is_blocked =
+        |(comm, _, call): &(String, i32, String)| comm == "hostprof-view" && call.starts_with("1 ");
     // Each tab that is opened is drawn anew: until there is no room any more.
     let blocked = ["2", "1"].iter().cycle().take(3000).any(|tab| {
         terminal.press(tab);
