@@ -307,15 +307,9 @@ mod tests {
     fn beyond_a_limit_rare_wakers_are_one() {
         let mut bag = Bag::default();
         bag.add(key(Kind::Waker, 7), 50);
-<<<<<<< HEAD
         for tid in 0..10_000 {
             bag.add(key(Kind::Waker, 100 + tid), 1);
         }
-=======
-        (0..10_000).for_each(|tid| {
-            bag.add(key(Kind::Waker, 100 + tid), 1);
-        });
->>>>>>> story
         let counters = sums(&bag);
         let wakers: Vec<_> = of_kind(&counters, Kind::Waker).collect();
         assert!(wakers.len() <= MOST_ENTRIES, "{}", wakers.len());

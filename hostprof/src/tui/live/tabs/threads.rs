@@ -104,7 +104,9 @@ pub static THREADS: Sheet<Thread> = Sheet {
             cell: |row, _| {
                 text(row.top_call.as_ref().map_or_else(
                     || format!("{:>6}", "-"),
-                    |call| format!("{:>6} {}", share(call.total_ns, row.share.wall_ns), printable(&call.name)),
+                    |call| {
+                        format!("{:>6} {}", share(call.total_ns, row.share.wall_ns), printable(&call.name))
+                    },
                 ))
             },
             key: |row| key(row.top_call.as_ref().map(|call| call.total_ns)),
