@@ -52,7 +52,7 @@ fn a_storm_below_one_percent_ends_the_recording_of_threads_and_says_so() {
 
 /// No second of the recording cost more than the ceiling.
 fn assert_below(recorded: &Recorded, ceiling: f64) {
-    let told = recorded.config().ceiling.clone().unwrap();
+    let told = recorded.config().ceiling.unwrap();
     assert!(told.bpf_ns > 0 && told.own_ns > 0 && told.target_ns > 1_000_000_000, "{told:?}");
     let shed = recorded.rows::<ShedRow>();
     assert!(told.greatest_overhead_ratio <= ceiling, "{told:?} {shed:#?}");

@@ -75,7 +75,7 @@ fn every_window_of_every_request_sums_to_its_threads_time() {
     }
     for request in &story.ledger {
         let (whole, phases) = request.windows.split_first().unwrap();
-        assert_eq!(phases.iter().map(|phase| phase.len_ns()).sum::<u64>(), whole.len_ns());
+        assert_eq!(phases.iter().map(hostprof::story::WindowAccount::len_ns).sum::<u64>(), whole.len_ns());
     }
 }
 

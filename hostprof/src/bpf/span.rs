@@ -321,7 +321,7 @@ impl Spans {
     pub(super) fn counts(&self) -> Result<Vec<(CountKey, CallCounts)>, LoadError> {
         let mut counts = sums(&self.counts)?;
         // There are few, if any.
-        for spare in self.spare.iter() {
+        for spare in &self.spare {
             let (key, spare) = spare.map_err(|error| refused("read the counts of calls", &error))?;
             match counts.iter_mut().find(|(known, _)| *known == key) {
                 Some((_, sum)) => add(sum, &spare),

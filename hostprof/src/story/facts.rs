@@ -35,7 +35,7 @@ impl Facts {
     /// Time on the critical path, of the steps that hold.
     pub fn on_path(&self, holds: impl Fn(Part, On) -> bool) -> u64 {
         let steps = self.path.iter().flat_map(|path| &path.steps);
-        steps.filter(|step| holds(step.part, step.on)).map(|step| step.len_ns()).sum()
+        steps.filter(|step| holds(step.part, step.on)).map(super::path::Step::len_ns).sum()
     }
 
     /// The critical path, by thread and state.

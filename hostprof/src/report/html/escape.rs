@@ -17,7 +17,7 @@ impl fmt::Display for Escaped<'_> {
                 '\n' => f.write_char(c)?,
                 // Direction marks could make a name read as another.
                 '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
-                    f.write_char(char::REPLACEMENT_CHARACTER)?
+                    f.write_char(char::REPLACEMENT_CHARACTER)?;
                 }
                 c if c.is_control() => f.write_char(char::REPLACEMENT_CHARACTER)?,
                 c => f.write_char(c)?,
