@@ -74,7 +74,9 @@ fn stages(criterion: &mut Criterion) {
     merge(replay.of.count(), portions.clone(), |event| ordered.push(event.clone()));
     let mut kept = Taker::keeping();
     let mut fold = Fold::new(Devices::default());
-    ordered.iter().for_each(|event| fold.event(event, &mut kept));
+    for event in &ordered {
+        fold.event(event, &mut kept);
+    }
     let rows = kept.rows;
 
     let mut group = criterion.benchmark_group(name);
@@ -102,7 +104,9 @@ fn stages(criterion: &mut Criterion) {
     group.bench_function("fold", |bencher| {
         bencher.iter(|| {
             let mut fold = Fold::new(Devices::default());
-            ordered.iter().for_each(|event| fold.event(event, &mut Taker::default()));
+            for event in &ordered {
+                fold.event(event, &mut Taker::default());
+            }
         });
     });
     // The time of its thread and of the one that encodes, side by side; the file goes to memory where /dev/shm is.
@@ -116,7 +120,9 @@ fn stages(criterion: &mut Criterion) {
             let path = folder.path().to_owned();
             let sink = ParquetSink::new(folder.into(), Settings::default());
             let mut writer = sink.writer::<OffCpuRow>().expect("begin a table");
-            rows.into_iter().for_each(|row| writer.push(row).expect("write a row"));
+            for row in rows {
+                writer.push(row).expect("write a row");
+            }
             writer.finish().expect("write the file");
             std::fs::remove_dir_all(path).expect("remove the run");
         };

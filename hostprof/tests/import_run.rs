@@ -52,7 +52,9 @@ fn run_with(kernel: &[RequestRow]) -> (TempDir, PathBuf) {
     config.write(&folder).unwrap();
     let sink = ParquetSink::new(Arc::clone(&folder), Settings::default());
     let mut requests = sink.writer::<RequestRow>().unwrap();
-    kernel.iter().for_each(|row| requests.push(row.clone()).unwrap());
+    for row in kernel {
+        requests.push(row.clone()).unwrap();
+    }
     requests.finish().unwrap();
     let run = folder.path().to_owned();
     (scratch, run)

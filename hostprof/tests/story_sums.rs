@@ -1,6 +1,8 @@
 //! The story of requests over a made recording: its windows sum, its paths cover them, and it says nothing where records
 //! were lost.
 
+#![allow(clippy::unwrap_used, reason = "a test panics where it fails")]
+
 mod ledger_simulator;
 
 use hostprof::{
@@ -119,7 +121,7 @@ const SCRIPT: &str = "<script>alert('1')</script>\"&";
 fn hostile() -> Report {
     let mut recording = simulate(MACHINE);
     for thread in &mut recording.threads {
-        thread.comm = SCRIPT.to_owned();
+        SCRIPT.clone_into(&mut thread.comm);
         thread.role = Some(SCRIPT.to_owned());
     }
     let mut fold = Fold::new(&recording.threads, &recording.loss);

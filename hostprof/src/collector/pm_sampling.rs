@@ -91,7 +91,7 @@ struct Gpu<'a> {
     /// CUDA's number.
     device: usize,
     /// NVML's number.
-    gpu: u32,
+    number: u32,
     sampler: PmSampler<'a>,
     rows: Rows,
 }
@@ -119,7 +119,12 @@ fn run(
                     cupti.version,
                     cupti.path.display()
                 ));
-                sampled.push(Gpu { device: device.index, gpu, sampler, rows: Rows::new(gpu, interval) });
+                sampled.push(Gpu {
+                    device: device.index,
+                    number: gpu,
+                    sampler,
+                    rows: Rows::new(gpu, interval),
+                });
             }
             Err(why) => {
                 notes.push(format!("GPU {gpu}: {why}"));
@@ -164,7 +169,7 @@ fn follow<'a>(
     }
     for mut gpu in gpus {
         if let Err(refused) = gpu.sampler.finish(&mut samples) {
-            notes.push(format!("GPU {}: its last samples: {}", gpu.gpu, cupti::why(&refused)));
+            notes.push(format!("GPU {}: its last samples: {}", gpu.number, cupti::why(&refused)));
         }
         gpu.rows.hand_on(&mut samples, sender);
     }
@@ -177,13 +182,13 @@ impl<'a> Gpu<'a> {
         if taken == Taken::All {
             return Ok(self);
         }
-        let Self { device, gpu, sampler, rows } = self;
+        let Self { device, number, sampler, rows } = self;
         // Only once its counters are given back they can be had again.
         drop(sampler);
         let sampler = cupti
             .sample(device, interval, ROUND)
-            .map_err(|why| format!("GPU {gpu} was sampled no longer: {why}"))?;
-        Ok(Self { device, gpu, sampler, rows })
+            .map_err(|why| format!("GPU {number} was sampled no longer: {why}"))?;
+        Ok(Self { device, number, sampler, rows })
     }
 }
 

@@ -133,6 +133,7 @@ impl<'a> Watch<'a> {
     /// # Errors
     ///
     /// The event loop fails.
+    #[expect(clippy::too_many_arguments, reason = "each is another's, lent until the end")]
     pub async fn until_end(
         &mut self,
         mut signals: Signals,
@@ -152,6 +153,7 @@ impl<'a> Watch<'a> {
         end
     }
 
+    #[expect(clippy::too_many_arguments, reason = "as above")]
     async fn until(
         &mut self,
         signals: &mut Signals,

@@ -44,6 +44,7 @@ macro_rules! calls {
     ($($(#[$doc:meta])* $member:ident, $name:literal: $kind:ident { $($field:ident: $type:ty),+ $(,)? })+) => {
         $(
             $(#[$doc])*
+            #[allow(clippy::struct_field_names, reason = "the names are CUPTI's")]
             #[repr(C)]
             pub struct $kind { size: usize, private: *mut c_void, $(pub $field: $type),+ }
 

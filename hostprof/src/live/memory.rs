@@ -15,7 +15,7 @@ use crate::{
 
 /// The samples that a window is told by: the last before it began (else the first), and the last before its end.
 fn around<'a, T>(
-    rows: impl DoubleEndedIterator<Item = &'a T> + Clone,
+    rows: &(impl DoubleEndedIterator<Item = &'a T> + Clone),
     window: &Window,
     at: impl Fn(&T) -> u64,
 ) -> Option<(&'a T, &'a T)> {
@@ -31,7 +31,7 @@ fn since(first: Option<u64>, last: Option<u64>) -> Option<u64> {
 
 /// The machine's; `None` before two samples.
 pub(super) fn pressure(hosts: &VecDeque<HostSampleRow>, window: &Window) -> Option<HostPressure> {
-    let (mut first, last) = around(hosts.iter(), window, |row: &HostSampleRow| row.ts_mono_ns)?;
+    let (mut first, last) = around(&hosts.iter(), window, |row: &HostSampleRow| row.ts_mono_ns)?;
     if first.ts_mono_ns >= last.ts_mono_ns {
         // No sample since the window began: what was between the last two.
         first = hosts.iter().rfind(|row| row.ts_mono_ns < last.ts_mono_ns)?;
@@ -109,7 +109,7 @@ fn cgroups(rows: &VecDeque<CgroupSampleRow>, window: &Window) -> Vec<CgroupMemor
         by_path.entry((&row.path, row.version)).or_default().push(row);
     }
     let of = |rows: &Vec<&CgroupSampleRow>| {
-        let (first, last) = around(rows.iter().copied(), window, |row: &CgroupSampleRow| row.ts_mono_ns)?;
+        let (first, last) = around(&rows.iter().copied(), window, |row: &CgroupSampleRow| row.ts_mono_ns)?;
         let quota = last.quota_ns.zip(last.period_ns);
         Some(CgroupMemory {
             path: last.path.clone(),

@@ -61,6 +61,7 @@ pub struct Picture {
 
 /// What of a picture is made where it is asked for: lists that are long, and shown on one tab each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "a set of four")]
 pub struct Parts {
     pub threads: bool,
     /// How long each thread was blocked in the call of its `top_call`: told where a picture is printed.

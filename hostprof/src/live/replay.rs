@@ -84,7 +84,9 @@ impl Replay {
         recording.all::<ShedRow>()?.into_iter().for_each(|row| rolling.shed(row));
         recording.all::<HistogramRow>()?.into_iter().for_each(|row| rolling.histogram(row));
         recording.all::<LossRow>()?.into_iter().for_each(|row| rolling.loss(row));
-        std::mem::take(&mut index.lost).into_iter().for_each(|(tid, gap)| rolling.lost(tid, gap));
+        for (tid, gap) in std::mem::take(&mut index.lost) {
+            rolling.lost(tid, gap);
+        }
         let mut about = About::of(recording.config());
         about.knows(&recording.config().host.gpus);
         Ok(Self { recording, about, index, rolling, held: 0..0, begin, end, jumped: HashMap::new() })

@@ -92,7 +92,9 @@ fn read(
     let name = recording.path().file_name().map(|name| name.to_string_lossy().into_owned());
     let header = header(recording.config(), name.unwrap_or_default());
     let mut report = fold.finish_with(header, &histogram, |piece| {
-        telling.iter_mut().for_each(|telling| telling.piece(piece));
+        if let Some(telling) = &mut telling {
+            telling.piece(piece);
+        }
     });
     report.shed = shed::shed(&recording.all::<ShedRow>()?, recording.config(), &report);
     report.host = host(recording)?;

@@ -54,7 +54,9 @@ impl Redaction {
     /// A cgroup gets a number.
     pub fn cgroups(&mut self, rows: &mut [CgroupSampleRow]) {
         if self.on {
-            rows.iter_mut().for_each(|row| row.path = self.cgroup(&row.path));
+            for row in rows {
+                row.path = self.cgroup(&row.path);
+            }
         }
     }
 
@@ -69,12 +71,12 @@ impl Redaction {
             return;
         }
         let run = &mut report.run;
-        run.name = "a recording".to_owned();
-        run.target = "(redacted)".to_owned();
-        run.host = "(redacted)".to_owned();
-        run.started = "(redacted)".to_owned();
+        "a recording".clone_into(&mut run.name);
+        for text in [&mut run.target, &mut run.host, &mut run.started] {
+            "(redacted)".clone_into(text);
+        }
         let off = run.probes_off.iter_mut().chain(&mut report.quality.probes_off);
-        off.for_each(|probe| probe.reason = "(redacted)".to_owned());
+        off.for_each(|probe| "(redacted)".clone_into(&mut probe.reason));
         for cgroup in report.host.iter_mut().flat_map(|host| &mut host.cgroups) {
             cgroup.path = self.cgroup(&cgroup.path);
         }

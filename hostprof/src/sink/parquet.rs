@@ -172,7 +172,7 @@ impl Parts {
         let Some(turn) = self.turn else { return now + self.interval };
         let ahead = self.interval * (turn % TURNS) / TURNS;
         let whole = (now.duration_since(self.began) + ahead).as_nanos() / self.interval.as_nanos().max(1);
-        (self.began + self.interval * (whole as u32 + 1)).checked_sub(ahead).unwrap()
+        (self.began + self.interval * (whole as u32 + 1)).checked_sub(ahead).unwrap_or(now)
     }
 }
 
@@ -368,7 +368,10 @@ mod tests {
             let mut all: Vec<Duration> = (0..TURNS).map(|turn| ends(turn, now)).collect();
             assert!(all.iter().all(|&end| end > now && end <= now + interval), "{all:?}");
             all.sort();
-            assert!(all.windows(2).all(|ends| ends[1].checked_sub(ends[0]).unwrap() == Duration::from_secs(1)), "{all:?}");
+            assert!(
+                all.windows(2).all(|ends| ends[1].checked_sub(ends[0]).unwrap() == Duration::from_secs(1)),
+                "{all:?}"
+            );
         }
         let alone = Parts { began, interval, turn: None };
         assert_eq!(alone.ends(began + Duration::from_secs(3)), began + Duration::from_secs(3) + interval);

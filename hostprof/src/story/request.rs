@@ -184,6 +184,9 @@ fn trend(tokens: &[u64]) -> Vec<u64> {
         .collect()
 }
 
+/// A value of a sample, by its name.
+type Column = (&'static str, fn(&GpuSampleRow) -> Option<f64>);
+
 fn gpus(around: &Around, window: Window) -> Vec<String> {
     let mut units: Vec<(u32, Option<u32>, Option<u32>)> =
         around.gpus.iter().map(|row| (row.gpu, row.gpu_instance, row.compute_instance)).collect();
@@ -199,7 +202,6 @@ fn gpus(around: &Around, window: Window) -> Vec<String> {
         let why = around.gpu_missing.as_deref().unwrap_or("the machine has no GPU that was sampled");
         return vec![format!("not measured: {why}")];
     }
-    type Column = (&'static str, fn(&GpuSampleRow) -> Option<f64>);
     let columns: [Column; 4] = [
         ("SM", |row| row.sm_util),
         ("occupancy", |row| row.sm_occupancy),

@@ -36,10 +36,13 @@ impl Request {
     }
 }
 
+/// A source's requests, and when the tokens of each came.
+type Rows = (Vec<RequestRow>, HashMap<String, Vec<u64>>);
+
 /// Rows of `request` and `token` under way.
 #[derive(Default)]
 pub struct ServedFold {
-    sources: BTreeMap<RequestSource, (Vec<RequestRow>, HashMap<String, Vec<u64>>)>,
+    sources: BTreeMap<RequestSource, Rows>,
 }
 
 impl ServedFold {
@@ -59,7 +62,7 @@ impl ServedFold {
     pub fn finish(self, chosen: Option<&str>, end_ns: u64) -> Option<Served> {
         let has_id =
             |row: &RequestRow, id: &str| row.request_id == id || row.client_id.as_deref() == Some(id);
-        let rank = |(source, (rows, _)): &(RequestSource, (Vec<RequestRow>, HashMap<String, Vec<u64>>))| {
+        let rank = |(source, (rows, _)): &(RequestSource, Rows)| {
             let has = chosen.is_some_and(|id| rows.iter().any(|row| has_id(row, id)));
             (has, rows.iter().any(|row| row.tid.is_some()), rows.len(), *source == RequestSource::Kernel)
         };
@@ -219,7 +222,9 @@ mod tests {
         ];
         let of = |chosen| {
             let mut fold = ServedFold::default();
-            rows.iter().for_each(|row| fold.request(row.clone()));
+            for row in &rows {
+                fold.request(row.clone());
+            }
             let token = TokenRow { request_id: "b".into(), ts_mono_ns: 9, ..TokenRow::default() };
             fold.token(token);
             fold.finish(chosen, 100).unwrap()

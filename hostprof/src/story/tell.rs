@@ -85,7 +85,7 @@ impl Telling<'_> {
     }
 
     fn path_missing(&self, lives: &Lives) -> Option<String> {
-        let any = self.served.requests.iter().any(|request| self.served_by(request, lives).is_some());
+        let any = self.served.requests.iter().any(|request| Self::served_by(request, lives).is_some());
         (!any).then(|| {
             format!(
                 "source {} does not tell which thread answered (record with --probe auto,http)",
@@ -95,7 +95,7 @@ impl Telling<'_> {
     }
 
     /// The thread that read a request: servers of every kind known answer from the thread that reads.
-    fn served_by(&self, request: &Request, lives: &Lives) -> Option<usize> {
+    fn served_by(request: &Request, lives: &Lives) -> Option<usize> {
         let at = request.row.send_mono_ns.unwrap_or(request.row.arrival_mono_ns);
         lives.at(request.row.tid?, at, at)
     }
@@ -128,7 +128,7 @@ impl Telling<'_> {
     }
 
     pub(super) fn path(&self, request: &Request, window: Window, lives: &Lives) -> Option<Path> {
-        let thread = self.served_by(request, lives)?;
+        let thread = Self::served_by(request, lives)?;
         self.scene.holds(window).then(|| path(&self.scene, thread, window))
     }
 

@@ -12,6 +12,11 @@
 //!
 //! A line of JSON for each step tells its calls and, by the program's own clock, their time; the first one its pid.
 
+#![allow(
+    clippy::undocumented_unsafe_blocks,
+    reason = "the functions have these types in the library that tests load"
+)]
+
 use std::{
     env,
     ffi::{CString, c_void},

@@ -32,6 +32,7 @@ struct Requests {
 }
 
 #[derive(Deserialize)]
+#[expect(clippy::struct_field_names, reason = "the names are guidellm's")]
 struct Request {
     request_id: Option<String>,
     request_start_time: Option<f64>,

@@ -76,7 +76,7 @@ pub fn read(json: &[u8], place: Place, found: &mut Found) -> Result<(), String> 
             Some(_) => Endpoint::Other,
             None => Endpoint::Native,
         },
-        streamed: response.object.is_some_and(|object| object.ends_with(".chunk")),
+        streamed: response.object.is_some_and(|object| object.rsplit('.').next() == Some("chunk")),
         finish_reason: reason.or(response.stop_type.as_ref()).and_then(Reason::word),
         source: RequestSource::LlamaCpp,
         ..RequestRow::default()

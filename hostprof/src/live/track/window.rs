@@ -68,7 +68,7 @@ impl Track {
         sum.cpu = newest.rev().find_map(|bin| bin.cpu);
         let open = self.open.as_ref().filter(|row| row.ts_mono_ns >= self.at_ns);
         if let Some(row) = open {
-            self.add_open(row, (from, to), window, &mut sum, &mut each);
+            Self::add_open(row, (from, to), window, &mut sum, &mut each);
         }
         let now = self.lossy.then(|| (self.at_ns, open.map_or(to, |row| row.ts_mono_ns)));
         for gap in self.gaps.iter().copied().chain(now).filter(|gap| overlaps(lost, gap.0, gap.1)) {
@@ -95,7 +95,6 @@ impl Track {
     }
 
     fn add_open(
-        &self,
         row: &OffCpuRow,
         (from, to): (u64, u64),
         window: &Window,

@@ -109,12 +109,15 @@ pub fn row(text: &str) -> Option<EngineSampleRow> {
     Some(row)
 }
 
+/// A name with its labels.
+type Series<'a> = (&'a str, Vec<(&'a str, &'a str)>);
+
 /// Values by name, one for each core.
 struct Metrics<'a>(HashMap<&'a str, Vec<f64>>);
 
 impl<'a> Metrics<'a> {
     fn read(text: &'a str, prefix: &str) -> Self {
-        let mut cores: HashMap<(&str, Vec<(&str, &str)>), f64> = HashMap::new();
+        let mut cores: HashMap<Series<'_>, f64> = HashMap::new();
         for Sample { name, mut labels, value } in samples(text) {
             let Some(name) = name.strip_prefix(prefix).filter(|_| value.is_finite()) else { continue };
             // Requests by priority are told beside all of them, which have none.
