@@ -24,7 +24,7 @@ fn a_full_disk_ends_the_table_and_leaves_what_was_closed() {
     let mut other = run.sink.writer::<LossRow>().unwrap();
     writer.push(row(1)).unwrap();
     writer.tick().unwrap();
-    setrlimit(Resource::RLIMIT_FSIZE, 50_000, 50_000).unwrap();
+    setrlimit(Resource::RLIMIT_FSIZE, 12_000, 12_000).unwrap();
 
     let error = streams::messaging(2_000_000)
         .find_map(|row| writer.push(row).err())

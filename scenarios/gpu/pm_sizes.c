@@ -9,7 +9,6 @@
 int main(void)
 {
     SIZE(CUpti_Profiler_Initialize);
-    SIZE(CUpti_Device_GetChipName);
     SIZE(CUpti_Profiler_Host_Initialize);
     SIZE(CUpti_Profiler_Host_Deinitialize);
     SIZE(CUpti_Profiler_Host_ConfigAddMetrics);

@@ -30,7 +30,7 @@ mod word;
 use std::{collections::HashMap, sync::Arc};
 
 use arrow::{
-    array::RecordBatch,
+    array::{RecordBatch, new_null_array},
     datatypes::{DataType, Field, Schema, SchemaRef},
     error::ArrowError,
 };
@@ -112,7 +112,8 @@ pub trait Table: Sized + Send + 'static {
     /// When the row begins and ends, `CLOCK_MONOTONIC` nanoseconds: parts carry the least and most of both.
     fn span_mono_ns(&self) -> (u64, u64);
 
-    /// Reads all rows of a batch that has this table's columns (in any order, others ignored).
+    /// Reads all rows of a batch that has this table's columns (in any order, others ignored). One that may be null and is
+    /// not there, since an earlier version had none, is null.
     ///
     /// # Errors
     ///
@@ -142,6 +143,24 @@ pub trait Table: Sized + Send + 'static {
             .collect();
         Arc::new(Schema::new(fields))
     }
+}
+
+/// The batch with a column of nulls for each that may be null and is not there.
+fn complete<T: Table>(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
+    let columns = T::columns();
+    let missing: Vec<&Column> = columns
+        .iter()
+        .filter(|column| column.nullable && batch.column_by_name(column.name).is_none())
+        .collect();
+    if missing.is_empty() {
+        return Ok(batch.clone());
+    }
+    let (mut fields, mut arrays) = (batch.schema().fields().to_vec(), batch.columns().to_vec());
+    for column in missing {
+        fields.push(Arc::new(Field::new(column.name, column.data_type.clone(), true)));
+        arrays.push(new_null_array(&column.data_type, batch.num_rows()));
+    }
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)
 }
 
 /// Columns of a table under construction.
@@ -247,6 +266,7 @@ macro_rules! table {
             }
 
             fn rows(batch: &arrow::array::RecordBatch) -> Result<Vec<Self>, arrow::error::ArrowError> {
+                let batch = &$crate::table::complete::<Self>(batch)?;
                 $( let $field = <$type as $crate::table::Cell>::view(batch, stringify!($field))?; )+
                 Ok((0..batch.num_rows())
                     .map(|row| Self { $( $field: <$type as $crate::table::Cell>::get(&$field, row), )+ })
@@ -284,3 +304,18 @@ macro_rules! table {
     };
 }
 use table;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_column_that_an_earlier_version_had_not_is_null_where_it_may_be() {
+        let mut columns = <GpuPmRow as Table>::Columns::default();
+        columns.push(&GpuPmRow { dur_ns: 7, gr_active: Some(0.5), ..GpuPmRow::default() });
+        let batch = columns.finish().unwrap();
+        let rows = GpuPmRow::rows(&batch.project(&[0, 1, 2]).unwrap()).unwrap();
+        assert_eq!(rows, [GpuPmRow { dur_ns: 7, ..GpuPmRow::default() }]);
+        assert!(GpuPmRow::rows(&batch.project(&[1, 2, 3]).unwrap()).is_err(), "a row has a time");
+    }
+}

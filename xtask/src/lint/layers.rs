@@ -41,7 +41,7 @@ const LAYERS: &[Layer] = &[
     layer("also", &["units", "clock", "table", "recording"]),
     layer("load", &["units", "humane", "usage", "clock", "table", "request", "recording", "sink"]),
     layer("export", &["units", "clock", "table", "ledger", "recording"]),
-    layer("import", &["units", "clock", "table", "recording", "sink", "load"]),
+    layer("import", &["units", "clock", "table", "request", "recording", "sink", "load"]),
     layer("lengths", &[]),
     layer("story", &["units", "hash", "humane", "clock", "lengths", "table", "probe", "request", "ledger"]),
     layer("live", &["units", "hash", "clock", "lengths", "table", "probe", "request", "ledger", "recording"]),

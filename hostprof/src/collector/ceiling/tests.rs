@@ -61,7 +61,7 @@ impl Machine {
 
 /// What an episode of 50 µs each 50 µs costs.
 fn short_waits(rung: Rung) -> f64 {
-    if rung.threshold_ns() > 50_000 { 4e6 } else { 9.5e6 }
+    if rung.threshold_ns() > 50_000 { 3e6 } else { 9.5e6 }
 }
 
 #[test]
