@@ -41,7 +41,7 @@ def agree(folder):
             must(f"{name}: {seen('cuGraphLaunch')} graph launches counted, {made} made", seen("cuGraphLaunch") == made)
         waits = [call for call in report["cuda_calls"] if call["kind"] == "sync"]
         number = sum(call["calls"] for call in waits)
-        # The program waits once more for its first kernel, before its clock starts.
+        # The program waits once more, after its clock has stopped, for the count that the GPU kept.
         made = counts["syncs"] + 1
         must(f"{name}: {number} waits counted, {made} made", number == made)
         if counts["allocations"]:
