@@ -140,7 +140,8 @@ fn launches_are_counted_exactly_and_every_wait_is_a_row() {
     let waits = calls(&recorded, "cuStreamSynchronize");
     assert_eq!(waits.len(), 50_000);
     assert!(waits.iter().all(|row| row.kind == CudaKind::Sync && row.ret == Some(0) && !row.open_end));
-    assert!(waits.iter().all(|row| row.dur_ns >= 2000 && row.off_cpu_ns.is_some()));
+    let odd: Vec<_> = waits.iter().filter(|row| row.dur_ns < 2000 || row.off_cpu_ns.is_none()).collect();
+    assert!(odd.is_empty(), "{odd:?}");
     assert_eq!(recorded.dropped(), 0);
     let report = recorded.report();
     let launches =

@@ -185,7 +185,7 @@ impl Looking {
         let (mut parts, mut shown) = (self.view.parts(), None);
         loop {
             if stale {
-                self.draw()?;
+                self.draw();
                 stale = false;
             }
             let wait = if asked { FETCH } else { next.saturating_duration_since(Instant::now()).min(IDLE) };
@@ -268,9 +268,9 @@ impl Looking {
         Ok(())
     }
 
-    fn draw(&mut self) -> Result<()> {
+    fn draw(&mut self) {
         let view = &mut self.view;
-        self.screen.draw(|frame| draw(frame, view)).context("use the terminal")
+        self.screen.draw(|frame| draw(frame, view));
     }
 }
 

@@ -75,13 +75,9 @@ impl Screen {
         }
     }
 
-    /// Draws.
-    ///
-    /// # Errors
-    ///
-    /// The terminal is gone.
-    pub fn draw(&mut self, draw: impl FnOnce(&mut Frame<'_>)) -> io::Result<()> {
-        self.terminal.draw(draw).map(drop)
+    /// Draws. Where the terminal is gone, the next turn says so.
+    pub fn draw(&mut self, draw: impl FnOnce(&mut Frame<'_>)) {
+        self.gone |= self.terminal.draw(draw).is_err();
     }
 
     /// Stops the program, as a shell's Ctrl-Z does, with the terminal given back; takes it again when the program
@@ -112,8 +108,12 @@ impl Screen {
     pub fn turn(&mut self, at_most: Duration) -> io::Result<Turn> {
         let end = Instant::now() + at_most;
         loop {
+            if self.gone {
+                return Ok(Turn::Signal(Signal::SIGHUP as i32));
+            }
             if let Some(signal) = self.signals.read_signal()? {
                 let number = signal.ssi_signo.cast_signed();
+                self.gone |= number == Signal::SIGHUP as i32;
                 if number == Signal::SIGTSTP as i32 {
                     self.suspend()?;
                 } else if number == Signal::SIGCONT as i32 {
@@ -127,7 +127,7 @@ impl Screen {
             // Before the library looks: of a terminal that is gone it reads nothing for ever.
             if self.wait(Duration::ZERO)? & GONE != 0 {
                 self.gone = true;
-                return Ok(Turn::Signal(Signal::SIGHUP as i32));
+                continue;
             }
             // Of keys that were read together all but the first are with the library.
             if event::poll(Duration::ZERO)? {
