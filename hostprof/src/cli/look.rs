@@ -171,7 +171,7 @@ impl Looking {
         let view = View::new(Options { colours, refresh: args.refresh, window: args.window });
         let (window, refresh) = (args.window, args.refresh);
         let mut looking = Self { screen, view, window, refresh, detail: None, frozen: false };
-        looking.draw()?;
+        looking.draw();
         Ok(looking)
     }
 
