@@ -18,13 +18,14 @@ use sink_support::{Run, names, read, row, streams};
 fn a_full_disk_ends_the_table_and_leaves_what_was_closed() {
     // SAFETY: ignoring a signal runs no handler.
     unsafe { signal(Signal::SIGXFSZ, SigHandler::SigIgn) }.unwrap();
-    let settings = Settings { part_interval: std::time::Duration::ZERO, ..Settings::default() };
+    let settings =
+        Settings { part_interval: std::time::Duration::ZERO, batch_rows: 1 << 13, ..Settings::default() };
     let run = Run::new(settings);
     let mut writer = run.sink.writer::<OffCpuRow>().unwrap();
     let mut other = run.sink.writer::<LossRow>().unwrap();
     writer.push(row(1)).unwrap();
     writer.tick().unwrap();
-    setrlimit(Resource::RLIMIT_FSIZE, 12_000, 12_000).unwrap();
+    setrlimit(Resource::RLIMIT_FSIZE, 50_000, 50_000).unwrap();
 
     let error = streams::messaging(2_000_000)
         .find_map(|row| writer.push(row).err())

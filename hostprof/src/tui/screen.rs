@@ -6,6 +6,7 @@
 
 use std::{
     io,
+    mem::ManuallyDrop,
     os::fd::AsRawFd as _,
     time::{Duration, Instant},
 };
@@ -30,7 +31,8 @@ const TAKEN: [Signal; 6] =
 /// The terminal.
 #[derive(Debug)]
 pub struct Screen {
-    terminal: DefaultTerminal,
+    /// When dropped it shows the cursor, and panics where standard error is a terminal that is gone as well.
+    terminal: ManuallyDrop<DefaultTerminal>,
     signals: SignalFd,
     /// The signals that were blocked before.
     mask: SigSet,
@@ -67,7 +69,9 @@ impl Screen {
             // Also lets a panic give the terminal back first.
             .and_then(|signals| Ok((signals, ratatui::try_init()?)));
         match entered {
-            Ok((signals, terminal)) => Ok(Self { terminal, signals, mask, gone: false }),
+            Ok((signals, terminal)) => {
+                Ok(Self { terminal: ManuallyDrop::new(terminal), signals, mask, gone: false })
+            }
             Err(error) => {
                 let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&mask), None);
                 Err(error)
@@ -95,7 +99,7 @@ impl Screen {
     }
 
     fn enter_again(&mut self) -> io::Result<()> {
-        self.terminal = ratatui::try_init()?;
+        *self.terminal = ratatui::try_init()?;
         // Not by `Terminal::clear`, which asks where the cursor is and fails on a terminal that does not answer.
         execute!(io::stdout(), Clear(ClearType::All))
     }
@@ -170,6 +174,8 @@ impl Drop for Screen {
             // The signal that says so, now or soon, must not end the program before it has cleaned up.
             return;
         }
+        // SAFETY: it is dropped once, here.
+        unsafe { ManuallyDrop::drop(&mut self.terminal) };
         ratatui::restore();
         let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&self.mask), None);
     }
