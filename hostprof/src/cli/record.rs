@@ -17,7 +17,7 @@ use crate::{
 
 /// Samples closer together would cost more than a hundredth of a CPU on a large target.
 const LEAST_SAMPLE_INTERVAL: Duration = Duration::from_millis(100);
-/// What PM sampling is good for: shorter ones take more than a CPU, longer ones GPM has.
+/// What PM sampling is good for: shorter ones take more than a CPU by far, longer ones GPM has.
 const PM_INTERVALS: RangeInclusive<Duration> = Duration::from_micros(100)..=Duration::from_millis(10);
 
 /// What remains when all is shed (samples, looking at the cost, files) costs nearly as much of a CPU.
@@ -156,7 +156,7 @@ pub struct Args {
     )]
     sample_interval: Duration,
 
-    /// Length of an interval of probe gpu_pm, 100us to 10ms: hostprof takes 60 µs of CPU for each
+    /// Length of an interval of probe gpu_pm, 100us to 10ms
     #[arg(
         long,
         env = "HOSTPROF_GPU_PM_INTERVAL",

@@ -124,7 +124,7 @@ impl<'a> PmSampler<'a> {
     ///
     /// The library refuses: another has the counters, the caller may not count, or the GPU is older than Turing.
     pub fn start(api: &'a Api, device: usize, interval: Duration, round: Duration) -> Result<Self, Refused> {
-        // To clear room for a sample takes 8 µs, and where the image is full the rest is lost: it holds those of two rounds.
+        // To clear room for a sample takes 8 µs, and where the image is full the rest is lost: room for two rounds.
         let at_once = (round.as_nanos() * 2 / interval.as_nanos().max(1)).clamp(64, 100_000) as u32;
         let available = availability(api, device)?;
         let mut chip = api::ChipName::of(device, std::ptr::null());

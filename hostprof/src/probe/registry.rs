@@ -217,7 +217,7 @@ pub const PROBES: &[Probe] = &[
         question: "What did the units of each GPU do (multiprocessors, tensor cores, memory), 2,000 times a second?",
         programs: &[],
         tables: &["gpu_pm"],
-        bystander_cost: "none on CPUs but hostprof's own thread; other profilers cannot have the GPUs' counters meanwhile",
+        bystander_cost: "most of a CPU, for hostprof's own thread; other profilers cannot have the GPUs' counters meanwhile",
         auto: Auto::Never,
         required: false,
     },
