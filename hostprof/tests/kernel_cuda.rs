@@ -180,7 +180,10 @@ fn a_wait_that_sleeps_is_off_the_cpu_as_long_as_it_sleeps() {
     let recorded = record("auto,cuda", &driver, &["sync:200:300000:2000000"]).checked();
     let rows = calls(&recorded, "cuStreamSynchronize");
     assert_eq!(rows.len(), 200);
-    assert!(rows.iter().all(|row| row.off_cpu_ns.is_some_and(|ns| ns >= 2_000_000)), "{:?}", rows[0]);
+    // A thread may lose time between setting its timer and leaving its CPU.
+    assert!(rows.iter().all(|row| row.off_cpu_ns.is_some_and(|ns| ns >= 1_000_000)), "{rows:?}");
+    let off_cpu: u64 = rows.iter().filter_map(|row| row.off_cpu_ns).sum();
+    assert!(off_cpu >= 200 * 1_900_000, "{off_cpu}");
     assert!(rows.iter().all(|row| row.dur_ns >= 2_300_000 && row.gpu_sync_ns().is_some_and(|ns| ns > 0)));
     let pid = line(&recorded.lines, "pid")["pid"].as_u64().unwrap() as u32;
     assert_eq!(recorded.in_state(pid, State::Sleep).len(), 200);
