@@ -5,7 +5,7 @@ use std::{borrow::Cow, sync::Arc};
 use arrow::{
     array::{
         Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, PrimitiveArray, RecordBatch, StringArray,
-        StringBuilder,
+        StringBuilder, new_null_array,
     },
     buffer::{BooleanBuffer, NullBuffer},
     datatypes::{DataType, Float64Type, Int32Type, Int64Type, UInt16Type, UInt32Type, UInt64Type},
@@ -47,15 +47,18 @@ pub trait Cell: Sized {
     fn get(view: &Self::View, row: usize) -> Self;
 }
 
-/// The column of that name.
-pub(super) fn column<'a>(
-    batch: &'a RecordBatch,
+/// The column of that name. One that may be null and is not there, since an earlier version had none, is null.
+pub(super) fn column(
+    batch: &RecordBatch,
     name: &str,
     nullable: bool,
-) -> Result<&'a ArrayRef, ArrowError> {
-    let array = batch
-        .column_by_name(name)
-        .ok_or_else(|| ArrowError::SchemaError(format!("column {name}: missing")))?;
+    data_type: &DataType,
+) -> Result<ArrayRef, ArrowError> {
+    let array = match batch.column_by_name(name) {
+        Some(array) => Arc::clone(array),
+        None if nullable => new_null_array(data_type, batch.num_rows()),
+        None => return Err(ArrowError::SchemaError(format!("column {name}: missing"))),
+    };
     if !nullable && array.null_count() > 0 {
         return Err(ArrowError::SchemaError(format!("column {name}: null where none may be")));
     }
@@ -72,8 +75,8 @@ fn primitive<T: ArrowPrimitiveType>(
     name: &str,
     nullable: bool,
 ) -> Result<PrimitiveArray<T>, ArrowError> {
-    let array = column(batch, name, nullable)?;
-    array.as_primitive_opt::<T>().cloned().ok_or_else(|| other_type(name, array))
+    let array = column(batch, name, nullable, &T::DATA_TYPE)?;
+    array.as_primitive_opt::<T>().cloned().ok_or_else(|| other_type(name, &array))
 }
 
 /// Bits under construction, gathered a word at a time, which costs a fraction of bit by bit.
@@ -242,8 +245,8 @@ impl Cell for bool {
         Arc::new(BooleanArray::new(store.0.finish(), None))
     }
     fn view(batch: &RecordBatch, name: &str) -> Result<Self::View, ArrowError> {
-        let array = column(batch, name, false)?;
-        array.as_boolean_opt().cloned().ok_or_else(|| other_type(name, array))
+        let array = column(batch, name, false, &DataType::Boolean)?;
+        array.as_boolean_opt().cloned().ok_or_else(|| other_type(name, &array))
     }
     #[inline]
     fn get(view: &Self::View, row: usize) -> Self {
@@ -252,8 +255,8 @@ impl Cell for bool {
 }
 
 fn strings(batch: &RecordBatch, name: &str, nullable: bool) -> Result<StringArray, ArrowError> {
-    let array = column(batch, name, nullable)?;
-    array.as_string_opt::<i32>().cloned().ok_or_else(|| other_type(name, array))
+    let array = column(batch, name, nullable, &DataType::Utf8)?;
+    array.as_string_opt::<i32>().cloned().ok_or_else(|| other_type(name, &array))
 }
 
 /// Text, in whichever type holds it: most is one of few names, which then cost no allocation.

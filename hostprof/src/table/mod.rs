@@ -30,7 +30,7 @@ mod word;
 use std::{collections::HashMap, sync::Arc};
 
 use arrow::{
-    array::{RecordBatch, new_null_array},
+    array::RecordBatch,
     datatypes::{DataType, Field, Schema, SchemaRef},
     error::ArrowError,
 };
@@ -145,24 +145,6 @@ pub trait Table: Sized + Send + 'static {
     }
 }
 
-/// The batch with a column of nulls for each that may be null and is not there.
-fn complete<T: Table>(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
-    let columns = T::columns();
-    let missing: Vec<&Column> = columns
-        .iter()
-        .filter(|column| column.nullable && batch.column_by_name(column.name).is_none())
-        .collect();
-    if missing.is_empty() {
-        return Ok(batch.clone());
-    }
-    let (mut fields, mut arrays) = (batch.schema().fields().to_vec(), batch.columns().to_vec());
-    for column in missing {
-        fields.push(Arc::new(Field::new(column.name, column.data_type.clone(), true)));
-        arrays.push(new_null_array(&column.data_type, batch.num_rows()));
-    }
-    RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)
-}
-
 /// Columns of a table under construction.
 pub trait Columns: Default + Send {
     /// The row they are made of.
@@ -266,7 +248,6 @@ macro_rules! table {
             }
 
             fn rows(batch: &arrow::array::RecordBatch) -> Result<Vec<Self>, arrow::error::ArrowError> {
-                let batch = &$crate::table::complete::<Self>(batch)?;
                 $( let $field = <$type as $crate::table::Cell>::view(batch, stringify!($field))?; )+
                 Ok((0..batch.num_rows())
                     .map(|row| Self { $( $field: <$type as $crate::table::Cell>::get(&$field, row), )+ })

@@ -102,9 +102,8 @@ pub struct WordView<W>(Vec<Option<W>>);
 
 impl<W: Word> WordView<W> {
     pub(super) fn new(batch: &RecordBatch, name: &str, nullable: bool) -> Result<Self, ArrowError> {
-        let array = column(batch, name, nullable)?;
-        let array =
-            if *array.data_type() == dictionary() { array.clone() } else { cast(array, &dictionary())? };
+        let array = column(batch, name, nullable, &dictionary())?;
+        let array = if *array.data_type() == dictionary() { array } else { cast(&array, &dictionary())? };
         let dictionary =
             array.as_dictionary_opt::<UInt8Type>().ok_or_else(|| other_type(name, array.as_ref()))?;
         let words =
