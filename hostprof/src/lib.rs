@@ -35,3 +35,4 @@ pub mod target;
 pub mod tui;
 pub mod units;
 pub mod usage;
+mod variable;

@@ -4,23 +4,18 @@
 //! passed over where the kernel gave hostprof more rights than its caller has, as the loader does with
 //! `LD_LIBRARY_PATH`.
 
-use std::{ffi::OsString, path::Path};
+use std::path::Path;
 
 use nvml_wrapper::{Nvml, error::NvmlError};
+
+use crate::variable;
 
 /// Names the library's file.
 pub const VARIABLE: &str = "HOSTPROF_NVML";
 
-/// The file to load in place of the driver's own.
-fn chosen() -> Option<OsString> {
-    // SAFETY: reads a value that the kernel handed over at the start.
-    let more_rights_than_caller = unsafe { libc::getauxval(libc::AT_SECURE) } != 0;
-    std::env::var_os(VARIABLE).filter(|path| !path.is_empty() && !more_rights_than_caller)
-}
-
 /// Whether there is a GPU to ask for, or a library was named: to load it takes a moment, and wakes the GPU.
 pub fn is_worth_loading(root: &Path) -> bool {
-    root.join("dev/nvidiactl").exists() || chosen().is_some()
+    root.join("dev/nvidiactl").exists() || variable::library(VARIABLE).is_some()
 }
 
 /// Loads the library and starts it.
@@ -29,7 +24,7 @@ pub fn is_worth_loading(root: &Path) -> bool {
 ///
 /// It is not there, its driver is not loaded, or it is another driver's.
 pub fn start() -> Result<Nvml, NvmlError> {
-    match chosen() {
+    match variable::library(VARIABLE) {
         Some(path) => Nvml::builder().lib_path(&path).init(),
         None => Nvml::init(),
     }
@@ -37,7 +32,7 @@ pub fn start() -> Result<Nvml, NvmlError> {
 
 /// Why it did not start, and the remedy.
 pub fn why(error: &NvmlError) -> String {
-    match (error, chosen()) {
+    match (error, variable::library(VARIABLE)) {
         (NvmlError::LibloadingError(cause), Some(path)) => {
             format!("load {} (of {VARIABLE}): {cause}", path.display())
         }

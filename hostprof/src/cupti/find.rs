@@ -2,13 +2,12 @@
 
 use std::{
     collections::BTreeSet,
-    ffi::OsString,
     fs,
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
 };
 
-use crate::units::Tgid;
+use crate::{units::Tgid, variable};
 
 /// Names the library's file.
 pub const VARIABLE: &str = "HOSTPROF_CUPTI";
@@ -22,17 +21,10 @@ const IN_PACKAGES: [&str; 3] =
 const IN_TOOLKIT: [&str; 4] =
     ["targets/x86_64-linux/lib", "targets/sbsa-linux/lib", "extras/CUPTI/lib64", "lib64"];
 
-/// The file to load in place of any that is found.
-fn chosen() -> Option<OsString> {
-    // SAFETY: reads a value that the kernel handed over at the start.
-    let more_rights_than_caller = unsafe { libc::getauxval(libc::AT_SECURE) } != 0;
-    std::env::var_os(VARIABLE).filter(|path| !path.is_empty() && !more_rights_than_caller)
-}
-
 /// Files to try, in order: the one that the variable names, alone; the toolkits'; what the loader finds; the target's
 /// own, and its Python's.
 pub fn candidates(root: &Path, target: &[Tgid]) -> Vec<PathBuf> {
-    if let Some(path) = chosen() {
+    if let Some(path) = variable::library(VARIABLE) {
         return vec![path.into()];
     }
     let mut found: Vec<PathBuf> = toolkits(root)
