@@ -79,6 +79,6 @@ fn a_panic_gives_the_terminal_back_before_it_is_told() {
 #[ignore = "run by the test above, on a terminal of its own"]
 fn a_view_that_panics() {
     let mut screen = Screen::enter().unwrap();
-    screen.draw(|frame| pick::draw(frame, &mut pick::Picker::default()));
+    screen.draw(|frame| pick::draw(frame, &mut pick::Picker::default())).unwrap();
     panic!("a bug in a view");
 }

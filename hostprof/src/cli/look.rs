@@ -270,7 +270,8 @@ impl Looking {
 
     fn draw(&mut self) {
         let view = &mut self.view;
-        self.screen.draw(|frame| draw(frame, view));
+        // Of a terminal that is gone the next turn tells.
+        let _ = self.screen.draw(|frame| draw(frame, view));
     }
 }
 

@@ -62,7 +62,8 @@ fn pick() -> Result<Picked> {
     let scans = Scans::start()?;
     let mut picker = Picker::default();
     loop {
-        screen.draw(|frame| pick::draw(frame, &mut picker));
+        // Of a terminal that is gone the turn tells.
+        let _ = screen.draw(|frame| pick::draw(frame, &mut picker));
         let outcome = match screen.turn(TURN).context("use the terminal")? {
             Turn::Key(key) => picker.key(key),
             Turn::Signal(signal) => return Ok(Picked::Nothing(128 + signal as u8)),

@@ -79,9 +79,15 @@ impl Screen {
         }
     }
 
-    /// Draws. Where the terminal is gone, the next turn says so.
-    pub fn draw(&mut self, draw: impl FnOnce(&mut Frame<'_>)) {
-        self.gone |= self.terminal.draw(draw).is_err();
+    /// Draws.
+    ///
+    /// # Errors
+    ///
+    /// The terminal is gone. The next turn says so too.
+    pub fn draw(&mut self, draw: impl FnOnce(&mut Frame<'_>)) -> io::Result<()> {
+        let drawn = self.terminal.draw(draw).map(drop);
+        self.gone |= drawn.is_err();
+        drawn
     }
 
     /// Stops the program, as a shell's Ctrl-Z does, with the terminal given back; takes it again when the program
