@@ -18,7 +18,7 @@ mod window;
 
 use std::collections::BTreeMap;
 
-pub(crate) use self::replay::{end_of, merged, overlaps};
+pub(crate) use self::replay::{apart, end_of, merged, overlaps};
 pub use self::{
     gpm::{Gpm, gpm},
     gpu_idle::{IdleGap, IdleGaps, idle_ns},

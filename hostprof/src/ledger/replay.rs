@@ -186,11 +186,16 @@ pub(super) fn recorded(row: &OffCpuRow) -> [(State, u64); 2] {
 
 /// The times in which records were lost: sorted, apart.
 pub(crate) fn merged<'a>(loss: impl IntoIterator<Item = &'a LossRow>) -> Vec<(u64, u64)> {
-    let mut spans: Vec<(u64, u64)> = loss
-        .into_iter()
-        .filter(|row| row.dropped > 0)
-        .map(|row| (row.start_mono_ns, row.end_mono_ns.max(row.start_mono_ns)))
-        .collect();
+    apart(
+        loss.into_iter()
+            .filter(|row| row.dropped > 0)
+            .map(|row| (row.start_mono_ns, row.end_mono_ns.max(row.start_mono_ns)))
+            .collect(),
+    )
+}
+
+/// Spans of time, sorted, those that touch made one.
+pub(crate) fn apart(mut spans: Vec<(u64, u64)>) -> Vec<(u64, u64)> {
     spans.sort_unstable();
     spans.dedup_by(|next, kept| {
         let touch = next.0 <= kept.1;

@@ -1,7 +1,7 @@
 //! The episodes of all threads in some stretches of time: what is needed to walk back from a token to what it waited for.
 
 use crate::{
-    ledger::{Lives, Part, Window, end_of},
+    ledger::{Lives, Part, Window, apart, end_of},
     table::{FdKind, OffCpuRow, State, ThreadRow, WakeSource},
 };
 
@@ -62,18 +62,8 @@ pub struct Scene {
 impl Scene {
     /// Keeps what overlaps these windows.
     pub fn new(threads: &[ThreadRow], windows: impl IntoIterator<Item = Window>) -> Self {
-        let mut spans: Vec<(u64, u64)> =
-            windows.into_iter().map(|window| (window.start_ns, window.end_ns)).collect();
-        spans.sort_unstable();
-        spans.dedup_by(|next, kept| {
-            let touch = next.0 <= kept.1;
-            if touch {
-                kept.1 = kept.1.max(next.1);
-            }
-            touch
-        });
         Self {
-            spans,
+            spans: apart(windows.into_iter().map(|window| (window.start_ns, window.end_ns)).collect()),
             next: 0,
             tracks: threads.iter().map(|_| Vec::new()).collect(),
             lives: threads.iter().map(|row| (row.begin_mono_ns, row.end_mono_ns)).collect(),
