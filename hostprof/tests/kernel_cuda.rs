@@ -313,9 +313,8 @@ fn a_library_in_another_root_is_probed_before_it_is_mapped() {
     );
 }
 
-#[test]
-fn a_wait_that_is_open_at_the_end_is_a_row_with_what_is_known() {
-    let driver = Driver::new();
+/// A program that has its library, is recorded, and waits for a minute.
+fn in_a_long_wait(driver: &Driver) -> (User, Recorder) {
     let mut command = Command::new(example("fake_cuda_user"));
     command.args([&driver.open(), "launch:1", "wait", "sync:1:60000000000:0"]);
     let mut user = User::start(&mut command);
@@ -324,6 +323,13 @@ fn a_wait_that_is_open_at_the_end_is_a_row_with_what_is_known() {
     });
     let recorder = attach(user.pid());
     user.go_on();
+    (user, recorder)
+}
+
+#[test]
+fn a_wait_that_is_open_at_the_end_is_a_row_with_what_is_known() {
+    let driver = Driver::new();
+    let (user, recorder) = in_a_long_wait(&driver);
     std::thread::sleep(std::time::Duration::from_secs(1));
     let recorded = recorder.interrupt().checked();
     let rows = calls(&recorded, "cuStreamSynchronize");
@@ -341,14 +347,7 @@ fn a_wait_that_is_open_at_the_end_is_a_row_with_what_is_known() {
 #[test]
 fn a_wait_that_its_thread_ends_in_is_a_row_up_to_there() {
     let driver = Driver::new();
-    let mut command = Command::new(example("fake_cuda_user"));
-    command.args([&driver.open(), "launch:1", "wait", "sync:1:60000000000:0"]);
-    let mut user = User::start(&mut command);
-    poll("the library", || {
-        fs::read_to_string(format!("/proc/{}/maps", user.pid())).ok()?.contains("libcuda.so.1").then_some(())
-    });
-    let recorder = attach(user.pid());
-    user.go_on();
+    let (user, recorder) = in_a_long_wait(&driver);
     std::thread::sleep(std::time::Duration::from_millis(500));
     support::send(user.pid(), Signal::SIGKILL);
     let recorded = recorder.finish().checked();

@@ -16,7 +16,7 @@ use hostprof::{
     probe::HTTP,
     table::{Endpoint, RequestError, RequestRow, RequestSource, TokenRow},
 };
-use support::{Recorded, Recorder, mono_ns};
+use support::{Recorded, Recorder, mono_ns, receive};
 
 const HEAD: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n";
 const LAST: &str = "0\r\n\r\n";
@@ -71,17 +71,6 @@ fn listen() -> (TcpListener, SocketAddr) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     (listener, address)
-}
-
-/// Receives until what came ends so.
-fn receive(stream: &mut TcpStream, end: &str) {
-    let mut all = Vec::new();
-    let mut part = [0; 8192];
-    while !all.ends_with(end.as_bytes()) {
-        let length = stream.read(&mut part).unwrap();
-        assert!(length > 0, "the connection ended early");
-        all.extend_from_slice(&part[..length]);
-    }
 }
 
 /// Sends by one of the calls that servers send by.

@@ -7,7 +7,7 @@ mod support;
 
 use std::{
     fs,
-    io::{Read as _, Write as _},
+    io::Write as _,
     net::{TcpListener, TcpStream},
     process::Command,
     thread,
@@ -15,23 +15,12 @@ use std::{
 };
 
 use hostprof::table::{JoinTier, RequestRow, RequestSource};
-use support::{Recorder, hostprof_path, mono_ns};
+use support::{Recorder, hostprof_path, mono_ns, receive};
 
 const SECRET: &str = "Qm5xPlanted8Text";
 
 fn wall_ns() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64
-}
-
-/// Receives until what came ends so.
-fn receive(stream: &mut TcpStream, end: &str) {
-    let mut all = Vec::new();
-    let mut part = [0; 4096];
-    while !all.ends_with(end.as_bytes()) {
-        let length = stream.read(&mut part).unwrap();
-        assert!(length > 0, "the connection ended early");
-        all.extend_from_slice(&part[..length]);
-    }
 }
 
 /// A request and its answer on one connection, as `AIPerf` writes them down; and CLOCK_MONOTONIC just before and after

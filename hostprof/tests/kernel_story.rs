@@ -6,7 +6,7 @@
 mod support;
 
 use std::{
-    io::{Read, Write},
+    io::Write,
     net::{TcpListener, TcpStream},
     path::Path,
     sync::mpsc::{Receiver, Sender, channel},
@@ -15,7 +15,7 @@ use std::{
 };
 
 use serde_json::Value;
-use support::{Recorder, hostprof};
+use support::{Recorder, hostprof, receive};
 
 const REQUEST: &str = "POST /v1/completions HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{}";
 const HEAD: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n";
@@ -42,16 +42,6 @@ fn worker(name: &str) -> (Sender<Duration>, Receiver<()>) {
     };
     thread::Builder::new().name(name.to_owned()).spawn(work).unwrap();
     (ask, answered)
-}
-
-fn receive(stream: &mut TcpStream, end: &str) {
-    let mut all = Vec::new();
-    let mut part = [0; 4096];
-    while !all.ends_with(end.as_bytes()) {
-        let length = stream.read(&mut part).unwrap();
-        assert!(length > 0, "the connection ended early");
-        all.extend_from_slice(&part[..length]);
-    }
 }
 
 /// Serves on a connection; the usual worker makes each token, but the first of the slow request, which the other does.

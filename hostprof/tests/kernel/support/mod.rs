@@ -9,6 +9,8 @@ pub mod workload;
 
 use std::{
     env,
+    io::Read as _,
+    net::TcpStream,
     path::PathBuf,
     process::{Child, Command, ExitStatus},
     thread,
@@ -29,6 +31,17 @@ pub use self::{
 
 /// Longer than anything here takes on a loaded machine.
 pub const PATIENCE: Duration = Duration::from_mins(1);
+
+/// Receives until what came ends so.
+pub fn receive(stream: &mut TcpStream, end: &str) {
+    let mut all = Vec::new();
+    let mut part = [0; 8192];
+    while !all.ends_with(end.as_bytes()) {
+        let length = stream.read(&mut part).unwrap();
+        assert!(length > 0, "the connection ended early");
+        all.extend_from_slice(&part[..length]);
+    }
+}
 
 /// The program under test.
 pub fn hostprof_path() -> PathBuf {
