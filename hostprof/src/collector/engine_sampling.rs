@@ -6,13 +6,12 @@ use std::{
     io,
     sync::{
         Arc,
-        mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel},
+        mpsc::{Receiver, RecvTimeoutError, SyncSender},
     },
-    thread,
     time::{Duration, Instant},
 };
 
-use super::{gauges::Gauges, pipeline::Message};
+use super::{aside::Aside, gauges::Gauges, pipeline::Message};
 use crate::{
     humane::plural,
     sampler::engine::{self, Page},
@@ -37,10 +36,7 @@ pub enum Metrics {
 }
 
 /// Samples under way.
-pub struct EngineSampling {
-    end: Sender<()>,
-    told: Receiver<Vec<String>>,
-}
+pub struct EngineSampling(Aside<Vec<String>>);
 
 /// Where the target's engines serve, found while other users' processes may be looked at.
 pub fn served(metrics: &Metrics, proc: &Proc, processes: &[Tgid]) -> Vec<Served> {
@@ -70,21 +66,14 @@ impl EngineSampling {
                 round.found(served);
             }
         }
-        let (end, ended) = channel();
-        let (tell, told) = channel();
         let (gauges, sender) = (Arc::clone(gauges), sender.clone());
-        thread::Builder::new().name("hostprof-engine".to_owned()).spawn(move || {
-            // Nobody listens once patience is at an end.
-            let _ = tell.send(run(round, interval, &gauges, &sender, &ended));
-        })?;
-        Ok(Some(Self { end, told }))
+        Aside::start("hostprof-engine", move |ended| run(round, interval, &gauges, &sender, ended))
+            .map(|aside| Some(Self(aside)))
     }
 
     /// Takes a last sample; tells which engines were not read, and why.
     pub fn finish(self) -> Vec<String> {
-        // A thread that is gone has told why, or panicked and said so.
-        let _ = self.end.send(());
-        self.told.recv_timeout(2 * PATIENCE).unwrap_or_default()
+        self.0.finish(2 * PATIENCE).unwrap_or_default()
     }
 }
 

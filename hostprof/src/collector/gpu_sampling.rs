@@ -5,13 +5,12 @@ use std::{
     io,
     sync::{
         Arc,
-        mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel},
+        mpsc::{Receiver, RecvTimeoutError, SyncSender},
     },
-    thread,
     time::{Duration, Instant},
 };
 
-use super::{gauges::Gauges, pipeline::Message};
+use super::{aside::Aside, gauges::Gauges, pipeline::Message};
 use crate::{
     nvml, recording,
     sampler::{Absent, Gpus, LEAST_GPM_WINDOW},
@@ -21,10 +20,7 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Samples under way.
-pub struct GpuSampling {
-    end: Sender<()>,
-    told: Receiver<Told>,
-}
+pub struct GpuSampling(Aside<Told>);
 
 /// What is known at the end.
 #[derive(Debug, Default)]
@@ -49,21 +45,13 @@ impl GpuSampling {
     ///
     /// A thread cannot be started.
     pub fn start(interval: Duration, gauges: Arc<Gauges>, sender: SyncSender<Message>) -> io::Result<Self> {
-        let (end, ended) = channel();
-        let (tell, told) = channel();
         let interval = interval.max(LEAST_GPM_WINDOW);
-        thread::Builder::new().name("hostprof-gpu".to_owned()).spawn(move || {
-            // Nobody listens once patience is at an end.
-            let _ = tell.send(run(interval, &gauges, &sender, &ended));
-        })?;
-        Ok(Self { end, told })
+        Aside::start("hostprof-gpu", move |ended| run(interval, &gauges, &sender, ended)).map(Self)
     }
 
     /// Takes a last sample; tells what could not be read.
     pub fn finish(self) -> Told {
-        // A thread that is gone has told why, or panicked and said so.
-        let _ = self.end.send(());
-        match self.told.recv_timeout(PATIENCE) {
+        match self.0.finish(PATIENCE) {
             Ok(told) => told,
             Err(_) => Told {
                 notes: vec![format!("NVML did not answer within {} s at the end", PATIENCE.as_secs())],

@@ -5,11 +5,10 @@ use std::{
     io,
     path::Path,
     sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel},
-    thread,
     time::{Duration, Instant},
 };
 
-use super::{describe, pipeline::Message};
+use super::{aside::Aside, describe, pipeline::Message};
 use crate::{
     cupti::{self, Cupti, Metric, PmSample, PmSampler, Taken, devices},
     probe::GPU_PM,
@@ -27,9 +26,8 @@ const CLOCK_NOISE_NS: u64 = 5_000;
 
 /// Sampling under way.
 pub struct PmSampling {
-    end: Sender<()>,
     begun: Receiver<Result<Vec<String>, String>>,
-    told: Receiver<Vec<String>>,
+    aside: Aside<Vec<String>>,
 }
 
 impl PmSampling {
@@ -44,18 +42,16 @@ impl PmSampling {
         gpus: &Gpus,
         sender: SyncSender<Message>,
     ) -> io::Result<Self> {
-        let (end, ended) = channel();
         let (tell_begun, begun) = channel();
-        let (tell, told) = channel();
         let (target, gpus) = (target.to_vec(), gpus.clone());
-        thread::Builder::new().name("hostprof-pm".to_owned()).spawn(move || {
-            // Nobody listens any more where the recording did not begin.
-            let _ = match run(interval, &target, &gpus, &sender, &ended, &tell_begun) {
-                Ok(notes) => tell.send(notes).map_err(drop),
-                Err(why) => tell_begun.send(Err(why)).map_err(drop),
-            };
+        let aside = Aside::start("hostprof-pm", move |ended| {
+            run(interval, &target, &gpus, &sender, ended, &tell_begun).unwrap_or_else(|why| {
+                // Nobody listens any more where the recording did not begin.
+                let _ = tell_begun.send(Err(why));
+                Vec::new()
+            })
         })?;
-        Ok(Self { end, begun, told })
+        Ok(Self { begun, aside })
     }
 
     /// Waits until it samples. Returns what it samples, and of what it does not, why.
@@ -74,9 +70,7 @@ impl PmSampling {
 
     /// Takes what is left, and gives the counters back. Returns what went wrong meanwhile.
     pub fn finish(self) -> Vec<String> {
-        // A thread that is gone has told why.
-        let _ = self.end.send(());
-        match self.told.recv_timeout(PATIENCE) {
+        match self.aside.finish(PATIENCE) {
             Ok(notes) => notes,
             Err(RecvTimeoutError::Timeout) => {
                 vec![format!("the library did not end within {} s", PATIENCE.as_secs())]
