@@ -31,6 +31,13 @@ pub fn own_rss() -> Option<u64> {
     Some(pages * page as u64)
 }
 
+/// Returns what this process has freed to the system: the allocator keeps it, for each thread apart, and a peak of one
+/// thread would be resident for good. Takes about a millisecond.
+pub fn return_free_memory() {
+    // SAFETY: takes no pointer, and locks each arena that it walks.
+    unsafe { libc::malloc_trim(0) };
+}
+
 /// CPU time of another process: of all its threads, those that have ended among them. `None` where it is gone.
 pub fn process_cpu(tgid: u32) -> Option<Duration> {
     let clock = clock_getcpuclockid(Pid::from_raw(i32::try_from(tgid).ok()?)).ok()?;

@@ -21,8 +21,8 @@ use hostprof_common::{
 use tokio::io::{Interest, unix::AsyncFd};
 
 use super::{
-    error::LoadError,
-    load::{Ring, refused, take},
+    error::{LoadError, refused},
+    load::{Ring, take},
 };
 
 /// `BPF_OBJ_GET_INFO_BY_FD`.

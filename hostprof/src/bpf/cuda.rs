@@ -21,8 +21,8 @@ use hostprof_common::{
 };
 
 use super::{
-    error::LoadError,
-    load::{broken, refused, take},
+    error::{LoadError, broken, refused},
+    load::take,
     span::sums,
     support,
     uprobe_multi::{self, Relocated},

@@ -2,6 +2,8 @@
 
 use std::io;
 
+use aya::programs::ProgramError;
+
 /// The oldest kernel that has all the programs call (`bpf_task_pt_regs`).
 pub const OLDEST_KERNEL: (u32, u32) = (5, 15);
 
@@ -81,4 +83,41 @@ pub enum LoadError {
         /// What the kernel said.
         source: io::Error,
     },
+}
+
+/// The embedded object lacks what this half names: a build of two different versions.
+pub(super) fn broken(name: &'static str) -> LoadError {
+    LoadError::Kernel {
+        action: "open the embedded programs".to_owned(),
+        cause: format!("no {name} (build again: cargo xtask build)"),
+    }
+}
+
+/// Turns what aya and the kernel said into one line; a refusal for want of a capability into its remedy.
+pub(super) fn refused(action: &str, error: &(dyn std::error::Error + 'static)) -> LoadError {
+    let mut cause = error.to_string();
+    let mut source = Some(error);
+    let mut denied = false;
+    while let Some(inner) = source {
+        if let Some(io) = inner.downcast_ref::<io::Error>() {
+            denied |= io.raw_os_error() == Some(libc::EPERM);
+        }
+        if let Some(ProgramError::LoadError { io_error, verifier_log }) = inner.downcast_ref::<ProgramError>()
+        {
+            // The verifier refuses with EACCES, which is no want of a capability.
+            denied |= io_error.raw_os_error() == Some(libc::EPERM);
+            let log = verifier_log.to_string();
+            let tail: Vec<&str> = log.lines().rev().take(4).collect();
+            cause = format!("{io_error}: {}", tail.into_iter().rev().collect::<Vec<_>>().join(" | "));
+        } else if inner.source().is_none() && !cause.contains(&inner.to_string()) {
+            cause = format!("{cause}: {inner}");
+        }
+        source = inner.source();
+    }
+    if denied {
+        let exe =
+            std::env::current_exe().map_or_else(|_| "hostprof".to_owned(), |path| path.display().to_string());
+        return LoadError::NotPermitted { action: action.to_owned(), exe };
+    }
+    LoadError::Kernel { action: action.to_owned(), cause }
 }

@@ -11,8 +11,8 @@ use hostprof_common::{
 
 use super::{
     btf::KernelBtf,
-    error::LoadError,
-    load::{refused, take},
+    error::{LoadError, refused},
+    load::take,
 };
 
 /// The programs, each named after its tracepoint behind this.

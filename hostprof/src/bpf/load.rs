@@ -9,7 +9,7 @@ use std::{
 use aya::{
     Btf, Ebpf, EbpfLoader, TestRun as _,
     maps::{Array, Map, MapData, RingBuf},
-    programs::{BtfTracePoint, Program, ProgramError, RawTracePoint, RawTracePointRunOptions},
+    programs::{BtfTracePoint, Program, RawTracePoint, RawTracePointRunOptions},
 };
 use hostprof_common::{
     cuda::{Open as OpenCuda, lane},
@@ -26,19 +26,20 @@ use super::{
     btf::{self, KernelBtf},
     cost::Cost,
     cuda::Cuda,
-    error::LoadError,
+    error::{LoadError, broken, refused},
     http::{self, Http},
     layout,
     log::KernelLog,
+    programs::{load_programs, programs_for},
     ring::CellRing,
     slots::Slots,
-    sockets::{self, Sockets},
+    sockets::Sockets,
     span::{self, SpanSettings, Spans},
     support,
 };
 use crate::{
     clock,
-    probe::{CudaProbe, HTTP, NETWORK},
+    probe::{CudaProbe, NETWORK},
     units::{MonoNs, Tgid, Tid},
 };
 
@@ -57,10 +58,10 @@ const QUIET_TRIES: u32 = 2000;
 
 /// The programs that make the target set, in the order they are attached: forks are followed before the
 /// first thread is in the set.
-const LIFECYCLE: &[&str] = &["sched_process_fork", "sched_process_exec", "task_rename"];
+pub(super) const LIFECYCLE: &[&str] = &["sched_process_fork", "sched_process_exec", "task_rename"];
 
 /// The program that is run and not attached.
-const ADOPT: &str = "adopt";
+pub(super) const ADOPT: &str = "adopt";
 
 /// How the kernel half is to run.
 #[derive(Clone, Debug)]
@@ -529,67 +530,6 @@ fn misses(programs: &[OwnedFd]) -> Option<u64> {
     Some(misses)
 }
 
-/// The programs that are asked for, in the order they are attached, and the probes that this kernel does not offer.
-fn programs_for(
-    settings: &Settings,
-    btf: &KernelBtf<'_>,
-    layout: &KernelLayout,
-) -> (Vec<&'static str>, Vec<(&'static str, String)>) {
-    let mut programs: Vec<&'static str> = LIFECYCLE.to_vec();
-    programs.extend(["sched_switch", "sched_wakeup", "sched_wakeup_new"]);
-    if settings.wakers {
-        programs.push("sched_waking");
-    }
-    let mut left_out = Vec::new();
-    if settings.network {
-        match sockets::offered(btf, layout) {
-            Ok(()) => programs.extend(sockets::PROGRAMS),
-            Err(reason) => left_out.push((NETWORK, reason)),
-        }
-    }
-    if settings.http {
-        match http::offered(btf, layout) {
-            Ok(()) => programs.extend(http::PROGRAMS),
-            Err(reason) => left_out.push((HTTP, reason)),
-        }
-    }
-    (programs, left_out)
-}
-
-/// Loads the programs side by side: each takes the kernel's verifier milliseconds.
-fn load_programs(ebpf: &mut Ebpf, names: &[&'static str], btf: &Btf) -> Result<(), LoadError> {
-    thread::scope(|scope| {
-        let loading: Vec<_> = ebpf
-            .programs_mut()
-            .filter_map(|(of, program)| {
-                let name =
-                    names.iter().copied().find(|name| *name == of).or((of == ADOPT).then_some(ADOPT))?;
-                Some((name, program))
-            })
-            .map(|(name, program)| scope.spawn(move || load_program(name, program, btf)))
-            .collect();
-        if loading.len() != names.len() + 1 {
-            return Err(broken("programs"));
-        }
-        loading.into_iter().try_for_each(|thread| thread.join().unwrap_or_else(|_| Err(broken("programs"))))
-    })
-}
-
-fn load_program(name: &'static str, program: &mut Program, btf: &Btf) -> Result<(), LoadError> {
-    match program {
-        Program::BtfTracePoint(program) => {
-            let tracepoint = http::tracepoint(name);
-            program
-                .load(tracepoint, btf)
-                .map_err(|error| refused(&format!("load tp_btf/{tracepoint}"), &error))
-        }
-        Program::RawTracePoint(program) => {
-            program.load().map_err(|error| refused(&format!("load raw_tp/{name}"), &error))
-        }
-        _ => Err(broken(name)),
-    }
-}
-
 fn map<'a>(ebpf: &'a Ebpf, name: &'static str) -> Result<&'a Map, LoadError> {
     ebpf.map(name).ok_or_else(|| broken(name))
 }
@@ -611,41 +551,4 @@ pub(super) fn program<'a>(
 
 fn adopter(ebpf: &mut Ebpf) -> Result<&mut RawTracePoint, LoadError> {
     ebpf.program_mut(ADOPT).and_then(|program| program.try_into().ok()).ok_or_else(|| broken(ADOPT))
-}
-
-/// The embedded object lacks what this file names: a build of two different versions.
-pub(super) fn broken(name: &'static str) -> LoadError {
-    LoadError::Kernel {
-        action: "open the embedded programs".to_owned(),
-        cause: format!("no {name} (build again: cargo xtask build)"),
-    }
-}
-
-/// Turns what aya and the kernel said into one line; a refusal for want of a capability into its remedy.
-pub(super) fn refused(action: &str, error: &(dyn std::error::Error + 'static)) -> LoadError {
-    let mut cause = error.to_string();
-    let mut source = Some(error);
-    let mut denied = false;
-    while let Some(inner) = source {
-        if let Some(io) = inner.downcast_ref::<std::io::Error>() {
-            denied |= io.raw_os_error() == Some(libc::EPERM);
-        }
-        if let Some(ProgramError::LoadError { io_error, verifier_log }) = inner.downcast_ref::<ProgramError>()
-        {
-            // The verifier refuses with EACCES, which is no want of a capability.
-            denied |= io_error.raw_os_error() == Some(libc::EPERM);
-            let log = verifier_log.to_string();
-            let tail: Vec<&str> = log.lines().rev().take(4).collect();
-            cause = format!("{io_error}: {}", tail.into_iter().rev().collect::<Vec<_>>().join(" | "));
-        } else if inner.source().is_none() && !cause.contains(&inner.to_string()) {
-            cause = format!("{cause}: {inner}");
-        }
-        source = inner.source();
-    }
-    if denied {
-        let exe =
-            std::env::current_exe().map_or_else(|_| "hostprof".to_owned(), |path| path.display().to_string());
-        return LoadError::NotPermitted { action: action.to_owned(), exe };
-    }
-    LoadError::Kernel { action: action.to_owned(), cause }
 }

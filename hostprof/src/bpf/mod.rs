@@ -11,6 +11,7 @@ mod load;
 mod log;
 mod nvidia;
 mod priority;
+mod programs;
 mod ring;
 mod slots;
 mod sockets;

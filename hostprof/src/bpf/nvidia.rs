@@ -9,10 +9,7 @@ use hostprof_common::{
     span::DEVICE_RANGES,
 };
 
-use super::{
-    error::LoadError,
-    load::{broken, refused},
-};
+use super::error::{LoadError, broken, refused};
 
 /// Which calls are decoded, and how.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use aya::maps::{Array, IterableMap as _, MapData};
 use aya_obj::generated::bpf_attr;
 use hostprof_common::slot::{Slot, given_out};
 
-use super::{error::LoadError, load::refused};
+use super::error::{LoadError, refused};
 
 /// `BPF_MAP_LOOKUP_BATCH`; arrays have it since Linux 5.6.
 const LOOKUP_BATCH: libc::c_long = 24;

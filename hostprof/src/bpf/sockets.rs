@@ -6,7 +6,10 @@ use hostprof_common::{
     socket::SocketBytes,
 };
 
-use super::{btf::KernelBtf, error::LoadError, load::refused};
+use super::{
+    btf::KernelBtf,
+    error::{LoadError, refused},
+};
 use crate::units::Tgid;
 
 /// The programs that count.

@@ -14,8 +14,8 @@ use aya::{
 use hostprof_common::span::{CallCounts, CountKey, DEVICE_RANGES, Filter, Open, SpanStats, state};
 
 use super::{
-    error::LoadError,
-    load::{broken, program, refused, take},
+    error::{LoadError, broken, refused},
+    load::{program, take},
     nvidia::NvidiaSettings,
 };
 

@@ -16,10 +16,7 @@ use aya_obj::{
     generated::{BPF_F_UPROBE_MULTI_RETURN, bpf_attach_type, bpf_attr, bpf_prog_type},
 };
 
-use super::{
-    error::LoadError,
-    load::{broken, refused},
-};
+use super::error::{LoadError, broken, refused};
 
 /// The first kernel that has such links.
 pub(super) const SINCE: (u32, u32) = (6, 6);

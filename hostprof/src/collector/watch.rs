@@ -39,6 +39,7 @@ use crate::{
     table::GpuEventRow,
     target::HeldCommand,
     units::MonoNs,
+    usage,
 };
 
 /// How often everything is looked at.
@@ -51,6 +52,8 @@ const COUNTER_TICKS: u64 = 10;
 const CUDA_TICKS: u64 = 5;
 /// Ticks between two clock anchors.
 const ANCHOR_TICKS: u64 = 600;
+/// Ticks between two returns of free memory.
+const MEMORY_TICKS: u64 = 600;
 /// How long a command that was sent SIGTERM may take to end.
 const TERM_GRACE: Duration = Duration::from_secs(5);
 
@@ -305,6 +308,9 @@ impl<'a> Watch<'a> {
         }
         if tick.is_multiple_of(ANCHOR_TICKS) {
             self.anchors.push(describe::anchor());
+        }
+        if tick.is_multiple_of(MEMORY_TICKS) {
+            usage::return_free_memory();
         }
         if tick.is_multiple_of(2) {
             self.progress.show(&progress::State {

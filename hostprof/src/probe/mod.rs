@@ -4,6 +4,7 @@
 mod comm;
 mod cuda;
 mod devices;
+mod episode;
 mod event;
 mod fold;
 mod http;
