@@ -56,6 +56,9 @@ pub struct Options {
     /// Only lines with this in the name of their workload or tracer; each that is given narrows it further
     #[arg(long, value_name = "TEXT")]
     only: Vec<String>,
+    /// No lines with this in the name of their workload or tracer; may be given more than once
+    #[arg(long, value_name = "TEXT")]
+    without: Vec<String>,
     /// Records of the recordings that suite offline reads: 1000000,10000000 [default: 100 k, 1 M, 10 M]
     #[arg(long, value_name = "N,…", value_delimiter = ',', value_parser = clap::value_parser!(u64).range(100..))]
     records: Vec<u64>,
@@ -132,12 +135,14 @@ fn again_as_root(programs: &Path, are_named: bool) -> Result<ExitCode> {
 fn measure(options: &Options, programs: Programs, scratch: &Path, results: &mut Results) -> Result<()> {
     let (size, pairs) = if options.quick { (Size::Quick, QUICK_PAIRS) } else { (Size::Full, PAIRS) };
     let pairs = options.pairs.map_or(pairs, usize::from);
-    let (only, records) = (options.only.clone(), options.records.clone());
+    let (only, without) = (options.only.clone(), options.without.clone());
+    let records = options.records.clone();
     let storm_s = options.storm_seconds.unwrap_or(if options.quick { 1 } else { 10 });
     let files = scratch.join("server");
     fs::create_dir_all(&files).with_context(|| format!("create {}", files.display()))?;
     let server = Server::provide(&options.server, &files)?;
-    let bench = Bench { programs, scratch: scratch.join("measured"), pairs, size, only, records, storm_s };
+    let scratch = scratch.join("measured");
+    let bench = Bench { programs, scratch, pairs, size, only, without, records, storm_s };
     let suites = if options.suites.is_empty() { &Suite::ALL[..] } else { &options.suites };
     for suite in suites {
         suite.run(&bench, server.as_ref(), results)?;

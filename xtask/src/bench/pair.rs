@@ -29,6 +29,8 @@ pub struct Bench {
     pub size: Size,
     /// Only lines that have each of these in the name of their workload or tracer.
     pub only: Vec<String>,
+    /// No lines that have one of these in them.
+    pub without: Vec<String>,
     /// Of recordings that are read back; none: as the size has it.
     pub records: Vec<u64>,
     /// How long a storm lasts, seconds.
@@ -57,7 +59,8 @@ impl Bench {
 
     /// Whether a line of these names is asked for.
     pub fn wants(&self, workload: &str, tracer: &str) -> bool {
-        self.only.iter().all(|only| workload.contains(only) || tracer.contains(only))
+        let has = |text: &String| workload.contains(text) || tracer.contains(text);
+        self.only.iter().all(has) && !self.without.iter().any(has)
     }
 
     /// An empty folder for the files of a measurement.
