@@ -80,7 +80,7 @@ impl Slot {
 
 /// Whether a slot's thread runs: [`Slot::presence`].
 pub mod presence {
-    /// Adopted, no switch seen yet.
+    /// Adopted at `out_ns`, no switch seen yet.
     pub const UNKNOWN: u16 = 0;
     /// On a CPU.
     pub const ON_CPU: u16 = 1;

@@ -45,7 +45,11 @@ fn try_adopt(args: *const u64) -> Option<u32> {
     };
     let slot = SLOTS.get_ptr_mut(index)?;
     let utid = target::next_utid()?;
-    unsafe { *slot = Slot { utid, tid, syscall: -1, presence: presence::UNKNOWN, index, ..Slot::ZERO } };
+    let now = unsafe { bpf_ktime_get_ns() };
+    unsafe {
+        *slot =
+            Slot { utid, tid, syscall: -1, presence: presence::UNKNOWN, out_ns: now, index, ..Slot::ZERO }
+    };
     if unsafe { compare_exchange(entry, held, index) } != held {
         let _ = FREE_SLOTS.push(index, 0);
         return Some(answer::KNOWN);
@@ -54,7 +58,7 @@ fn try_adopt(args: *const u64) -> Option<u32> {
         kind: RecordKind::ThreadBegin as u16,
         cause: cause::ADOPTED,
         utid,
-        at_ns: unsafe { bpf_ktime_get_ns() },
+        at_ns: now,
         start_ns: 0,
         tid,
         tgid,

@@ -74,9 +74,13 @@ pub fn lower() {
     set_scheduler(libc::SCHED_OTHER, 0);
 }
 
-/// Gives the calling thread a little more than its share of a busy machine, where it may.
+/// Of a CPU that a hundred ordinary threads want, a thread of this nice value still has two fifths; at -10 it had a twelfth,
+/// and two hundred threads that switch all the time filled the rings.
+const PREFERRED: i32 = -18;
+
+/// Gives the calling thread more than its share of a busy machine, where it may.
 pub fn prefer() {
-    set_nice(-10);
+    set_nice(PREFERRED);
 }
 
 /// The nice value of haste: one that nothing else here has.
