@@ -126,6 +126,7 @@ fn write(out: &Path, drained: Vec<Drained>, of: Streams, folds: usize) {
         page_faults: true,
         proc: Proc::new(),
         gauges: Arc::new(Gauges::new(&[])),
+        on_work: || {},
     };
     let folds = Folds::new(folds, &sink, &setting, None).expect("begin the tables");
     let inlet = folds.inlet();

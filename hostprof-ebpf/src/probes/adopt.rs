@@ -47,8 +47,7 @@ fn try_adopt(args: *const u64) -> Option<u32> {
     let utid = target::next_utid()?;
     let now = unsafe { bpf_ktime_get_ns() };
     unsafe {
-        *slot =
-            Slot { utid, tid, syscall: -1, presence: presence::UNKNOWN, out_ns: now, index, ..Slot::ZERO }
+        *slot = Slot { utid, tid, syscall: -1, presence: presence::UNKNOWN, out_ns: now, index, ..Slot::ZERO }
     };
     if unsafe { compare_exchange(entry, held, index) } != held {
         let _ = FREE_SLOTS.push(index, 0);

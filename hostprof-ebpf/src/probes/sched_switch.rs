@@ -85,13 +85,17 @@ fn switch_out(cpu: Cpu, slot: *mut Slot, prev: Task, rq: RunQueue, preempt: u64,
         counters.stolen_ns += rq.clock_ahead() - slot_ref.ahead_ns;
     }
     let lag = rq.lag(now);
-    if came_untold(slot_ref, prev, rq, now) {
-        count!(cpu, switch_ins_untold);
-        let arrived = span::arrival(slot_ref, now - rq.arrived_ago(prev));
-        let waited = counters.run_delay_ns - slot_ref.last.run_delay_ns;
-        switch_in(cpu, slot, arrived, waited, flag::UNTOLD);
-        slot_ref.lag_ns = lag;
-        slot_ref.wait_late_ns = 0;
+    if slot_ref.presence != presence::ON_CPU {
+        let arrived = now - rq.arrived_ago(prev);
+        // Of a thread that was adopted, and for which no switch was seen since, the kernel tells whether it came later.
+        if slot_ref.presence == presence::OFF_CPU || arrived > slot_ref.out_ns && arrived != now {
+            // It leaves and was not seen to come.
+            count!(cpu, switch_ins_untold);
+            let waited = counters.run_delay_ns - slot_ref.last.run_delay_ns;
+            switch_in(cpu, slot, span::arrival(slot_ref, arrived), waited, flag::UNTOLD);
+            slot_ref.lag_ns = lag;
+            slot_ref.wait_late_ns = 0;
+        }
     }
     shed::settle(cpu, slot_ref, now);
     let late = lag.wrapping_sub(slot_ref.lag_ns);
@@ -130,17 +134,6 @@ fn switch_out(cpu: Cpu, slot: *mut Slot, prev: Task, rq: RunQueue, preempt: u64,
     slot_ref.rdev = if blocked { prev.ioctl_device(&syscall, flags & flag::COMPAT != 0) } else { 0 };
     slot_ref.presence = presence::OFF_CPU;
     slot_ref.last = counters;
-}
-
-/// Whether a thread that leaves was not seen to come. Of one that was adopted, and for which no switch was seen since,
-/// the kernel tells whether it came after that.
-#[inline(always)]
-fn came_untold(slot: &Slot, prev: Task, rq: RunQueue, now: u64) -> bool {
-    if slot.presence != presence::UNKNOWN {
-        return slot.presence == presence::OFF_CPU;
-    }
-    let ago = rq.arrived_ago(prev);
-    ago != 0 && now - ago > slot.out_ns
 }
 
 /// `waited` is the kernel's account of the wait for a CPU: for a wakeup that was not traced.

@@ -13,12 +13,13 @@ use std::{
         mpsc::SyncSender,
     },
     thread::{self, JoinHandle},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use super::{
+    duty::DutyGuard,
     load::{Ring, Rings},
-    priority::{self, DrainPriority},
+    priority::DrainPriority,
     ring::{CellRing, Read},
 };
 use crate::{clock, probe::fold_of_record, units::MonoNs};
@@ -135,7 +136,7 @@ fn run<M: From<Drained>>(
     stop: &AtomicBool,
     out: &Out<M>,
 ) {
-    let mut guard = DutyGuard::new(priority);
+    let mut guard = DutyGuard::new(priority, DUTY);
     loop {
         let last = stop.load(Ordering::Acquire);
         let at = clock::mono();
@@ -246,39 +247,6 @@ impl<M: From<Drained>> Out<M> {
 
     fn to_each(&self, drained: &Drained) -> bool {
         self.folds.iter().all(|fold| fold.send(drained.clone().into()).is_ok())
-    }
-}
-
-/// Keeps a drain of real-time priority from taking a CPU for itself.
-struct DutyGuard {
-    priority: DrainPriority,
-    raised: bool,
-    since: Instant,
-    used_ns: u64,
-}
-
-impl DutyGuard {
-    fn new(priority: DrainPriority) -> Self {
-        priority::raise(priority);
-        Self { priority, raised: true, since: Instant::now(), used_ns: clock::thread_cpu_ns() }
-    }
-
-    fn check(&mut self) {
-        let elapsed = self.since.elapsed();
-        if elapsed < Duration::from_secs(1) {
-            return;
-        }
-        let used_ns = clock::thread_cpu_ns();
-        let duty = (used_ns - self.used_ns) as f64 / elapsed.as_nanos() as f64;
-        if duty > DUTY && self.raised {
-            priority::lower();
-            self.raised = false;
-        } else if duty <= DUTY && !self.raised {
-            priority::raise(self.priority);
-            self.raised = true;
-        }
-        self.since = Instant::now();
-        self.used_ns = used_ns;
     }
 }
 

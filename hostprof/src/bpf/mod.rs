@@ -4,6 +4,7 @@ mod btf;
 mod cost;
 mod cuda;
 mod drain;
+mod duty;
 mod error;
 mod http;
 mod layout;
@@ -23,13 +24,14 @@ pub use self::{
     btf::VMLINUX_BTF,
     cost::{Alarm, Cost, Ran},
     drain::{CEILING_ROUND, Drained, Drains, ROUND, Streams},
+    duty::work,
     error::{LoadError, OLDEST_KERNEL},
     load::{Adoption, Kernel, Ring, Rings, Settings, THREAD_RING_BYTES},
     log::KernelLog,
     nvidia::NvidiaSettings,
     priority::{
         Achieved, DrainPriority, Haste, achievable as drain_priority, allow as allow_priority,
-        lower as lower_thread, prefer as prefer_thread, raise as raise_thread,
+        lower as lower_thread, raise as raise_thread,
     },
     slots::Slots,
     sockets::Sockets,

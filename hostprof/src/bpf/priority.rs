@@ -78,7 +78,8 @@ pub fn lower() {
 /// and two hundred threads that switch all the time filled the rings.
 const PREFERRED: i32 = -18;
 
-/// Gives the calling thread more than its share of a busy machine, where it may.
+/// Gives the calling thread more than its share of a busy machine, where it may, among threads of its own session and
+/// control group.
 pub fn prefer() {
     set_nice(PREFERRED);
 }

@@ -137,7 +137,7 @@ pub struct Args {
     )]
     ring_size: Option<u64>,
 
-    /// Priority of the threads that empty the rings: real-time (or nice -20), or none
+    /// Priority of the threads that empty the rings, fold and encode: real-time (or nice -20), or none
     #[arg(long, env = "HOSTPROF_DRAIN_PRIORITY", hide_env_values = true, value_enum, default_value_t)]
     drain_priority: DrainPriority,
 

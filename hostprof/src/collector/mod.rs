@@ -168,6 +168,10 @@ fn session(options: &Options, looks: Option<Looks<'_>>) -> Result<Outcome> {
         page_faults: options.probes.has(PAGE_FAULT),
         proc,
         gauges: Arc::new(Gauges::new(&attached.found.processes)),
+        on_work: match options.drain_priority {
+            bpf::DrainPriority::Auto => bpf::work,
+            bpf::DrainPriority::None => || {},
+        },
     };
     let count = prepare::folds(options, streams, watched);
     let (sink, folds) = prepare::begin(options, &folder, count, &setting, attached.found.engine)

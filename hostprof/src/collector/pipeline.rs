@@ -17,7 +17,7 @@ use super::{
     tap::{Look, Tap},
 };
 use crate::{
-    bpf::{self, Drained, Streams},
+    bpf::{Drained, Streams},
     clock,
     order::{Order, SLACK_NS},
     probe::{
@@ -134,6 +134,8 @@ pub struct Setting {
     pub proc: Proc,
     /// What others may look at.
     pub gauges: Arc<Gauges>,
+    /// What a thread that folds or encodes does first, and with each part of its work.
+    pub on_work: fn(),
 }
 
 /// A pipeline before it runs.
@@ -207,8 +209,8 @@ impl Pipeline {
     ///
     /// A row could not be stored. The kernel's rings are then no longer read.
     pub fn run(mut self, messages: &Receiver<Message>) -> Result<Folded, SinkError> {
-        bpf::prefer_thread();
         loop {
+            (self.setting.on_work)();
             match messages.recv_timeout(Duration::from_millis(200)) {
                 Ok(Message::Stop(kept)) => return self.finish(&kept),
                 Ok(message) => self.message(message)?,

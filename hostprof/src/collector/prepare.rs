@@ -117,7 +117,7 @@ pub fn begin(
     setting: &Setting,
     engine: Option<&str>,
 ) -> Result<(ParquetSink, Folds)> {
-    let mut settings = SinkSettings { on_thread: bpf::prefer_thread, ..SinkSettings::default() };
+    let mut settings = SinkSettings { on_work: setting.on_work, ..SinkSettings::default() };
     // What waits in memory where the disk stalls is the same, however many write.
     settings.queued_batches = (settings.queued_batches / count).max(LEAST_QUEUED_BATCHES);
     if options.max_overhead.is_some() {

@@ -43,8 +43,8 @@ pub struct Settings {
     pub batch_rows: usize,
     /// Batches that may wait to be encoded, for each table. One of 2048 rows of `off_cpu` is 256 KiB.
     pub queued_batches: usize,
-    /// What a thread that encodes does first.
-    pub on_thread: fn(),
+    /// What a thread that encodes does first, and before each batch.
+    pub on_work: fn(),
 }
 
 impl Default for Settings {
@@ -55,7 +55,7 @@ impl Default for Settings {
             part_bytes: 64 << 20,
             batch_rows: 1 << 11,
             queued_batches: 128,
-            on_thread: || {},
+            on_work: || {},
         }
     }
 }
@@ -124,12 +124,12 @@ impl Sink for ParquetSink {
         };
         let (queue, batches) = sync_channel(self.settings.queued_batches);
         let (returns, spare) = channel();
-        let on_thread = self.settings.on_thread;
+        let on_work = self.settings.on_work;
         let thread = thread::Builder::new()
             .name(format!("sink-{}", T::NAME))
             .spawn(move || {
-                on_thread();
-                encoder.run(&batches, &returns);
+                on_work();
+                encoder.run(&batches, &returns, on_work);
             })
             .map_err(|error| SinkError::write(&path, error))?;
         let turn = self.writers.fetch_add(1, Ordering::Relaxed);
@@ -270,10 +270,11 @@ struct Encoder<T: Table> {
 }
 
 impl<T: Table> Encoder<T> {
-    fn run(mut self, queue: &Receiver<Batch<T>>, returns: &Sender<Vec<T>>) {
+    fn run(mut self, queue: &Receiver<Batch<T>>, returns: &Sender<Vec<T>>, on_work: fn()) {
         let written = queue
             .iter()
             .try_for_each(|mut batch| {
+                on_work();
                 self.write(&batch.rows, batch.closes_part)?;
                 batch.rows.clear();
                 // The last ones find nobody that needs them.
