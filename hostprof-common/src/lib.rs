@@ -6,8 +6,8 @@
 
 #![no_std]
 
-pub mod cuda;
 pub mod episode;
+pub mod function;
 pub mod http;
 pub mod layout;
 pub mod nvidia;
@@ -52,8 +52,8 @@ pub enum RecordKind {
     Counted = 11,
     /// [`nvidia::Ioctl`]: a call of the NVIDIA driver returned.
     NvidiaIoctl = 12,
-    /// [`cuda::Call`]: a call of CUDA's driver library returned.
-    CudaCall = 13,
+    /// [`function::Call`]: a call of a library's function returned.
+    FunctionCall = 13,
 }
 
 impl RecordKind {
@@ -73,7 +73,7 @@ impl RecordKind {
             10 => Self::HttpLong,
             11 => Self::Counted,
             12 => Self::NvidiaIoctl,
-            13 => Self::CudaCall,
+            13 => Self::FunctionCall,
             _ => return None,
         })
     }
@@ -94,7 +94,7 @@ impl RecordKind {
             Self::HttpLong => size_of::<http::Long>(),
             Self::Counted => size_of::<shed::Counted>(),
             Self::NvidiaIoctl => size_of::<nvidia::Ioctl>(),
-            Self::CudaCall => size_of::<cuda::Call>(),
+            Self::FunctionCall => size_of::<function::Call>(),
         }
     }
 }

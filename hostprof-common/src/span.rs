@@ -85,8 +85,9 @@ pub mod probe {
     pub const SYSCALL_COUNT: u16 = 4;
     /// No call: the records of [`crate::http`].
     pub const HTTP: u16 = 5;
-    /// No system call: those of [`crate::cuda`].
+    /// No system call: those of [`crate::function`], by [`crate::function::probe_of`].
     pub const CUDA: u16 = 6;
+    pub const ENGINE: u16 = 7;
     /// Not asked for.
     pub const NONE: u16 = u16::MAX;
     /// How many there is room for: a power of two.
@@ -112,12 +113,12 @@ pub struct Filter {
     pub rows: u32,
     /// 1 where every call is counted by process and number.
     pub counts: u32,
-    /// 1 where any of these is, or [`Filter::cuda`].
+    /// 1 where any of these is, or [`Filter::functions`].
     pub any: u32,
     /// Of [`Filter::devices`], how many are set.
     pub ranges: u32,
-    /// 1 where calls of CUDA's driver library become records.
-    pub cuda: u32,
+    /// 1 where calls of libraries' functions become records.
+    pub functions: u32,
     /// Selected character devices: the first and last number of each range, `major << 20 | minor`.
     pub devices: [[u32; 2]; DEVICE_RANGES],
 }
@@ -133,7 +134,7 @@ impl Filter {
         counts: 0,
         any: 0,
         ranges: 0,
-        cuda: 0,
+        functions: 0,
         devices: [[0; 2]; DEVICE_RANGES],
     };
 }

@@ -3,15 +3,15 @@
 //! Reads tracepoint arguments and, at offsets that user space took from the running kernel's BTF, the
 //! `task_struct`s they point to; yields the records and counters of `hostprof-common`. It filters first,
 //! does O(1) work without a hash map on the hot path, and counts what it drops. It never sleeps, reads user memory
-//! only in `http`, `nvidia` and `cuda`, and decides no meaning: which wait a switch was is for `hostprof::probe` to say.
+//! only in `http`, `nvidia` and `function`, and decides no meaning: which wait a switch was is for `hostprof::probe` to say.
 
 #![no_std]
 #![no_main]
 #![feature(asm_experimental_arch)]
 
 mod atomic;
-mod cuda;
 mod emit;
+mod function;
 mod http;
 mod maps;
 mod nvidia;

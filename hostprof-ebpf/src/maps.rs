@@ -6,7 +6,7 @@ use aya_ebpf::{
     macros::btf_map,
 };
 use hostprof_common::{
-    cuda,
+    function,
     http::{Connection, HttpStats, PORT_WORDS},
     layout::KernelLayout,
     nvidia,
@@ -114,19 +114,19 @@ pub static NVIDIA_OPEN: Array<nvidia::Call, 1> = Array::new();
 #[btf_map]
 pub static NVIDIA_SHAPES: HashMap<nvidia::ShapeKey, nvidia::Shape, 512> = HashMap::new();
 
-/// The calls of CUDA's driver library each recorded thread is in, by its slot's index and lane. One entry where none is
+/// The calls of libraries' functions each recorded thread is in, by its slot's index and lane. One entry where none is
 /// recorded.
 #[btf_map]
-pub static CUDA_OPEN: Array<cuda::Open, 1> = Array::new();
+pub static FUNCTION_OPEN: Array<function::Open, 1> = Array::new();
 
-/// Calls of CUDA's driver library counted by process and call.
+/// Calls of libraries' functions counted by process and call.
 #[btf_map]
-pub static CUDA_COUNTS: PerCpuHashMap<CountKey, CallCounts, 16384, { BPF_F_NO_PREALLOC as usize }> =
+pub static FUNCTION_COUNTS: PerCpuHashMap<CountKey, CallCounts, 16384, { BPF_F_NO_PREALLOC as usize }> =
     PerCpuHashMap::new();
 
 /// Not 0 once those are recorded no more: to take their probes away takes a while.
 #[btf_map]
-pub static CUDA_FROZEN: Array<u64, 1> = Array::new();
+pub static FUNCTION_FROZEN: Array<u64, 1> = Array::new();
 
 /// Counters of calls, a block for each CPU.
 #[btf_map]

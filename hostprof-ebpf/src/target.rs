@@ -9,8 +9,8 @@ use hostprof_common::{
 
 use crate::{
     atomic::{compare_exchange, fetch_increment},
-    cuda,
     emit::{Cpu, count},
+    function,
     maps::{FREE_SLOTS, GIVEN_OUT, SLOT_BY_START, SLOTS, StartKey, TIDS, layout},
     shed, span,
     task::Task,
@@ -166,7 +166,7 @@ pub fn end(cpu: Cpu, task: Task, slot: *mut Slot, flags: u16, counters: Counters
     });
     let key = StartKey { start_ns, tgid: u64::from(task.tgid()) };
     span::abandon(slot);
-    cuda::abandon(slot, counters.at_ns);
+    function::abandon(slot, counters.at_ns);
     let Some(index) = index_of(task, utid, key) else { return };
     // A thread that took this one's tid by exec took its start too: the key may be that thread's by now.
     if unsafe { SLOT_BY_START.get(key) }.copied() == Some(index) {

@@ -9,8 +9,8 @@ use crate::{
     table::{
         CgroupSampleRow, CudaCallRow, DiskSampleRow, EngineSampleRow, GpuEventRow, GpuIoctlRow, GpuPmRow,
         GpuProcessSampleRow, GpuSampleRow, HistogramRow, HostSampleRow, LossRow, OffCpuCountRow, OffCpuRow,
-        PageFaultRow, ProcessSampleRow, RequestRow, SCHEMA_VERSION, ShedRow, State, SyscallRow, Table,
-        ThreadRow, TokenRow, Word as _,
+        PageFaultRow, ProcessSampleRow, RequestRow, SCHEMA_VERSION, ShedRow, State, StepRow, SyscallRow,
+        Table, ThreadRow, TokenRow, Word as _,
     },
 };
 
@@ -76,8 +76,8 @@ fn probes() -> String {
         );
     }
     page.push_str(
-        "\nAll programs but `fentry_*`, `fexit_*`, `sys_*_named` and `cuda_*` are attached as `tp_btf`, which needs neither \
-         tracefs nor perf events; `cuda_*` are uprobes and return probes, which need the latter. `adopt` is attached to nothing: it is run once for each thread that a scan \
+        "\nAll programs but `fentry_*`, `fexit_*`, `sys_*_named` and `function_*` are attached as `tp_btf`, which needs neither \
+         tracefs nor perf events; `function_*` are uprobes and return probes, which need the latter, and serve `cuda`, `cuda_launch` and `engine`. `adopt` is attached to nothing: it is run once for each thread that a scan \
          finds.\n\nThe probes of system calls share one hook, the first of three that the kernel allows: `fentry` and \
          `fexit` of the calls' functions; else the calls' own tracepoints (`sys_enter_named`, `sys_exit_named`, \
          attached to each), which need tracefs; else `sys_enter` and `sys_exit`, which `syscall` and \

@@ -301,7 +301,7 @@ fn a_failure_reads_as_a_line() {
 /// Checks a recording in which every third episode is a call of its own, one of them by `off_by` too long.
 fn check_calls(recording: &Recording, wrong: Option<usize>, off_by: u64) -> Findings {
     let mut check = Check::new(&recording.threads, &recording.loss, true, state_of);
-    check.expect_calls(true, false);
+    check.expect_calls(true, false, false);
     for (at, row) in recording.off_cpu.iter().enumerate() {
         check.off_cpu(row);
         let told_ns = row.blocked_ns + row.runqueue_ns + if wrong == Some(at) { off_by } else { 0 };

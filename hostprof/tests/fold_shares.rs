@@ -5,8 +5,8 @@
 use hostprof::{
     probe::{Devices, Event, Fold, FoldCounts, Life, Placement, Rows, Seed, Share},
     table::{
-        CudaCallRow, GpuIoctlRow, OffCpuCountRow, OffCpuRow, PageFaultRow, RequestRow, SyscallRow, ThreadRow,
-        TokenRow,
+        CudaCallRow, GpuIoctlRow, OffCpuCountRow, OffCpuRow, PageFaultRow, RequestRow, StepRow, SyscallRow,
+        ThreadRow, TokenRow,
     },
     units::{MonoNs, Tgid, Tid},
 };
@@ -41,6 +41,9 @@ impl Rows for Told {
         self.syscalls.push(row);
     }
     fn cuda_call(&mut self, row: CudaCallRow) {
+        panic!("{row:?}");
+    }
+    fn step(&mut self, row: StepRow) {
         panic!("{row:?}");
     }
     fn gpu_ioctl(&mut self, row: GpuIoctlRow) {

@@ -26,7 +26,7 @@ const ONE_PART: Settings = Settings {
     part_bytes: u64::MAX,
     batch_rows: 1 << 11,
     queued_batches: 64,
-    on_thread: || {},
+    on_work: || {},
 };
 
 fn rows() -> Vec<OffCpuRow> {

@@ -13,7 +13,7 @@ use hostprof::{
     table::{
         CgroupSampleRow, CudaCallRow, DiskSampleRow, EngineSampleRow, GpuEventRow, GpuIoctlRow, GpuPmRow,
         GpuProcessSampleRow, GpuSampleRow, HistogramRow, HostSampleRow, LossRow, OffCpuCountRow, OffCpuRow,
-        PageFaultRow, ProcessSampleRow, RequestRow, ShedRow, SyscallRow, Table, ThreadRow, TokenRow,
+        PageFaultRow, ProcessSampleRow, RequestRow, ShedRow, StepRow, SyscallRow, Table, ThreadRow, TokenRow,
     },
 };
 use serde::de::DeserializeOwned;

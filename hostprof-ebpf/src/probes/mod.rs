@@ -1,7 +1,7 @@
 //! The programs, each named after its hook: an attribute function and a body.
 
 mod adopt;
-mod cuda_call;
+mod function_call;
 mod http;
 mod sched_process_exec;
 mod sched_process_fork;

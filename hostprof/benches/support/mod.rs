@@ -12,8 +12,8 @@ use hostprof::{
     probe::{Life, Rows},
     recording::Recording,
     table::{
-        CudaCallRow, GpuIoctlRow, OffCpuCountRow, OffCpuRow, PageFaultRow, RequestRow, State, SyscallRow,
-        TokenRow,
+        CudaCallRow, GpuIoctlRow, OffCpuCountRow, OffCpuRow, PageFaultRow, RequestRow, State, StepRow,
+        SyscallRow, TokenRow,
     },
     units::MonoNs,
 };
@@ -130,6 +130,9 @@ impl Rows for Taker {
         black_box(row);
     }
     fn cuda_call(&mut self, row: CudaCallRow) {
+        black_box(row);
+    }
+    fn step(&mut self, row: StepRow) {
         black_box(row);
     }
     fn gpu_ioctl(&mut self, row: GpuIoctlRow) {

@@ -12,7 +12,7 @@ use aya::{
     programs::{BtfTracePoint, Program, RawTracePoint, RawTracePointRunOptions},
 };
 use hostprof_common::{
-    cuda::{Open as OpenCuda, lane},
+    function::{Open as OpenFunction, lane},
     http::HttpStats,
     layout::KernelLayout,
     ring::Cell,
@@ -25,8 +25,8 @@ use hostprof_common::{
 use super::{
     btf::{self, KernelBtf},
     cost::Cost,
-    cuda::Cuda,
     error::{LoadError, broken, refused},
+    function::Functions,
     http::{self, Http},
     layout,
     log::KernelLog,
@@ -39,7 +39,7 @@ use super::{
 };
 use crate::{
     clock,
-    probe::{CudaProbe, NETWORK},
+    probe::{FunctionProbe, NETWORK},
     units::{MonoNs, Tgid, Tid},
 };
 
@@ -114,7 +114,7 @@ pub struct Kernel {
     stats: Array<MapData, CpuStats>,
     btf: Btf,
     spans: Spans,
-    cuda: Cuda,
+    functions: Functions,
     cost: Option<Cost>,
     /// Runs that the kernel skipped of programs that are detached: as [`Kernel::recursion_misses`].
     skipped: (u64, u64),
@@ -194,8 +194,8 @@ impl Kernel {
             .map_max_entries("HTTP_STATS", cpus)
             .map_max_entries("OPEN", if settings.spans.any() { settings.slots + 1 } else { 1 })
             .map_max_entries(
-                "CUDA_OPEN",
-                if settings.spans.cuda { (settings.slots + 1) * lane::COUNT } else { 1 },
+                "FUNCTION_OPEN",
+                if settings.spans.functions { (settings.slots + 1) * lane::COUNT } else { 1 },
             )
             .map_max_entries("NVIDIA_OPEN", if nvidia.any != 0 { settings.slots + 1 } else { 1 })
             .map_max_entries("SPAN_STATS", cpus)
@@ -205,7 +205,7 @@ impl Kernel {
             .map_err(|error| refused("load the maps", &error))?;
 
         // Before any map is taken.
-        let cuda = Cuda::relocated(OBJECT, &ebpf, settings.spans.cuda)?;
+        let functions = Functions::relocated(OBJECT, &ebpf, settings.spans.functions)?;
         let rings = Rings {
             cells: CellRing::open(map(&ebpf, "CELLS")?, map(&ebpf, "RING_TAILS")?, cpus, layout.ring_shift)
                 .map_err(|error| refused("map the rings", &error))?,
@@ -218,7 +218,7 @@ impl Kernel {
         let http = Http::new(&mut ebpf)?;
         let spans = Spans::new(&mut ebpf, &settings.spans)?;
         settings.spans.nvidia.tell(&mut ebpf)?;
-        let cuda = Cuda::new(&mut ebpf, cuda.as_ref(), settings.spans.cuda)?;
+        let functions = Functions::new(&mut ebpf, functions.as_ref(), settings.spans.functions)?;
 
         let cost = settings.ceiling.then(|| Cost::new(&mut ebpf)).transpose()?;
         let (programs, left_out) = programs_for(settings, &kernel_btf, &layout);
@@ -244,7 +244,7 @@ impl Kernel {
             stats,
             btf,
             spans,
-            cuda,
+            functions,
             cost,
             skipped: (0, 0),
         };
@@ -282,8 +282,8 @@ impl Kernel {
             let fd = fd.as_fd().try_clone_to_owned();
             cost.watch(fd.map_err(|source| LoadError::Io { action: "keep a program open", source })?);
         }
-        let of_cuda = self.cuda.programs(&self.ebpf);
-        of_cuda
+        let of_functions = self.functions.programs(&self.ebpf);
+        of_functions
             .map_err(|source| LoadError::Io { action: "keep a program open", source })?
             .into_iter()
             .for_each(|program| cost.watch(program));
@@ -309,47 +309,47 @@ impl Kernel {
         &self.spans
     }
 
-    /// Attaches probes at the functions of a library of CUDA's driver. With no `returns` calls are counted and not timed.
+    /// Attaches probes at the functions of a library. With no `returns` calls are counted and not timed.
     ///
     /// # Errors
     ///
     /// The kernel refuses one.
-    pub fn attach_cuda(
+    pub fn attach_functions(
         &mut self,
         library: &File,
-        probes: &[CudaProbe],
+        probes: &[FunctionProbe],
         returns: bool,
     ) -> Result<(), LoadError> {
-        self.cuda.attach(&mut self.ebpf, library, probes, returns)
+        self.functions.attach(&mut self.ebpf, library, probes, returns)
     }
 
-    /// Ends the recording of CUDA's calls; yields when, and those that are open then, each with its thread.
+    /// Ends the recording of calls of functions; yields when, and those that are open then, each with its thread.
     ///
     /// # Errors
     ///
     /// A map cannot be read or written.
-    pub fn end_cuda(&mut self) -> Result<(MonoNs, Vec<(Slot, OpenCuda)>), LoadError> {
-        self.cuda.freeze()?;
+    pub fn end_functions(&mut self) -> Result<(MonoNs, Vec<(Slot, OpenFunction)>), LoadError> {
+        self.functions.freeze()?;
         let at = clock::mono();
         let mut open = Vec::new();
-        if self.cuda.is_on() {
+        if self.functions.is_on() {
             for slot in self.slots.read()? {
-                open.extend(self.cuda.open(&slot)?.into_iter().map(|call| (slot, call)));
+                open.extend(self.functions.open(&slot)?.into_iter().map(|call| (slot, call)));
             }
         }
         Ok((at, open))
     }
 
-    /// CUDA's calls counted so far.
+    /// Calls of functions counted so far.
     ///
     /// # Errors
     ///
     /// The map cannot be read.
-    pub fn cuda_counts(&self) -> Result<Vec<(CountKey, CallCounts)>, LoadError> {
-        self.cuda.counts()
+    pub fn function_counts(&self) -> Result<Vec<(CountKey, CallCounts)>, LoadError> {
+        self.functions.counts()
     }
 
-    /// Detaches the programs of system calls, and of CUDA's.
+    /// Detaches the programs of system calls, and of functions.
     ///
     /// # Errors
     ///
@@ -358,7 +358,7 @@ impl Kernel {
         let calls = self.kept(self.spans.programs().iter().map(String::as_str));
         self.spans.detach(&mut self.ebpf)?;
         self.skipped.1 += misses(&calls).unwrap_or(0);
-        self.cuda.detach(&mut self.ebpf)
+        self.functions.detach(&mut self.ebpf)
     }
 
     /// Detaches every program: nothing is recorded after this returns, and slots stay readable.

@@ -2,10 +2,10 @@
 
 mod btf;
 mod cost;
-mod cuda;
 mod drain;
 mod duty;
 mod error;
+mod function;
 mod http;
 mod layout;
 mod load;
@@ -31,7 +31,7 @@ pub use self::{
     nvidia::NvidiaSettings,
     priority::{
         Achieved, DrainPriority, Haste, achievable as drain_priority, allow as allow_priority,
-        lower as lower_thread, raise as raise_thread,
+        lower as lower_thread, prefer as prefer_thread, raise as raise_thread,
     },
     slots::Slots,
     sockets::Sockets,

@@ -47,8 +47,8 @@ pub struct SpanSettings {
     pub rows: bool,
     /// Every call, counted.
     pub counts: bool,
-    /// Calls of CUDA's driver library, which are no system calls.
-    pub cuda: bool,
+    /// Calls of libraries' functions, which are no system calls.
+    pub functions: bool,
     /// First and last number of each range of selected devices.
     pub devices: Vec<(u32, u32)>,
     /// Futex calls shorter than this become no record.
@@ -60,7 +60,7 @@ pub struct SpanSettings {
 impl SpanSettings {
     /// Whether there is anything to do.
     pub fn any(&self) -> bool {
-        self.ioctl || self.memory || self.futex || self.rows || self.counts || self.cuda
+        self.ioctl || self.memory || self.futex || self.rows || self.counts || self.functions
     }
 
     /// The calls that are traced by name.
@@ -92,7 +92,7 @@ impl SpanSettings {
             counts: self.counts.into(),
             any: self.any().into(),
             ranges: self.devices.len() as u32,
-            cuda: self.cuda.into(),
+            functions: self.functions.into(),
             ..Filter::NONE
         };
         for (range, &(first, last)) in filter.devices.iter_mut().zip(&self.devices) {

@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use crate::table::{CudaCallRow, CudaKind, GpuIoctlRow, SyscallRow};
+use crate::table::{CudaCallRow, CudaKind, GpuIoctlRow, StepKind, StepRow, SyscallRow};
 
 /// Rows kept of a thread: beyond so many the oldest are forgotten, and a call that began before is not
 /// compared.
@@ -20,12 +20,16 @@ pub enum Lane {
     CudaSync,
     /// Its others.
     Cuda,
+    /// Calls of an engine.
+    Engine,
+    /// Rounds of its loop.
+    EngineRound,
 }
 
 /// How many there are.
-const LANES: usize = 3;
+pub(super) const LANES: usize = 5;
 
-/// A row of `syscall`, `gpu_ioctl` or `cuda_call`.
+/// A row of `syscall`, `gpu_ioctl`, `cuda_call` or `step`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Call {
     pub tid: u32,
@@ -56,6 +60,16 @@ impl From<&CudaCallRow> for Call {
         let exit_ns = row.ts_mono_ns.saturating_add(row.dur_ns);
         let lane = if row.kind == CudaKind::Sync { Lane::CudaSync } else { Lane::Cuda };
         // That of one that is open was read a moment apart from its end.
+        let off_cpu_ns = row.off_cpu_ns.filter(|_| !row.open_end);
+        Self { tid: row.tid, enter_ns: row.ts_mono_ns, exit_ns, off_cpu_ns, lane }
+    }
+}
+
+impl From<&StepRow> for Call {
+    fn from(row: &StepRow) -> Self {
+        let exit_ns = row.ts_mono_ns.saturating_add(row.dur_ns);
+        let lane = if row.kind == StepKind::Round { Lane::EngineRound } else { Lane::Engine };
+        // As above.
         let off_cpu_ns = row.off_cpu_ns.filter(|_| !row.open_end);
         Self { tid: row.tid, enter_ns: row.ts_mono_ns, exit_ns, off_cpu_ns, lane }
     }

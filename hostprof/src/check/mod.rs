@@ -1,6 +1,6 @@
 //! Whether a recording is true: each thread replayed, and compared with the kernel's own counters.
 //!
-//! Reads rows of `thread`, `loss`, `off_cpu_count`, `off_cpu`, `page_fault`, `syscall`, `gpu_ioctl` and `cuda_call`, in file order and one at a time; yields a
+//! Reads rows of `thread`, `loss`, `off_cpu_count`, `off_cpu`, `page_fault`, `syscall`, `gpu_ioctl`, `cuda_call` and `step`, in file order and one at a time; yields a
 //! verdict that names each thread for which a rule did not hold, with what was expected and what was found.
 //! It keeps a fixed amount for each thread and CPU. It cannot see what leaves no trace in a counter: an
 //! episode that was open before the thread's first switch.
@@ -18,6 +18,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use self::calls::LANES;
 pub use self::calls::{Call, Lane};
 pub(crate) use self::recording::each;
 use self::tally::{Displaced, Tally};
@@ -125,7 +126,7 @@ pub struct Findings {
     pub episodes: u64,
     /// Episodes that were counted and not recorded: the sum over `off_cpu_count`.
     pub counted: u64,
-    /// Rows of `syscall`, `gpu_ioctl` and `cuda_call`.
+    /// Rows of `syscall`, `gpu_ioctl`, `cuda_call` and `step`.
     pub calls_seen: u64,
     /// Those whose time off the CPU could be compared with the rows within.
     pub calls_compared: u64,
@@ -163,7 +164,7 @@ struct CallCounts {
     seen: u64,
     compared: u64,
     /// Whether there are any, by [`Lane`].
-    lanes: [bool; 3],
+    lanes: [bool; LANES],
 }
 
 /// Who was switched in on a CPU.
@@ -194,10 +195,11 @@ impl<'a, F: Fn(i32) -> State> Check<'a, F> {
         }
     }
 
-    /// Says that the recording has calls, of system calls and of CUDA's driver library. Each must be added after the
+    /// Says that the recording has calls: of system calls, of CUDA's driver library, of an engine. Each must be added after the
     /// `off_cpu` rows that end before it.
-    pub fn expect_calls(&mut self, system: bool, cuda: bool) {
-        self.calls = Some(CallCounts { lanes: [system, cuda, cuda], ..CallCounts::default() });
+    pub fn expect_calls(&mut self, system: bool, cuda: bool, engine: bool) {
+        self.calls =
+            Some(CallCounts { lanes: [system, cuda, cuda, engine, engine], ..CallCounts::default() });
     }
 
     /// Adds a call, in the order of their ends.

@@ -8,8 +8,8 @@ use crate::{
     probe::{PAGE_FAULT, syscalls::state_of},
     recording::{Recording, RecordingError},
     table::{
-        CudaCallRow, GpuIoctlRow, LossRow, OffCpuCountRow, OffCpuRow, PageFaultRow, SyscallRow, Table,
-        ThreadRow,
+        CudaCallRow, GpuIoctlRow, LossRow, OffCpuCountRow, OffCpuRow, PageFaultRow, StepRow, SyscallRow,
+        Table, ThreadRow,
     },
 };
 
@@ -29,8 +29,8 @@ pub fn check(recording: &Recording) -> Result<Findings, RecordingError> {
     let mut check = Check::new(&threads, &loss, page_faults, state_of);
     let mut calls = Calls::open(recording)?;
     if calls.any() {
-        let [system, ioctls, cuda] = calls.are();
-        check.expect_calls(system || ioctls, cuda);
+        let [system, ioctls, cuda, engine] = calls.are();
+        check.expect_calls(system || ioctls, cuda, engine);
     }
     each::<OffCpuCountRow>(recording, |row| check.off_cpu_count(row))?;
     each::<OffCpuRow>(recording, |row| {
@@ -47,7 +47,7 @@ type Rows<'a> = Peekable<Box<dyn Iterator<Item = Result<Call, RecordingError>> +
 
 /// The calls of a recording, in the order of their ends.
 struct Calls<'a> {
-    sources: [Rows<'a>; 3],
+    sources: [Rows<'a>; 4],
     failed: Option<RecordingError>,
 }
 
@@ -57,6 +57,7 @@ impl<'a> Calls<'a> {
             rows::<SyscallRow>(recording)?,
             rows::<GpuIoctlRow>(recording)?,
             rows::<CudaCallRow>(recording)?,
+            rows::<StepRow>(recording)?,
         ];
         Ok(Self { sources, failed: None })
     }
@@ -66,7 +67,7 @@ impl<'a> Calls<'a> {
     }
 
     /// Of which tables there are any.
-    fn are(&mut self) -> [bool; 3] {
+    fn are(&mut self) -> [bool; 4] {
         self.sources.each_mut().map(|source| source.peek().is_some())
     }
 

@@ -10,7 +10,7 @@ use hostprof_common::{
 use super::spans;
 use crate::{
     bpf::{Kernel, LoadError},
-    probe::{CUDA, HOST_RUNQUEUE, HTTP, SCHED, SYSCALL, cuda_call, syscalls},
+    probe::{CUDA, ENGINE, HOST_RUNQUEUE, HTTP, SCHED, SYSCALL, cuda_call, engine_call, syscalls},
     table::{HistogramRow, LossRow},
     units::MonoNs,
 };
@@ -43,7 +43,7 @@ pub struct Counters {
     at: MonoNs,
     last: Reading,
     calls: HashMap<CountKey, CallCounts>,
-    cuda: HashMap<CountKey, CallCounts>,
+    functions: HashMap<CountKey, CallCounts>,
     histogram_at: MonoNs,
     histogram: Vec<CpuStats>,
     readings: u32,
@@ -59,7 +59,7 @@ impl Counters {
             histogram: reading.cpus.clone(),
             last: reading,
             calls: HashMap::new(),
-            cuda: HashMap::new(),
+            functions: HashMap::new(),
             histogram_at: at,
             readings: 0,
             readings_each: if watched { 1 } else { HISTOGRAM_READINGS },
@@ -89,7 +89,8 @@ impl Counters {
             rows.extend(lost.map(|(reason, dropped)| (SCHED, cpu, reason, dropped)));
         }
         for (cpu, (now, before)) in reading.spans.iter().zip(&self.last.spans).enumerate() {
-            for (index, name) in spans::PROBES.into_iter().chain([(probe::HTTP, HTTP), (probe::CUDA, CUDA)]) {
+            let others = [(probe::HTTP, HTTP), (probe::CUDA, CUDA), (probe::ENGINE, ENGINE)];
+            for (index, name) in spans::PROBES.into_iter().chain(others) {
                 let (now, before) = (now.probes[usize::from(index)], before.probes[usize::from(index)]);
                 let full = if index == probe::SYSCALL_COUNT { "counts" } else { "full" };
                 rows.push((name, cpu, full, now.full - before.full));
@@ -122,11 +123,11 @@ impl Counters {
     }
 
     /// The histograms of the interval that the last reading completed: the machine's run-queue latency, and
-    /// the system calls and those of CUDA's driver library counted up to now.
+    /// the system calls and those of libraries' functions counted up to now.
     pub fn histograms(
         &mut self,
         calls: Vec<(CountKey, CallCounts)>,
-        cuda: Vec<(CountKey, CallCounts)>,
+        functions: Vec<(CountKey, CallCounts)>,
     ) -> Vec<HistogramRow> {
         let interval = HistogramRow {
             ts_mono_ns: self.histogram_at.0,
@@ -164,16 +165,22 @@ impl Counters {
             });
         });
         let called = |key: CountKey| {
-            let call = u16::try_from(key.nr).ok().and_then(cuda_call);
-            format!("{} {}", key.tgid, call.map_or("other", |call| call.name))
+            let number = u16::try_from(key.nr).unwrap_or_default();
+            match engine_call(number) {
+                Some(call) => (ENGINE, format!("{} {}", key.tgid, call.name)),
+                None => {
+                    (CUDA, format!("{} {}", key.tgid, cuda_call(number).map_or("other", |call| call.name)))
+                }
+            }
         };
-        since(&mut self.cuda, cuda, |key, bucket, count, total_ns| {
+        since(&mut self.functions, functions, |key, bucket, count, total_ns| {
+            let (name, key) = called(key);
             // No call takes no time: those there were not timed.
             let timed = bucket > 0;
             let (bucket_low_ns, bucket_high_ns) = if timed { bounds(bucket) } else { (0, u64::MAX) };
             rows.push(HistogramRow {
-                name: CUDA.to_owned(),
-                key: called(key),
+                name: name.to_owned(),
+                key,
                 bucket_low_ns,
                 bucket_high_ns,
                 count,

@@ -5,7 +5,6 @@ mod attach;
 mod ceiling;
 mod conclude;
 mod counters;
-mod cuda;
 mod describe;
 mod engine_sampling;
 mod fds;
@@ -14,6 +13,7 @@ mod gauges;
 mod gpu_sampling;
 mod http;
 mod kernel_log;
+mod libraries;
 mod nvidia;
 mod options;
 mod pipeline;
@@ -54,9 +54,9 @@ pub use self::{
 };
 use self::{
     counters::{Counters, Reading},
-    cuda::CudaProbes,
     engine_sampling::EngineSampling,
     kernel_log::EventLog,
+    libraries::LibraryProbes,
     pm_sampling::PmSampling,
     sampling::Sampling,
     signals::Signals,
@@ -142,8 +142,8 @@ fn session(options: &Options, looks: Option<Looks<'_>>) -> Result<Outcome> {
     let attached = attach::attach(&mut kernel, &proc, &selector, options.tree)?;
     http::tell_ports(&mut kernel, &proc, &options.probes, &attached.found.processes)?;
     kernel.heed_end()?;
-    let mut cuda = CudaProbes::begin(&mut kernel, &proc, &options.probes, &attached.found.processes)?;
-    told.extend(cuda.iter_mut().flat_map(CudaProbes::told));
+    let mut libraries = LibraryProbes::begin(&mut kernel, &proc, &options.probes, &attached.found.processes)?;
+    told.extend(libraries.iter_mut().flat_map(LibraryProbes::told));
     tell(&mut told, watched);
     let served = engine_sampling::served(&options.metrics, &proc, &attached.found.processes);
     let mut also = Also::hold(&options.also, &attached.found.processes, invoker.uid);
@@ -168,10 +168,7 @@ fn session(options: &Options, looks: Option<Looks<'_>>) -> Result<Outcome> {
         page_faults: options.probes.has(PAGE_FAULT),
         proc,
         gauges: Arc::new(Gauges::new(&attached.found.processes)),
-        on_work: match options.drain_priority {
-            bpf::DrainPriority::Auto => bpf::work,
-            bpf::DrainPriority::None => || {},
-        },
+        on_work: prepare::on_work(options),
     };
     let count = prepare::folds(options, streams, watched);
     let (sink, folds) = prepare::begin(options, &folder, count, &setting, attached.found.engine)
@@ -266,7 +263,7 @@ fn session(options: &Options, looks: Option<Looks<'_>>) -> Result<Outcome> {
         &mut kernel,
         &mut drains,
         command.as_ref(),
-        cuda.as_mut(),
+        libraries.as_mut(),
         &is_over,
     ))?;
     over.store(true, Ordering::Release);
@@ -277,7 +274,7 @@ fn session(options: &Options, looks: Option<Looks<'_>>) -> Result<Outcome> {
         sampling.finish().put(&mut config.samples);
     }
     let recursion = kernel.recursion_misses();
-    watch.end_cuda(&mut kernel)?;
+    watch.end_functions(&mut kernel)?;
     kernel.detach()?;
     finish(drains);
     // These may take their time, in which the programs would cost and the rings fill.
@@ -293,11 +290,11 @@ fn session(options: &Options, looks: Option<Looks<'_>>) -> Result<Outcome> {
     for probe in config.probes.iter_mut().filter(|probe| probe.on) {
         probe.notes.extend(spans::count_notes(&probe.name, &calls, &open));
     }
-    let open_cuda = watch.take_open_cuda();
+    let open_functions = watch.take_open_functions();
     let dropped = conclude::dropped_list(watch.dropped());
     let anchors = watch.anchors();
     let folded = folding
-        .finish(Kept { at: stop, slots, tallies, open_cuda })
+        .finish(Kept { at: stop, slots, tallies, open_functions })
         .ok_or_else(|| anyhow!("fold the records: a thread panicked"))?;
     watch.clear_progress();
 
@@ -313,8 +310,8 @@ fn session(options: &Options, looks: Option<Looks<'_>>) -> Result<Outcome> {
     config.totals = Some(totals);
     config.clock_anchors = anchors;
     http::note(&mut config, &kernel, &folded)?;
-    if let Some(cuda) = &cuda {
-        cuda.note(&mut config, &cuda::stats(&kernel)?);
+    if let Some(libraries) = &libraries {
+        libraries.note(&mut config, &kernel.span_stats()?);
     }
     nvidia::note(&mut config, &folded);
     let mut notes = told;

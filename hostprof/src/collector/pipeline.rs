@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use hostprof_common::{cuda, shed::Tallies, slot::Slot};
+use hostprof_common::{function, shed::Tallies, slot::Slot};
 
 use super::{
     gauges::Gauges,
@@ -83,8 +83,8 @@ pub struct Kept {
     pub slots: Vec<Slot>,
     /// What was counted and not handed over.
     pub tallies: Vec<Tallies>,
-    /// When calls of CUDA's driver library were recorded no more, and those that were open then, each with its thread.
-    pub open_cuda: Option<(MonoNs, Vec<(Slot, cuda::Open)>)>,
+    /// When calls of functions were recorded no more, and those that were open then, each with its thread.
+    pub open_functions: Option<(MonoNs, Vec<(Slot, function::Open)>)>,
 }
 
 impl From<Drained> for Message {
@@ -310,8 +310,8 @@ impl Pipeline {
     fn finish(mut self, kept: &Kept) -> Result<Folded, SinkError> {
         let (fold, tables, proc) = (&mut self.fold, &mut self.tables, &self.setting.proc);
         self.order.finish(|event| fold.event(event, tables));
-        if let Some((at, open)) = &kept.open_cuda {
-            fold.open_cuda(open, *at, tables);
+        if let Some((at, open)) = &kept.open_functions {
+            fold.open_functions(open, *at, tables);
         }
         let ended = self.threads_ended;
         // What is read now of a thread tells nothing of when its recording ended.

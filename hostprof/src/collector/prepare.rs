@@ -109,6 +109,16 @@ fn settings(options: &Options, devices: &Devices) -> Result<bpf::Settings, LoadE
     })
 }
 
+/// What a thread that folds or encodes does first, and with each part of its work. Below a ceiling the thread that looks
+/// what was spent must not wait for one of them.
+pub fn on_work(options: &Options) -> fn() {
+    match options.drain_priority {
+        bpf::DrainPriority::None => || {},
+        bpf::DrainPriority::Auto if options.max_overhead.is_some() => bpf::prefer_thread,
+        bpf::DrainPriority::Auto => bpf::work,
+    }
+}
+
 /// Makes what a recording needs before its first record is read: its tables, and so many folds.
 pub fn begin(
     options: &Options,

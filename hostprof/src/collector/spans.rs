@@ -7,7 +7,7 @@ use super::nvidia;
 use crate::{
     bpf::{SpanSettings, Spans},
     humane::{count, duration, plural},
-    probe::{CUDA, CUDA_LAUNCH, Devices, FUTEX, IOCTL, MEMORY, SYSCALL, SYSCALL_COUNT, Selection},
+    probe::{CUDA, CUDA_LAUNCH, Devices, ENGINE, FUTEX, IOCTL, MEMORY, SYSCALL, SYSCALL_COUNT, Selection},
     target::{self, Proc, Selector, TreeMode},
 };
 
@@ -42,7 +42,7 @@ pub fn settings(
         futex: probes.has(FUTEX),
         rows: probes.has(SYSCALL),
         counts: probes.has(SYSCALL_COUNT),
-        cuda: probes.has(CUDA) || probes.has(CUDA_LAUNCH),
+        functions: [CUDA, CUDA_LAUNCH, ENGINE].into_iter().any(|name| probes.has(name)),
         devices: devices.ranges().to_vec(),
         futex_threshold_ns,
         nvidia: nvidia::settings(probes, devices, keep_bytes),

@@ -9,7 +9,7 @@ use crate::{
     sink::{ParquetSink, ParquetWriter, Sink as _, SinkError, Writer as _},
     table::{
         CudaCallRow, GpuEventRow, GpuIoctlRow, GpuPmRow, HistogramRow, LossRow, OffCpuCountRow, OffCpuRow,
-        PageFaultRow, RequestRow, ShedRow, SyscallRow, ThreadRow, TokenRow,
+        PageFaultRow, RequestRow, ShedRow, StepRow, SyscallRow, ThreadRow, TokenRow,
     },
     target::Proc,
 };
@@ -21,6 +21,7 @@ pub struct Tables {
     syscall: ParquetWriter<SyscallRow>,
     gpu_ioctl: ParquetWriter<GpuIoctlRow>,
     cuda_call: ParquetWriter<CudaCallRow>,
+    step: ParquetWriter<StepRow>,
     page_fault: ParquetWriter<PageFaultRow>,
     /// Whether faults were asked for; the table is there in any case.
     page_faults: bool,
@@ -106,6 +107,7 @@ impl Tables {
             syscall: sink.writer()?,
             gpu_ioctl: sink.writer()?,
             cuda_call: sink.writer()?,
+            step: sink.writer()?,
             page_fault: sink.writer()?,
             page_faults,
             fds: Fds::new(proc),
@@ -139,6 +141,7 @@ impl Tables {
         self.syscall.tick()?;
         self.gpu_ioctl.tick()?;
         self.cuda_call.tick()?;
+        self.step.tick()?;
         self.page_fault.tick()?;
         self.first().map_or(Ok(()), First::tick)?;
         self.error.take().map_or(Ok(()), Err)
@@ -155,6 +158,7 @@ impl Tables {
         self.syscall.finish()?;
         self.gpu_ioctl.finish()?;
         self.cuda_call.finish()?;
+        self.step.finish()?;
         self.page_fault.finish()?;
         if let Rest::First(first) = self.rest {
             first.finish()?;
@@ -240,6 +244,11 @@ impl Rows for Tables {
             tap.rolling.cuda_call(&row);
         }
         let result = self.cuda_call.push(row);
+        self.keep(result);
+    }
+
+    fn step(&mut self, row: StepRow) {
+        let result = self.step.push(row);
         self.keep(result);
     }
 

@@ -12,7 +12,7 @@ use std::{
 };
 
 use anyhow::Result;
-use hostprof_common::{cuda, slot::Slot};
+use hostprof_common::{function, slot::Slot};
 use nix::sys::{signal::Signal, statvfs::statvfs};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
@@ -20,11 +20,11 @@ use super::{
     Options,
     ceiling::{Ceiling, LOOKS_A_SECOND},
     counters::{self, Counters, Reading},
-    cuda::CudaProbes,
     describe,
     folds::Inlet,
     gauges::Gauges,
     kernel_log::{EventLog, Following},
+    libraries::LibraryProbes,
     pipeline::Message,
     progress::{self, Progress},
     shedding::Shedding,
@@ -48,8 +48,8 @@ const TICK: Duration = Duration::from_millis(1000 / LOOKS_A_SECOND);
 const RESTING_TICKS: u64 = 5;
 /// Ticks between two readings of the counters.
 const COUNTER_TICKS: u64 = 10;
-/// Ticks between two looks for libraries of CUDA's driver.
-const CUDA_TICKS: u64 = 5;
+/// Ticks between two looks for libraries to be probed.
+const LIBRARY_TICKS: u64 = 5;
 /// Ticks between two clock anchors.
 const ANCHOR_TICKS: u64 = 600;
 /// Ticks between two returns of free memory.
@@ -97,9 +97,9 @@ pub struct Watch<'a> {
     quiet: bool,
     ceiling: Option<Ceiling>,
     shedding: Option<Shedding>,
-    cuda_ended: bool,
-    /// When CUDA's calls were recorded no more, and those that were open then.
-    open_cuda: Option<(MonoNs, Vec<(Slot, cuda::Open)>)>,
+    functions_ended: bool,
+    /// When calls of functions were recorded no more, and those that were open then.
+    open_functions: Option<(MonoNs, Vec<(Slot, function::Open)>)>,
 }
 
 impl<'a> Watch<'a> {
@@ -125,8 +125,8 @@ impl<'a> Watch<'a> {
             quiet: false,
             ceiling,
             shedding: None,
-            cuda_ended: false,
-            open_cuda: None,
+            functions_ended: false,
+            open_functions: None,
         }
     }
 
@@ -144,11 +144,11 @@ impl<'a> Watch<'a> {
         kernel: &mut Kernel,
         drains: &mut Option<Drains>,
         command: Option<&HeldCommand>,
-        cuda: Option<&mut CudaProbes>,
+        libraries: Option<&mut LibraryProbes>,
         over: &Over<'_>,
     ) -> Result<End> {
         let mut events = events.map(EventLog::follow).transpose()?;
-        let end = self.until(&mut signals, &mut events, kernel, drains, command, cuda, over).await;
+        let end = self.until(&mut signals, &mut events, kernel, drains, command, libraries, over).await;
         if self.shedding.is_some() {
             bpf::lower_thread();
         }
@@ -164,7 +164,7 @@ impl<'a> Watch<'a> {
         kernel: &mut Kernel,
         drains: &mut Option<Drains>,
         command: Option<&HeldCommand>,
-        mut cuda: Option<&mut CudaProbes>,
+        mut libraries: Option<&mut LibraryProbes>,
         over: &Over<'_>,
     ) -> Result<End> {
         let mut log = if self.quiet { None } else { kernel.log() };
@@ -198,8 +198,8 @@ impl<'a> Watch<'a> {
                         self.look(kernel, drains)?;
                     }
                     self.tick(kernel, tick)?;
-                    if let Some(cuda) = cuda.as_deref_mut().filter(|_| tick.is_multiple_of(CUDA_TICKS)) {
-                        self.look_for_cuda(cuda, kernel);
+                    if let Some(libraries) = libraries.as_deref_mut().filter(|_| tick.is_multiple_of(LIBRARY_TICKS)) {
+                        self.look_for_libraries(libraries, kernel);
                     }
                     if let Some(log) = &mut log {
                         log.flush();
@@ -258,7 +258,7 @@ impl<'a> Watch<'a> {
         let Some(shedding) = &mut self.shedding else { return Ok(()) };
         let Some(at) = shedding.look(kernel)? else { return Ok(()) };
         self.gauges.end_network();
-        self.end_cuda(kernel)?;
+        self.end_functions(kernel)?;
         kernel.detach()?;
         if let Some(drains) = drains.take() {
             drains.finish();
@@ -267,29 +267,29 @@ impl<'a> Watch<'a> {
         Ok(())
     }
 
-    fn look_for_cuda(&self, cuda: &mut CudaProbes, kernel: &mut Kernel) {
-        cuda.look(kernel, &self.gauges.processes());
-        for note in cuda.told().iter().filter(|_| !self.quiet) {
+    fn look_for_libraries(&self, libraries: &mut LibraryProbes, kernel: &mut Kernel) {
+        libraries.look(kernel, &self.gauges.processes());
+        for note in libraries.told().iter().filter(|_| !self.quiet) {
             self.progress.clear();
             eprintln!("hostprof: {note}");
         }
     }
 
-    /// Ends the recording of CUDA's calls, if it has not ended: before the programs are detached.
+    /// Ends the recording of calls of functions, if it has not ended: before the programs are detached.
     ///
     /// # Errors
     ///
     /// A map cannot be read or written.
-    pub fn end_cuda(&mut self, kernel: &mut Kernel) -> Result<()> {
-        if !std::mem::replace(&mut self.cuda_ended, true) {
-            self.open_cuda = Some(kernel.end_cuda()?);
+    pub fn end_functions(&mut self, kernel: &mut Kernel) -> Result<()> {
+        if !std::mem::replace(&mut self.functions_ended, true) {
+            self.open_functions = Some(kernel.end_functions()?);
         }
         Ok(())
     }
 
-    /// The calls that were open when [`Watch::end_cuda`] ended their recording, and when that was.
-    pub fn take_open_cuda(&mut self) -> Option<(MonoNs, Vec<(Slot, cuda::Open)>)> {
-        self.open_cuda.take()
+    /// The calls that were open when [`Watch::end_functions`] ended their recording, and when that was.
+    pub fn take_open_functions(&mut self) -> Option<(MonoNs, Vec<(Slot, function::Open)>)> {
+        self.open_functions.take()
     }
 
     /// The ceiling and what came of it; `None` where none was set.
@@ -340,7 +340,7 @@ impl<'a> Watch<'a> {
             let _ = self.inlet.first().send(Message::Loss(row));
         }
         if self.counters.completes(whole) {
-            for row in self.counters.histograms(kernel.call_counts()?, kernel.cuda_counts()?) {
+            for row in self.counters.histograms(kernel.call_counts()?, kernel.function_counts()?) {
                 let _ = self.inlet.first().send(Message::Histogram(row));
             }
         }

@@ -4,8 +4,8 @@ use super::{Finding, Machine, Verdict};
 use crate::{
     bpf::{Kernel, LoadError, NvidiaSettings, Settings, SpanHook, SpanSettings},
     probe::{
-        CUDA, CUDA_LAUNCH, FUTEX, HTTP, IOCTL, MEMORY, NETWORK, PROBES, Probe, SYSCALL, SYSCALL_COUNT, WAKER,
-        XID,
+        CUDA, CUDA_LAUNCH, ENGINE, FUTEX, HTTP, IOCTL, MEMORY, NETWORK, PROBES, Probe, SYSCALL,
+        SYSCALL_COUNT, WAKER, XID,
     },
 };
 
@@ -24,7 +24,7 @@ const SMALLEST: Settings = Settings {
         futex: false,
         rows: false,
         counts: false,
-        cuda: false,
+        functions: false,
         devices: Vec::new(),
         futex_threshold_ns: 0,
         nvidia: NvidiaSettings { kinds: Vec::new(), shapes: Vec::new(), keep_bytes: false },
@@ -47,14 +47,14 @@ pub fn examine(machine: &Machine) -> Vec<Finding> {
     let with = |spans| attempt(&Settings { spans, ..SMALLEST });
     let named = with(SpanSettings { ioctl: true, memory: true, futex: true, ..SMALLEST.spans });
     let every = with(SpanSettings { rows: true, counts: true, ..SMALLEST.spans });
-    let cuda = with(SpanSettings { cuda: true, ..SMALLEST.spans });
+    let functions = with(SpanSettings { functions: true, ..SMALLEST.spans });
     PROBES
         .iter()
         .map(|probe| {
             let trial = match probe.name {
                 IOCTL | MEMORY | FUTEX => &named,
                 SYSCALL | SYSCALL_COUNT => &every,
-                CUDA | CUDA_LAUNCH => &cuda,
+                CUDA | CUDA_LAUNCH | ENGINE => &functions,
                 WAKER | NETWORK | HTTP => &sched,
                 _ => &least,
             };

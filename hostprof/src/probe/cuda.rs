@@ -6,11 +6,11 @@
 use std::{borrow::Cow, collections::BTreeMap};
 
 use hostprof_common::{
-    cuda::{Bytes, Call, Cookie, Open, flag, lane},
-    slot::{Slot, presence},
+    function::{Args, Call, Cookie, flag, lane},
     span::OFF_CPU_UNKNOWN,
 };
 
+use super::function::FunctionProbe;
 use crate::table::{
     CudaCallRow,
     CudaKind::{self, Alloc, Context, Copy, Free, Graph, Launch, Module, Set, Sync},
@@ -25,14 +25,14 @@ pub struct CudaCall {
     /// What it does.
     pub kind: CudaKind,
     /// Where its arguments tell bytes. Those of first versions that a later one replaced are 32 bits and not read.
-    bytes: Bytes,
+    bytes: Args,
 }
 
 const fn of(kind: CudaKind, name: &'static str) -> CudaCall {
-    CudaCall { name, kind, bytes: Bytes::None }
+    CudaCall { name, kind, bytes: Args::None }
 }
 
-const fn sized(kind: CudaKind, name: &'static str, bytes: Bytes) -> CudaCall {
+const fn sized(kind: CudaKind, name: &'static str, bytes: Args) -> CudaCall {
     CudaCall { name, kind, bytes }
 }
 
@@ -49,65 +49,65 @@ pub const CUDA_CALLS: &[CudaCall] = &[
     of(Sync, "cuCtxSynchronize"),
     of(Sync, "cuStreamSynchronize"),
     of(Sync, "cuEventSynchronize"),
-    sized(Copy, "cuMemcpy", Bytes::Arg(2)),
-    sized(Copy, "cuMemcpyAsync", Bytes::Arg(2)),
-    sized(Copy, "cuMemcpyPeer", Bytes::Arg(4)),
-    sized(Copy, "cuMemcpyPeerAsync", Bytes::Arg(4)),
-    sized(Copy, "cuMemcpyHtoD", Bytes::Arg(2)),
-    sized(Copy, "cuMemcpyHtoDAsync", Bytes::Arg(2)),
-    sized(Copy, "cuMemcpyDtoH", Bytes::Arg(2)),
-    sized(Copy, "cuMemcpyDtoHAsync", Bytes::Arg(2)),
-    sized(Copy, "cuMemcpyDtoD", Bytes::Arg(2)),
-    sized(Copy, "cuMemcpyDtoDAsync", Bytes::Arg(2)),
-    sized(Copy, "cuMemcpyDtoA", Bytes::Arg(3)),
-    sized(Copy, "cuMemcpyAtoD", Bytes::Arg(3)),
-    sized(Copy, "cuMemcpyHtoA", Bytes::Arg(3)),
-    sized(Copy, "cuMemcpyHtoAAsync", Bytes::Arg(3)),
-    sized(Copy, "cuMemcpyAtoH", Bytes::Arg(3)),
-    sized(Copy, "cuMemcpyAtoHAsync", Bytes::Arg(3)),
-    sized(Copy, "cuMemcpyAtoA", Bytes::Arg(4)),
-    sized(Copy, "cuMemcpy2D", Bytes::Copy2d),
-    sized(Copy, "cuMemcpy2DUnaligned", Bytes::Copy2d),
-    sized(Copy, "cuMemcpy2DAsync", Bytes::Copy2d),
-    sized(Copy, "cuMemcpy3D", Bytes::Copy3d),
-    sized(Copy, "cuMemcpy3DAsync", Bytes::Copy3d),
+    sized(Copy, "cuMemcpy", Args::Arg(2)),
+    sized(Copy, "cuMemcpyAsync", Args::Arg(2)),
+    sized(Copy, "cuMemcpyPeer", Args::Arg(4)),
+    sized(Copy, "cuMemcpyPeerAsync", Args::Arg(4)),
+    sized(Copy, "cuMemcpyHtoD", Args::Arg(2)),
+    sized(Copy, "cuMemcpyHtoDAsync", Args::Arg(2)),
+    sized(Copy, "cuMemcpyDtoH", Args::Arg(2)),
+    sized(Copy, "cuMemcpyDtoHAsync", Args::Arg(2)),
+    sized(Copy, "cuMemcpyDtoD", Args::Arg(2)),
+    sized(Copy, "cuMemcpyDtoDAsync", Args::Arg(2)),
+    sized(Copy, "cuMemcpyDtoA", Args::Arg(3)),
+    sized(Copy, "cuMemcpyAtoD", Args::Arg(3)),
+    sized(Copy, "cuMemcpyHtoA", Args::Arg(3)),
+    sized(Copy, "cuMemcpyHtoAAsync", Args::Arg(3)),
+    sized(Copy, "cuMemcpyAtoH", Args::Arg(3)),
+    sized(Copy, "cuMemcpyAtoHAsync", Args::Arg(3)),
+    sized(Copy, "cuMemcpyAtoA", Args::Arg(4)),
+    sized(Copy, "cuMemcpy2D", Args::Copy2d),
+    sized(Copy, "cuMemcpy2DUnaligned", Args::Copy2d),
+    sized(Copy, "cuMemcpy2DAsync", Args::Copy2d),
+    sized(Copy, "cuMemcpy3D", Args::Copy3d),
+    sized(Copy, "cuMemcpy3DAsync", Args::Copy3d),
     of(Copy, "cuMemcpy3DPeer"),
     of(Copy, "cuMemcpy3DPeerAsync"),
     of(Copy, "cuMemcpyBatchAsync"),
     of(Copy, "cuMemcpy3DBatchAsync"),
-    sized(Copy, "cuMemPrefetchAsync", Bytes::Arg(1)),
-    sized(Set, "cuMemsetD8", Bytes::Arg(2)),
-    sized(Set, "cuMemsetD16", Bytes::Units(2, 1)),
-    sized(Set, "cuMemsetD32", Bytes::Units(2, 2)),
-    sized(Set, "cuMemsetD8Async", Bytes::Arg(2)),
-    sized(Set, "cuMemsetD16Async", Bytes::Units(2, 1)),
-    sized(Set, "cuMemsetD32Async", Bytes::Units(2, 2)),
-    sized(Set, "cuMemsetD2D8", Bytes::Product(3, 4, 0)),
-    sized(Set, "cuMemsetD2D16", Bytes::Product(3, 4, 1)),
-    sized(Set, "cuMemsetD2D32", Bytes::Product(3, 4, 2)),
-    sized(Set, "cuMemsetD2D8Async", Bytes::Product(3, 4, 0)),
-    sized(Set, "cuMemsetD2D16Async", Bytes::Product(3, 4, 1)),
-    sized(Set, "cuMemsetD2D32Async", Bytes::Product(3, 4, 2)),
-    sized(Alloc, "cuMemAlloc", Bytes::Arg(1)),
-    sized(Alloc, "cuMemAllocPitch", Bytes::Product(2, 3, 0)),
-    sized(Alloc, "cuMemAllocManaged", Bytes::Arg(1)),
-    sized(Alloc, "cuMemAllocAsync", Bytes::Arg(1)),
-    sized(Alloc, "cuMemAllocFromPoolAsync", Bytes::Arg(1)),
-    sized(Alloc, "cuMemAllocHost", Bytes::Arg(1)),
-    sized(Alloc, "cuMemHostAlloc", Bytes::Arg(1)),
-    sized(Alloc, "cuMemHostRegister", Bytes::Arg(1)),
-    sized(Alloc, "cuMemCreate", Bytes::Arg(1)),
-    sized(Alloc, "cuMemAddressReserve", Bytes::Arg(1)),
-    sized(Alloc, "cuMemMap", Bytes::Arg(1)),
-    sized(Alloc, "cuMemSetAccess", Bytes::Arg(1)),
+    sized(Copy, "cuMemPrefetchAsync", Args::Arg(1)),
+    sized(Set, "cuMemsetD8", Args::Arg(2)),
+    sized(Set, "cuMemsetD16", Args::Units(2, 1)),
+    sized(Set, "cuMemsetD32", Args::Units(2, 2)),
+    sized(Set, "cuMemsetD8Async", Args::Arg(2)),
+    sized(Set, "cuMemsetD16Async", Args::Units(2, 1)),
+    sized(Set, "cuMemsetD32Async", Args::Units(2, 2)),
+    sized(Set, "cuMemsetD2D8", Args::Product(3, 4, 0)),
+    sized(Set, "cuMemsetD2D16", Args::Product(3, 4, 1)),
+    sized(Set, "cuMemsetD2D32", Args::Product(3, 4, 2)),
+    sized(Set, "cuMemsetD2D8Async", Args::Product(3, 4, 0)),
+    sized(Set, "cuMemsetD2D16Async", Args::Product(3, 4, 1)),
+    sized(Set, "cuMemsetD2D32Async", Args::Product(3, 4, 2)),
+    sized(Alloc, "cuMemAlloc", Args::Arg(1)),
+    sized(Alloc, "cuMemAllocPitch", Args::Product(2, 3, 0)),
+    sized(Alloc, "cuMemAllocManaged", Args::Arg(1)),
+    sized(Alloc, "cuMemAllocAsync", Args::Arg(1)),
+    sized(Alloc, "cuMemAllocFromPoolAsync", Args::Arg(1)),
+    sized(Alloc, "cuMemAllocHost", Args::Arg(1)),
+    sized(Alloc, "cuMemHostAlloc", Args::Arg(1)),
+    sized(Alloc, "cuMemHostRegister", Args::Arg(1)),
+    sized(Alloc, "cuMemCreate", Args::Arg(1)),
+    sized(Alloc, "cuMemAddressReserve", Args::Arg(1)),
+    sized(Alloc, "cuMemMap", Args::Arg(1)),
+    sized(Alloc, "cuMemSetAccess", Args::Arg(1)),
     of(Alloc, "cuMemPoolCreate"),
     of(Free, "cuMemFree"),
     of(Free, "cuMemFreeAsync"),
     of(Free, "cuMemFreeHost"),
     of(Free, "cuMemHostUnregister"),
     of(Free, "cuMemRelease"),
-    sized(Free, "cuMemAddressFree", Bytes::Arg(1)),
-    sized(Free, "cuMemUnmap", Bytes::Arg(1)),
+    sized(Free, "cuMemAddressFree", Args::Arg(1)),
+    sized(Free, "cuMemUnmap", Args::Arg(1)),
     of(Free, "cuMemPoolDestroy"),
     of(Free, "cuMemPoolTrimTo"),
     of(Graph, "cuStreamBeginCapture"),
@@ -139,25 +139,14 @@ pub const CUDA_CALLS: &[CudaCall] = &[
     of(Context, "cuDevicePrimaryCtxReset"),
 ];
 
-/// A function to be probed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CudaProbe {
-    /// Where its first instruction is, from the library file's beginning.
-    pub offset: u64,
-    /// What its probe is told.
-    pub cookie: Cookie,
-    /// Whether it is only counted.
-    pub only_counted: bool,
-}
-
 /// The functions of a library to be probed, one for each place in its file, by the names and places of all of them;
 /// launches are timed where `launches`.
 pub fn cuda_probes<'a>(
     functions: impl Iterator<Item = (&'a str, u64)> + Clone,
     launches: bool,
-) -> Vec<CudaProbe> {
+) -> Vec<FunctionProbe> {
     let replaced: Vec<&str> = functions.clone().filter_map(|(name, _)| unversioned(plain(name))).collect();
-    let mut probes: BTreeMap<u64, CudaProbe> = BTreeMap::new();
+    let mut probes: BTreeMap<u64, FunctionProbe> = BTreeMap::new();
     for (name, offset) in functions {
         let versioned = plain(name);
         let base = unversioned(versioned).unwrap_or(versioned);
@@ -166,14 +155,14 @@ pub fn cuda_probes<'a>(
         let first_of_several = versioned == base && replaced.contains(&base);
         let cookie = Cookie {
             call: number as u16,
-            lane: if call.kind == Sync { lane::SYNC } else { lane::OTHER },
-            bytes: if first_of_several { Bytes::None } else { call.bytes },
+            lane: if call.kind == Sync { lane::CUDA_SYNC } else { lane::CUDA },
+            args: if first_of_several { Args::None } else { call.bytes },
         };
-        let probe = CudaProbe { offset, cookie, only_counted: call.kind == Launch && !launches };
+        let probe = FunctionProbe { offset, cookie, only_counted: call.kind == Launch && !launches };
         // Where functions share a place the list decides, so that it does not depend on the file.
         let known = probes.entry(offset).or_insert(probe);
-        if (probe.cookie.call, probe.cookie.bytes == Bytes::None)
-            < (known.cookie.call, known.cookie.bytes == Bytes::None)
+        if (probe.cookie.call, probe.cookie.args == Args::None)
+            < (known.cookie.call, known.cookie.args == Args::None)
         {
             *known = probe;
         }
@@ -209,40 +198,25 @@ pub fn row(call: &Call, thread: &ThreadRow) -> Option<CudaCallRow> {
         kind: of.kind,
         dur_ns: call.exit_ns.saturating_sub(call.enter_ns),
         off_cpu_ns: (call.off_cpu_ns != OFF_CPU_UNKNOWN).then_some(call.off_cpu_ns),
-        bytes: (call.flags & flag::BYTES != 0).then_some(call.bytes),
+        bytes: (call.flags & flag::TOLD != 0).then_some(call.told),
         ret: (!open_end).then_some(call.ret),
         open_end,
     })
 }
 
-/// A call that is open at a time, as a row.
-pub fn open_row(open: &Open, slot: &Slot, at_ns: u64, thread: &ThreadRow) -> Option<CudaCallRow> {
-    let dur_ns = at_ns.saturating_sub(open.enter_ns);
-    // Its thread went on while slot and call were read.
-    let since_out_ns = if slot.presence == presence::OFF_CPU { at_ns.saturating_sub(slot.out_ns) } else { 0 };
-    let off_cpu_ns = (slot.off_ns.saturating_sub(open.off_ns) + since_out_ns).min(dur_ns);
-    row(
-        &Call {
-            call: open.call,
-            exit_ns: at_ns,
-            enter_ns: open.enter_ns,
-            off_cpu_ns: if open.untold_out_ns == 0 { off_cpu_ns } else { OFF_CPU_UNKNOWN },
-            bytes: open.bytes,
-            flags: open.flags | flag::OPEN,
-            ..Call::default()
-        },
-        thread,
-    )
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use hostprof_common::{
+        function::Open,
+        slot::{Slot, presence},
+    };
 
-    fn probes(functions: &[(&str, u64)]) -> Vec<(&'static str, u64, Bytes)> {
+    use super::{super::function::open_call, *};
+
+    fn probes(functions: &[(&str, u64)]) -> Vec<(&'static str, u64, Args)> {
         cuda_probes(functions.iter().copied(), false)
             .into_iter()
-            .map(|probe| (CUDA_CALLS[usize::from(probe.cookie.call)].name, probe.offset, probe.cookie.bytes))
+            .map(|probe| (CUDA_CALLS[usize::from(probe.cookie.call)].name, probe.offset, probe.cookie.args))
             .collect()
     }
 
@@ -263,12 +237,12 @@ mod tests {
         assert_eq!(
             found,
             [
-                ("cuMemAlloc", 0x10, Bytes::None),
-                ("cuMemAlloc", 0x20, Bytes::Arg(1)),
-                ("cuMemcpyHtoD", 0x30, Bytes::Arg(2)),
-                ("cuMemcpyHtoD", 0x40, Bytes::Arg(2)),
-                ("cuLaunchKernel", 0x50, Bytes::None),
-                ("cuMemAllocHost", 0x60, Bytes::Arg(1)),
+                ("cuMemAlloc", 0x10, Args::None),
+                ("cuMemAlloc", 0x20, Args::Arg(1)),
+                ("cuMemcpyHtoD", 0x30, Args::Arg(2)),
+                ("cuMemcpyHtoD", 0x40, Args::Arg(2)),
+                ("cuLaunchKernel", 0x50, Args::None),
+                ("cuMemAllocHost", 0x60, Args::Arg(1)),
             ]
         );
     }
@@ -285,17 +259,17 @@ mod tests {
     #[test]
     fn a_cookie_says_all_that_the_kernel_half_needs() {
         for (number, call) in CUDA_CALLS.iter().enumerate() {
-            let cookie = Cookie { call: number as u16, lane: lane::OTHER, bytes: call.bytes };
+            let cookie = Cookie { call: number as u16, lane: lane::CUDA, args: call.bytes };
             let word = cookie.pack();
-            assert_eq!((Cookie::call_of(word), Cookie::lane_of(word)), (number as u16, lane::OTHER));
+            assert_eq!((Cookie::call_of(word), Cookie::lane_of(word)), (number as u16, lane::CUDA));
             let args = match call.bytes {
-                Bytes::None | Bytes::Copy2d | Bytes::Copy3d => (0, 0, 0),
-                Bytes::Arg(at) => (at + 1, 0, 0),
-                Bytes::Units(at, shift) => (at + 1, 0, shift),
-                Bytes::Product(one, two, shift) => (one + 1, two + 1, shift),
+                Args::None | Args::Copy2d | Args::Copy3d | Args::Batch | Args::Extended => (0, 0, 0),
+                Args::Arg(at) => (at + 1, 0, 0),
+                Args::Units(at, shift) => (at + 1, 0, shift),
+                Args::Product(one, two, shift) => (one + 1, two + 1, shift),
             };
             assert_eq!(Cookie::args_of(word), args, "{}", call.name);
-            assert_eq!(Cookie::copy_of(word).is_some(), matches!(call.bytes, Bytes::Copy2d | Bytes::Copy3d));
+            assert_eq!(Cookie::copy_of(word).is_some(), matches!(call.bytes, Args::Copy2d | Args::Copy3d));
         }
     }
 
@@ -311,7 +285,7 @@ mod tests {
     fn an_open_call_has_what_is_known_of_it() {
         let open = Open { enter_ns: 100, off_ns: 40, call: 9, ..Open::default() };
         let slot = Slot { off_ns: 60, out_ns: 900, presence: presence::OFF_CPU, ..Slot::ZERO };
-        let row = open_row(&open, &slot, 1000, &ThreadRow::default()).unwrap();
+        let row = row(&open_call(&open, &slot, 1000), &ThreadRow::default()).unwrap();
         assert_eq!((row.name.as_ref(), row.kind), ("cuStreamSynchronize", Sync));
         assert_eq!((row.dur_ns, row.off_cpu_ns, row.gpu_sync_ns()), (900, Some(120), Some(780)));
         assert!(row.open_end && row.ret.is_none() && row.bytes.is_none());

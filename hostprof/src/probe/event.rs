@@ -1,8 +1,9 @@
 //! Records of the kernel half, decoded: a pure function of their bytes.
 
 use hostprof_common::{
-    RecordKind, cuda,
+    RecordKind,
     episode::{Blocked, Head, Runnable, flag},
+    function,
     http::{Head as HttpHead, Long, Short},
     nvidia::Ioctl,
     shed::Counted,
@@ -39,8 +40,8 @@ pub enum Event {
     Counted(Counted),
     /// A call of the NVIDIA driver returned.
     Nvidia(Box<Ioctl>),
-    /// A call of CUDA's driver library returned.
-    Cuda(cuda::Call),
+    /// A call of a library's function returned.
+    Function(function::Call),
 }
 
 /// Bytes that are no record of this version.
@@ -95,7 +96,7 @@ impl Event {
             }
             RecordKind::Counted => Self::Counted(read(bytes)),
             RecordKind::NvidiaIoctl => Self::Nvidia(Box::new(read(bytes))),
-            RecordKind::CudaCall => Self::Cuda(read(bytes)),
+            RecordKind::FunctionCall => Self::Function(read(bytes)),
         })
     }
 
@@ -118,7 +119,7 @@ impl Event {
             Self::Socket(event) => event.at.0,
             Self::Counted(counted) => counted.at_ns,
             Self::Nvidia(ioctl) => ioctl.span.exit_ns,
-            Self::Cuda(call) => call.exit_ns,
+            Self::Function(call) => call.exit_ns,
         })
     }
 
@@ -137,7 +138,7 @@ impl Event {
             Self::Socket(event) => event.wire_bytes,
             Self::Counted(_) => size_of::<Counted>(),
             Self::Nvidia(_) => size_of::<Ioctl>(),
-            Self::Cuda(_) => size_of::<cuda::Call>(),
+            Self::Function(_) => size_of::<function::Call>(),
         }
     }
 
@@ -187,7 +188,7 @@ impl Wire for Short {}
 impl Wire for Long {}
 impl Wire for Counted {}
 impl Wire for Ioctl {}
-impl Wire for cuda::Call {}
+impl Wire for function::Call {}
 
 #[cfg(test)]
 mod tests {

@@ -13,8 +13,8 @@ use std::{
 };
 
 use hostprof_common::{
-    cuda::{Call as CudaCall, Open as OpenCuda},
     episode::{Blocked, Head, Runnable, flag},
+    function::{Call, ENGINE_FIRST, Open as OpenFunction},
     nvidia::Ioctl,
     shed::{Counted, Tallies},
     slot::Slot,
@@ -25,7 +25,9 @@ use hostprof_common::{
 use super::{
     Event, comm, cuda,
     devices::Devices,
+    engine,
     episode::{closed, open_end, open_row, open_start, waker},
+    function::open_call,
     http::{Http, HttpCounts, SocketEvent},
     life::Life,
     nvidia::NvidiaCounts,
@@ -37,8 +39,8 @@ use super::{
 use crate::{
     hash::IntMap,
     table::{
-        CudaCallRow, GpuIoctlRow, OffCpuCountRow, OffCpuRow, PageFaultRow, RequestRow, State, SyscallRow,
-        TokenRow,
+        CudaCallRow, GpuIoctlRow, OffCpuCountRow, OffCpuRow, PageFaultRow, RequestRow, State, StepRow,
+        SyscallRow, TokenRow,
     },
     units::{MonoNs, Tgid, Tid, Utid},
 };
@@ -61,6 +63,8 @@ pub trait Rows {
     fn gpu_ioctl(&mut self, row: GpuIoctlRow);
     /// A call of CUDA's driver library returned, or its thread or recording ended in it.
     fn cuda_call(&mut self, row: CudaCallRow);
+    /// The same of a call of an engine's.
+    fn step(&mut self, row: StepRow);
     /// A request was answered, or failed, or recording ended.
     fn request(&mut self, row: RequestRow);
     /// Tokens of a response were sent.
@@ -270,7 +274,7 @@ impl Fold {
             Event::Socket(event) => self.socket(event, rows),
             Event::Counted(counted) => self.counted(counted, rows),
             Event::Nvidia(ioctl) => self.nvidia(ioctl, rows),
-            Event::Cuda(call) => self.cuda(call, rows),
+            Event::Function(call) => self.function(call, rows),
         }
     }
 
@@ -435,22 +439,19 @@ impl Fold {
         rows.gpu_ioctl(row);
     }
 
-    fn cuda(&mut self, call: &CudaCall, rows: &mut impl Rows) {
+    fn function(&mut self, call: &Call, rows: &mut impl Rows) {
         let Some(life) = self.threads.get(&Utid(call.utid)) else {
             self.counts.orphans += 1;
             return;
         };
-        if let Some(row) = cuda::row(call, &life.row) {
-            rows.cuda_call(row);
-        }
+        function_row(call, life, rows);
     }
 
-    /// The calls of CUDA's driver library that are open when those are recorded no more, each with its thread.
-    pub fn open_cuda(&self, open: &[(Slot, OpenCuda)], at: MonoNs, rows: &mut impl Rows) {
+    /// The calls of functions that are open when those are recorded no more, each with its thread.
+    pub fn open_functions(&self, open: &[(Slot, OpenFunction)], at: MonoNs, rows: &mut impl Rows) {
         for (slot, call) in open {
-            let life = self.threads.get(&Utid(call.utid));
-            if let Some(row) = life.and_then(|life| cuda::open_row(call, slot, at.0, &life.row)) {
-                rows.cuda_call(row);
+            if let Some(life) = self.threads.get(&Utid(call.utid)) {
+                function_row(&open_call(call, slot, at.0), life, rows);
             }
         }
     }
@@ -525,5 +526,16 @@ impl Fold {
         life.count(&row);
         rows.off_cpu(row);
         life.tick_faults(head.out_ns, rows);
+    }
+}
+
+/// A call of a library's function as a row of its library's table.
+fn function_row(call: &Call, life: &Life, rows: &mut impl Rows) {
+    if call.call < ENGINE_FIRST {
+        if let Some(row) = cuda::row(call, &life.row) {
+            rows.cuda_call(row);
+        }
+    } else if let Some(row) = engine::row(call, &life.row) {
+        rows.step(row);
     }
 }

@@ -57,6 +57,8 @@ pub const FUTEX: &str = "futex";
 pub const CUDA: &str = "cuda";
 /// Their launches, one by one.
 pub const CUDA_LAUNCH: &str = "cuda_launch";
+/// Steps of the engine that they run.
+pub const ENGINE: &str = "engine";
 /// All their system calls.
 pub const SYSCALL: &str = "syscall";
 /// All their system calls, counted.
@@ -71,6 +73,10 @@ const EVERY_COST: &str = "the slow path and two filtered programs on every syste
 /// What calls of CUDA's driver library cost the others.
 const CUDA_COST: &str = "other programs of the machine that use the same file of libcuda take the probes too, and are \
                          filtered there: a microsecond or two a call; none on others";
+
+/// What calls of an engine cost the others.
+const ENGINE_COST: &str = "other programs of the machine that use the same file of the engine take the probes too, and are \
+                           filtered there: a microsecond or two a call; none on others";
 
 /// Every probe.
 pub const PROBES: &[Probe] = &[
@@ -179,7 +185,7 @@ pub const PROBES: &[Probe] = &[
     Probe {
         name: CUDA,
         question: "How long does each thread wait for the GPU, copy, allocate, capture and load in CUDA's driver library, and how many kernels does it launch?",
-        programs: &["cuda_count", "cuda_enter", "cuda_return"],
+        programs: &["function_count", "function_enter", "function_return"],
         tables: &["cuda_call", "histogram"],
         bystander_cost: CUDA_COST,
         auto: Auto::Never,
@@ -191,6 +197,15 @@ pub const PROBES: &[Probe] = &[
         programs: &[],
         tables: &["cuda_call"],
         bystander_cost: CUDA_COST,
+        auto: Auto::Never,
+        required: false,
+    },
+    Probe {
+        name: ENGINE,
+        question: "When does the engine (llama.cpp) compute a batch, of how many tokens and sequences, tokenise, sample and detokenise, and how long does each take?",
+        programs: &[],
+        tables: &["step", "histogram"],
+        bystander_cost: ENGINE_COST,
         auto: Auto::Never,
         required: false,
     },

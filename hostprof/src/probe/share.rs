@@ -60,7 +60,7 @@ fn fold_of(utid: u32, folds: usize) -> usize {
 mod tests {
     use std::mem::offset_of;
 
-    use hostprof_common::{cuda, episode, http, nvidia, shed, span};
+    use hostprof_common::{episode, function, http, nvidia, shed, span};
 
     use super::*;
 
@@ -71,7 +71,7 @@ mod tests {
         assert_eq!(offset_of!(span::Span, utid), UTID_AT);
         assert_eq!(offset_of!(nvidia::Ioctl, span) + offset_of!(span::Span, utid), UTID_AT);
         assert_eq!(offset_of!(shed::Counted, utid), UTID_AT);
-        assert_eq!(offset_of!(cuda::Call, utid), UTID_AT);
+        assert_eq!(offset_of!(function::Call, utid), UTID_AT);
     }
 
     #[test]

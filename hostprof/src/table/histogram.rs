@@ -11,10 +11,10 @@ table! {
     /// Length of the interval.
     dur_ns: u64 ["ns" Delta],
     /// What is counted: `host_runqueue` is the run-queue latency of every task of the machine, `syscall` the
-    /// length of system calls, `cuda` that of calls of CUDA's driver library.
+    /// length of system calls, `cuda` that of calls of CUDA's driver library, `engine` that of an engine's functions.
     name: String ["" Dictionary],
     /// The part it is counted for: the CPU, as `cpu0`; the process and the call, as `4711:202 futex`,
-    /// `4711 cuLaunchKernel`.
+    /// `4711 cuLaunchKernel`, `4711 llama_decode`.
     key: String ["" Dictionary],
     /// Least value of the bucket.
     bucket_low_ns: u64 ["ns" Dictionary],

@@ -22,6 +22,7 @@ mod page_fault;
 mod process_sample;
 mod request;
 mod shed;
+mod step;
 mod syscall;
 mod thread;
 mod token;
@@ -55,6 +56,7 @@ pub use self::{
     process_sample::ProcessSampleRow,
     request::{Endpoint, JoinTier, RequestError, RequestRow, RequestSource},
     shed::{ShedRow, ShedStep},
+    step::{StepKind, StepRow},
     syscall::SyscallRow,
     thread::ThreadRow,
     token::TokenRow,
@@ -181,6 +183,7 @@ macro_rules! for_each_table {
             GpuIoctlRow,
             GpuEventRow,
             CudaCallRow,
+            StepRow,
             PageFaultRow,
             RequestRow,
             TokenRow,

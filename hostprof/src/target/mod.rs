@@ -6,6 +6,7 @@ mod container;
 mod container_name;
 mod engine;
 mod libcuda;
+mod library;
 mod listening;
 mod proc;
 mod scan;
@@ -16,7 +17,8 @@ pub use self::{
     command::{CommandError, HeldCommand, RUN_VARIABLE},
     container_name::{Container, resolve as resolve_container},
     engine::TreeMode,
-    libcuda::{CudaLibrary, FileId},
+    libcuda::is_libcuda,
+    library::{FileId, Library, Mapping, Symbols},
     proc::{Proc, Process},
     scan::{Found, Selector, TargetError, find},
     serving::Served,

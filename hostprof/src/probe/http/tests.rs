@@ -5,7 +5,7 @@ use crate::{
     probe::Life,
     table::{
         CudaCallRow, Endpoint, GpuIoctlRow, OffCpuCountRow, OffCpuRow, PageFaultRow, RequestError,
-        RequestRow, SyscallRow, TokenRow,
+        RequestRow, StepRow, SyscallRow, TokenRow,
     },
 };
 
@@ -22,6 +22,7 @@ impl Rows for Kept {
     fn syscall(&mut self, _: SyscallRow) {}
     fn gpu_ioctl(&mut self, _: GpuIoctlRow) {}
     fn cuda_call(&mut self, _: CudaCallRow) {}
+    fn step(&mut self, _: StepRow) {}
     fn request(&mut self, row: RequestRow) {
         self.requests.push(row);
     }

@@ -1,4 +1,4 @@
-//! The probes at functions of CUDA's driver library: attaching them, and what was counted.
+//! The probes at functions of libraries: attaching them, and what was counted.
 
 use std::{
     fs::File,
@@ -15,7 +15,7 @@ use aya::{
     },
 };
 use hostprof_common::{
-    cuda::{Open, lane},
+    function::{Open, lane},
     slot::Slot,
     span::{CallCounts, CountKey},
 };
@@ -27,11 +27,11 @@ use super::{
     support,
     uprobe_multi::{self, Relocated},
 };
-use crate::probe::CudaProbe;
+use crate::probe::FunctionProbe;
 
 /// The programs: at the return of a function, at a function that is timed, at one that is only counted. A call that is
 /// seen to begin must be seen to end, so that they are attached in this order.
-const PROGRAMS: [&str; 3] = ["cuda_return", "cuda_enter", "cuda_count"];
+const PROGRAMS: [&str; 3] = ["function_return", "function_enter", "function_count"];
 const RETURN: usize = 0;
 
 /// How probes are attached.
@@ -42,8 +42,8 @@ enum Means {
     Events { attached: bool },
 }
 
-/// What is recorded of CUDA's driver library.
-pub(super) struct Cuda {
+/// What is recorded of libraries' functions.
+pub(super) struct Functions {
     /// `None` where nothing is.
     means: Option<Means>,
     open: Array<MapData, Open>,
@@ -51,7 +51,7 @@ pub(super) struct Cuda {
     frozen: Array<MapData, u64>,
 }
 
-impl Cuda {
+impl Functions {
     /// Loads the programs. None is attached.
     pub(super) fn new(ebpf: &mut Ebpf, relocated: Option<&Relocated>, on: bool) -> Result<Self, LoadError> {
         let means = match (on, relocated) {
@@ -70,9 +70,9 @@ impl Cuda {
         };
         Ok(Self {
             means,
-            open: take(ebpf, "CUDA_OPEN")?,
-            counts: take(ebpf, "CUDA_COUNTS")?,
-            frozen: take(ebpf, "CUDA_FROZEN")?,
+            open: take(ebpf, "FUNCTION_OPEN")?,
+            counts: take(ebpf, "FUNCTION_COUNTS")?,
+            frozen: take(ebpf, "FUNCTION_FROZEN")?,
         })
     }
 
@@ -102,10 +102,10 @@ impl Cuda {
         &mut self,
         ebpf: &mut Ebpf,
         library: &File,
-        probes: &[CudaProbe],
+        probes: &[FunctionProbe],
         returns: bool,
     ) -> Result<(), LoadError> {
-        let (timed, counted): (Vec<&CudaProbe>, Vec<&CudaProbe>) =
+        let (timed, counted): (Vec<&FunctionProbe>, Vec<&FunctionProbe>) =
             probes.iter().partition(|probe| returns && !probe.only_counted);
         for (at, (name, probes)) in PROGRAMS.into_iter().zip([&timed, &timed, &counted]).enumerate() {
             let attached =
@@ -134,7 +134,7 @@ impl Cuda {
 
     /// Has the programs do nothing any more.
     pub(super) fn freeze(&mut self) -> Result<(), LoadError> {
-        self.frozen.set(0, 1, 0).map_err(|error| refused("end the probes of CUDA", &error))
+        self.frozen.set(0, 1, 0).map_err(|error| refused("end the probes of functions", &error))
     }
 
     /// Whether there is anything to record.
@@ -183,7 +183,7 @@ fn attach_event(
     ebpf: &mut Ebpf,
     name: &'static str,
     library: &File,
-    probe: &CudaProbe,
+    probe: &FunctionProbe,
 ) -> Result<(), LoadError> {
     let point = UProbeAttachPoint {
         location: UProbeAttachLocation::AbsoluteOffset(probe.offset),

@@ -1,4 +1,4 @@
-//! Calls of CUDA's driver library by recorded threads: counted, or told from their first instruction to their return.
+//! Calls of libraries' functions by recorded threads: counted, or told from their first instruction to their return.
 //!
 //! A function that is left by another way than its return (an exception, `longjmp`) is known by the stack: whatever is
 //! called later has a stack pointer that is no lower. One that jumps to another at its end has a return told for each.
@@ -12,15 +12,17 @@ use aya_ebpf::{
 };
 use hostprof_common::{
     RecordKind,
-    cuda::{Call, Cookie, Open, flag, lane},
+    function::{
+        Batch, Call, Cookie, MOST_SEQUENCES, MOST_TOKENS, Open, batch, extended, flag, lane, probe_of,
+    },
     slot::Slot,
-    span::{CountKey, OFF_CPU_UNKNOWN, probe},
+    span::{CountKey, OFF_CPU_UNKNOWN},
     stats::HISTOGRAM_BUCKETS,
 };
 
 use crate::{
     atomic::fetch_add,
-    maps::{CUDA_COUNTS, CUDA_FROZEN, CUDA_OPEN, NO_CALLS, OPEN, filter},
+    maps::{FUNCTION_COUNTS, FUNCTION_FROZEN, FUNCTION_OPEN, NO_CALLS, OPEN, filter},
     ring::{self, Pushed},
     shed::{self, Price},
     span::{self, count},
@@ -32,7 +34,7 @@ use crate::{
 #[inline(always)]
 fn recorded() -> Option<*mut Slot> {
     let slot = target::slot_of(Task::current())?;
-    let frozen = CUDA_FROZEN.get(0)?;
+    let frozen = FUNCTION_FROZEN.get(0)?;
     // SAFETY: from a successful lookup.
     if unsafe { core::ptr::read_volatile(frozen) } != 0 { None } else { Some(slot) }
 }
@@ -41,7 +43,7 @@ fn recorded() -> Option<*mut Slot> {
 fn open_of(slot: *mut Slot, lane: u32) -> Option<*mut Open> {
     // SAFETY: from a successful lookup.
     let index = unsafe { (*slot).index };
-    CUDA_OPEN.get_ptr_mut(index.wrapping_mul(lane::COUNT).wrapping_add(lane))
+    FUNCTION_OPEN.get_ptr_mut(index.wrapping_mul(lane::COUNT).wrapping_add(lane))
 }
 
 /// The current task is at the first instruction of a function that is only counted.
@@ -81,14 +83,14 @@ pub fn enter(ctx: &ProbeContext) {
             open.chained += 1;
             return;
         }
-        count!(probe::CUDA, unfinished);
+        count!(probe_of(open.call), unfinished);
     }
     let Some(marks) = OPEN.get_ptr_mut(index) else { return };
     open.flags = 0;
-    open.bytes = 0;
-    if let Some(bytes) = bytes(regs, cookie) {
-        open.bytes = bytes;
-        open.flags = flag::BYTES;
+    open.told = 0;
+    if let Some(told) = told(regs, cookie) {
+        open.told = told;
+        open.flags = flag::TOLD;
     }
     open.utid = utid;
     open.call = Cookie::call_of(cookie);
@@ -116,7 +118,7 @@ pub fn leave(ctx: &RetProbeContext) {
     // SAFETY: as above.
     let (open, utid, index) = unsafe { (&mut *open, (*slot).utid, (*slot).index) };
     if open.state == 0 || open.utid != utid {
-        count!(probe::CUDA, unbegun);
+        count!(probe_of(Cookie::call_of(cookie)), unbegun);
         return;
     }
     let regs = ctx.regs;
@@ -131,8 +133,8 @@ pub fn leave(ctx: &RetProbeContext) {
     }
     open.state = 0;
     if stack > open.stack {
-        count!(probe::CUDA, unfinished);
-        count!(probe::CUDA, unbegun);
+        count!(probe_of(open.call), unfinished);
+        count!(probe_of(open.call), unbegun);
         return;
     }
     let Some(marks) = OPEN.get_ptr_mut(index) else { return };
@@ -140,13 +142,13 @@ pub fn leave(ctx: &RetProbeContext) {
     count_call(open.call, at.now - open.enter_ns);
     let known = at.untold_out_ns == open.untold_out_ns;
     emit(Call {
-        kind: RecordKind::CudaCall as u16,
+        kind: RecordKind::FunctionCall as u16,
         call: open.call,
         utid,
         exit_ns: at.now,
         enter_ns: open.enter_ns,
         off_cpu_ns: if known { at.off_ns - open.off_ns } else { OFF_CPU_UNKNOWN },
-        bytes: open.bytes,
+        told: open.told,
         ret,
         flags: open.flags,
     });
@@ -155,7 +157,7 @@ pub fn leave(ctx: &RetProbeContext) {
 /// A thread ends: what it was in ends with it.
 #[inline(always)]
 pub fn abandon(slot: *mut Slot, at_ns: u64) {
-    if filter!(cuda) == 0 {
+    if filter!(functions) == 0 {
         return;
     }
     // SAFETY: from successful lookups, here and below.
@@ -168,14 +170,14 @@ pub fn abandon(slot: *mut Slot, at_ns: u64) {
                 open.state = 0;
                 let known = open.untold_out_ns == 0;
                 emit(Call {
-                    kind: RecordKind::CudaCall as u16,
+                    kind: RecordKind::FunctionCall as u16,
                     call: open.call,
                     utid,
                     // Before the thread's own end.
                     exit_ns: at_ns - 1,
                     enter_ns: open.enter_ns,
                     off_cpu_ns: if known { off_ns - open.off_ns } else { OFF_CPU_UNKNOWN },
-                    bytes: open.bytes,
+                    told: open.told,
                     ret: 0,
                     flags: open.flags | flag::OPEN,
                 });
@@ -185,9 +187,9 @@ pub fn abandon(slot: *mut Slot, at_ns: u64) {
     }
 }
 
-/// The bytes that a call is about, by its arguments; `None` where they do not tell, or are not in memory.
+/// How much a call is about, by its arguments; `None` where they do not tell, or are not in memory.
 #[inline(always)]
-fn bytes(regs: *const pt_regs, cookie: u64) -> Option<u64> {
+fn told(regs: *const pt_regs, cookie: u64) -> Option<u64> {
     if let Some((at, numbers)) = Cookie::copy_of(cookie) {
         let mut sizes = [1_u64; 3];
         let bytes = numbers << 3;
@@ -198,6 +200,12 @@ fn bytes(regs: *const pt_regs, cookie: u64) -> Option<u64> {
         };
         return if read == 0 { Some(sizes[0].wrapping_mul(sizes[1]).wrapping_mul(sizes[2])) } else { None };
     }
+    if Cookie::is_batch(cookie) {
+        return on_stack(regs);
+    }
+    if Cookie::is_extended(cookie) {
+        return pointed_to(regs);
+    }
     let (first, second, shift) = Cookie::args_of(cookie);
     if first == 0 {
         return None;
@@ -207,6 +215,95 @@ fn bytes(regs: *const pt_regs, cookie: u64) -> Option<u64> {
         product = product.wrapping_mul(argument(regs, second));
     }
     Some(product << (shift & 7))
+}
+
+/// The batch that a function has on the stack.
+#[inline(always)]
+fn on_stack(regs: *const pt_regs) -> Option<u64> {
+    // SAFETY: the context, which the verifier knows the bounds of.
+    let stack = unsafe { (*regs).rsp };
+    let tokens = read::<u32>(stack.wrapping_add(batch::TOKENS))?;
+    let lists = read::<u64>(stack.wrapping_add(batch::SEQUENCES))?;
+    // Without a list, all are of the first sequence.
+    if lists == 0 {
+        let several = if tokens > 1 { 1 } else { 0 };
+        return Some(Batch { tokens, sequences: 1, several, encode: false }.pack());
+    }
+    Some(sequences(Batch { tokens, ..Batch::NONE }, lists, 8, 0).pack())
+}
+
+/// The batch that a function's third argument points to; `None` for one that makes no sense.
+#[inline(always)]
+fn pointed_to(regs: *const pt_regs) -> Option<u64> {
+    // SAFETY: as above.
+    let (encode, address) = unsafe { ((*regs).rsi == extended::ENCODE, (*regs).rdx) };
+    let most = read::<u64>(address.wrapping_add(extended::TOKENS_MAX))?;
+    let sequences_max = read::<u32>(address.wrapping_add(extended::SEQUENCES_MAX))?;
+    let begin = read::<u64>(address.wrapping_add(extended::TOKENS))?;
+    let end = read::<u64>(address.wrapping_add(extended::TOKENS + 8))?;
+    let bytes = end.wrapping_sub(begin);
+    let tokens = bytes / extended::TOKEN_BYTES;
+    if tokens * extended::TOKEN_BYTES != bytes || tokens > most || most > extended::MOST_TOKENS {
+        return None;
+    }
+    let lists = begin.wrapping_add(extended::SEQUENCES);
+    if tokens > 0 && sequence(lists, extended::SEQUENCE)? >= sequences_max {
+        return None;
+    }
+    let batch = Batch { tokens: tokens as u32, encode, ..Batch::NONE };
+    Some(sequences(batch, lists, extended::TOKEN_BYTES, extended::SEQUENCE).pack())
+}
+
+/// A batch with its sequences, where they are told: for each token there is a pointer, so many bytes apart, to what has
+/// its sequence at an offset.
+#[inline(always)]
+fn sequences(untold: Batch, pointers: u64, apart: u64, offset: u64) -> Batch {
+    if untold.tokens > MOST_TOKENS {
+        return untold;
+    }
+    let (mut once, mut again) = (0_u64, 0_u64);
+    let mut at = 0;
+    while at < MOST_TOKENS {
+        if at >= untold.tokens {
+            break;
+        }
+        let Some(sequence) = sequence(pointers.wrapping_add(u64::from(at) * apart), offset) else {
+            return untold;
+        };
+        if sequence >= MOST_SEQUENCES {
+            return untold;
+        }
+        let bit = 1_u64 << sequence;
+        again |= once & bit;
+        once |= bit;
+        at += 1;
+    }
+    Batch { sequences: ones(once), several: ones(again), ..untold }
+}
+
+/// A token's first sequence; `None` where it is not in memory.
+#[inline(always)]
+fn sequence(pointer: u64, offset: u64) -> Option<u32> {
+    read::<u32>(read::<u64>(pointer)?.wrapping_add(offset))
+}
+
+/// Reads an integer of the caller's memory: a wrong address is an error, not a fault.
+#[inline(always)]
+fn read<T: Default>(address: u64) -> Option<T> {
+    let mut value = T::default();
+    // SAFETY: there is room for one.
+    let read =
+        unsafe { bpf_probe_read_user((&raw mut value).cast(), size_of::<T>() as u32, address as *const _) };
+    if read == 0 { Some(value) } else { None }
+}
+
+/// How many bits are set, without a table.
+#[inline(always)]
+fn ones(mut word: u64) -> u8 {
+    word -= word >> 1 & 0x5555_5555_5555_5555;
+    word = (word & 0x3333_3333_3333_3333) + (word >> 2 & 0x3333_3333_3333_3333);
+    word = (word + (word >> 4)) & 0x0f0f_0f0f_0f0f_0f0f;
+    (word.wrapping_mul(0x0101_0101_0101_0101) >> 56) as u8
 }
 
 /// An argument in a register, by its number from 1.
@@ -226,10 +323,11 @@ fn emit(call: Call) {
     span::spend(Price::Record);
     // SAFETY: the helper takes nothing.
     let cpu = unsafe { bpf_get_smp_processor_id() };
+    let probe = probe_of(call.call);
     match ring::push(cpu, call) {
-        Pushed::Written => count!(probe::CUDA, records),
-        Pushed::Full => count!(probe::CUDA, full),
-        Pushed::Busy => count!(probe::CUDA, busy),
+        Pushed::Written => count!(probe, records),
+        Pushed::Full => count!(probe, full),
+        Pushed::Busy => count!(probe, busy),
     }
 }
 
@@ -237,13 +335,13 @@ fn emit(call: Call) {
 #[inline(always)]
 fn count_call(call: u16, dur_ns: u64) {
     let key = CountKey { tgid: Task::current().tgid(), nr: i32::from(call) };
-    let mut counts = CUDA_COUNTS.get_ptr_mut(key);
+    let mut counts = FUNCTION_COUNTS.get_ptr_mut(key);
     if counts.is_none() {
-        let _ = CUDA_COUNTS.insert(key, &NO_CALLS, u64::from(BPF_NOEXIST));
-        counts = CUDA_COUNTS.get_ptr_mut(key);
+        let _ = FUNCTION_COUNTS.insert(key, &NO_CALLS, u64::from(BPF_NOEXIST));
+        counts = FUNCTION_COUNTS.get_ptr_mut(key);
     }
     let Some(counts) = counts else {
-        count!(probe::CUDA, filtered);
+        count!(probe_of(call), filtered);
         return;
     };
     let bucket = (64 - dur_ns.leading_zeros()) as usize & (HISTOGRAM_BUCKETS - 1);
