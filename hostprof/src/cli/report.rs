@@ -34,6 +34,9 @@ pub struct ReportArgs {
     /// Targets: requests that meet all of them are the goodput. Of ttft, tpot, e2e
     #[arg(long, value_parser = goodput, value_name = "ttft:500ms,tpot:50ms,e2e:5s")]
     pub goodput: Option<Goodput>,
+    /// The thread that gives the GPU its work, where the one found is wrong
+    #[arg(long, value_name = "TID")]
+    pub launcher: Option<u32>,
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
@@ -44,12 +47,21 @@ pub struct ReportArgs {
 
 /// Runs the command.
 pub fn run(args: &ReportArgs) -> anyhow::Result<ExitCode> {
-    let options = Options { request: args.request.clone(), goodput: args.goodput.unwrap_or_default() };
+    let options = Options {
+        request: args.request.clone(),
+        goodput: args.goodput.unwrap_or_default(),
+        launcher: args.launcher,
+    };
     let report = report(&Recording::open(&args.run)?, &options)?;
     if let Some(id) = &args.request
         && !report.story.iter().flat_map(|story| &story.told).any(|told| told.which == "chosen")
     {
         bail!("tell request {id}: not in this recording (query its table request for ids)");
+    }
+    if let Some(tid) = args.launcher
+        && report.bubbles.is_empty()
+    {
+        bail!("take {tid} as launching thread: no such thread, or no samples of probe gpu_pm");
     }
     if let Some(path) = &args.html {
         write_private(path, html(&report).as_bytes())?;

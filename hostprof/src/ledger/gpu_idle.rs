@@ -41,6 +41,11 @@ impl IdleGaps {
         }
     }
 
+    /// Whether the last row was in a gap.
+    pub fn is_open(&self) -> bool {
+        self.open.is_some()
+    }
+
     /// The gap that is open at the end.
     pub fn finish(self) -> Option<IdleGap> {
         self.open

@@ -11,7 +11,9 @@ mod gpm;
 mod gpu_idle;
 mod lives;
 mod marks;
+mod mean;
 mod replay;
+mod spans;
 mod times;
 mod unwritten;
 mod window;
@@ -24,7 +26,9 @@ pub use self::{
     gpu_idle::{IdleGap, IdleGaps, idle_ns},
     lives::Lives,
     marks::Marks,
+    mean::Mean,
     replay::{Part, Piece, Replay},
+    spans::Spans,
     times::{OFF_STATES, StateTimes},
     unwritten::Unwritten,
     window::{Window, WindowLedger, WindowShare},

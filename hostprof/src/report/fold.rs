@@ -10,16 +10,18 @@ use super::{
         ByState, GroupShare, NeverRan, PageFaults, ProcessShare, Quality, Report, RunHeader, Switches,
         ThreadFaults, ThreadShare, Totals, Wait,
     },
-    nvidia::Nvidia,
+    nvidia::{Nvidia, Watched},
+    steps::Steps,
     wakers::{Futexes, Pairs},
 };
 use crate::{
     check::Loss,
-    ledger::{Ledger, Lives, OFF_STATES, Part, Piece, ThreadLedger, roll_up},
+    ledger::{Ledger, Lives, OFF_STATES, Part, Piece, ThreadLedger, Window, roll_up},
     lengths::Lengths,
+    probe::IOCTL,
     table::{
         CudaCallRow, GpuEventRow, GpuIoctlRow, HistogramRow, LossRow, OffCpuCountRow, OffCpuRow,
-        PageFaultRow, SCHEMA_VERSION, State, SyscallRow, ThreadRow, Word,
+        PageFaultRow, SCHEMA_VERSION, State, StepRow, SyscallRow, ThreadRow, Word,
     },
 };
 
@@ -42,6 +44,7 @@ pub struct Fold<'a> {
     pairs: Pairs,
     calls: Calls,
     cuda: Cuda,
+    steps: Steps,
     nvidia: Nvidia,
     /// Minor and major, by thread.
     faults: Vec<(u64, u64)>,
@@ -67,6 +70,7 @@ impl<'a> Fold<'a> {
             pairs: Pairs::default(),
             calls: Calls::default(),
             cuda: Cuda::default(),
+            steps: Steps::default(),
             nvidia: Nvidia::default(),
             faults: vec![(0, 0); threads.len()],
             rows_without_thread: 0,
@@ -159,12 +163,17 @@ impl<'a> Fold<'a> {
         self.nvidia.gpu_ioctl(row);
     }
 
-    /// Adds a row.
-    pub fn cuda_call(&mut self, row: &CudaCallRow) {
+    /// Adds a row. Answers which thread row it belongs to.
+    pub fn cuda_call(&mut self, row: &CudaCallRow) -> Option<usize> {
         self.cuda.row(row);
-        if self.ledger.cuda_call(row).is_none() {
-            self.rows_without_thread += 1;
-        }
+        let thread = self.ledger.cuda_call(row);
+        self.rows_without_thread += u64::from(thread.is_none());
+        thread
+    }
+
+    /// Adds a row.
+    pub fn step(&mut self, row: &StepRow) {
+        self.steps.row(row);
     }
 
     /// Adds an error of the GPU's driver.
@@ -195,9 +204,11 @@ impl<'a> Fold<'a> {
         let (_, all) = roll_up(threads, &accounts, |_| ()).remove(&()).unwrap_or_default();
         let (futexes, futexes_other) = self.futexes.finish(threads);
         let (wakers, wakers_other) = self.pairs.finish(threads);
+        let wall_ns = wall_ns(&run, threads);
+        let cuda_calls = self.cuda.finish(histogram);
         Report {
             schema_version: SCHEMA_VERSION,
-            wall_ns: wall_ns(&run, threads),
+            wall_ns,
             threads: thread_shares(threads, &accounts),
             roles: roles(threads, &accounts),
             processes: processes(threads, &accounts),
@@ -214,12 +225,14 @@ impl<'a> Fold<'a> {
             wakers,
             wakers_other,
             system_calls: self.calls.finish(histogram),
-            cuda_calls: self.cuda.finish(histogram),
-            nvidia: self.nvidia.finish(run.driver.as_deref()),
+            steps: self.steps.finish(wall_ns, &cuda_calls),
+            cuda_calls,
+            nvidia: self.nvidia.finish(Watched { driver: run.driver.as_deref(), calls: calls_window(&run) }),
             page_faults: page_faults(threads, &self.faults),
             host_runqueue: host_runqueue(histogram),
             requests: Vec::new(),
             story: None,
+            bubbles: Vec::new(),
             host: None,
             shed: None,
             gpus: None,
@@ -242,6 +255,13 @@ impl<'a> Fold<'a> {
             run,
         }
     }
+}
+
+/// From when to when ioctls were recorded; `None` where they were not, or the recording was cut short.
+fn calls_window(run: &RunHeader) -> Option<Window> {
+    let off = run.probes_off.iter().any(|probe| probe.name == IOCTL);
+    let (start_ns, end_ns) = (run.started_mono_ns?, run.ended_mono_ns?);
+    (!off).then_some(Window { start_ns, end_ns })
 }
 
 /// From the start to the end as `config.json` tells, else as far as the threads reach.

@@ -3,6 +3,7 @@
 //! Reads the rows of a recording once; yields a [`Report`], which is printed as JSON or set as text. It
 //! attributes time and names wakers; it does not say what caused what.
 
+mod bubbles;
 mod calls;
 mod columns;
 mod cuda;
@@ -19,6 +20,7 @@ mod redact;
 mod requests;
 mod resemblance;
 mod shed;
+mod steps;
 mod story;
 mod text;
 mod wakers;
@@ -38,5 +40,6 @@ pub use self::{
     requests::Requests,
     resemblance::Resemblance,
     shed::{Shed, ShedStep},
+    steps::StepCalls,
     text::{Detail, render},
 };

@@ -7,12 +7,12 @@ use serde::Serialize;
 
 use super::{
     cuda::CudaCall, gpu::Gpus, host::Host, nvidia::NvidiaCalls, requests::Requests, resemblance::Resemblance,
-    shed::Shed,
+    shed::Shed, steps::StepCalls,
 };
 use crate::{
     check::Loss,
     lengths::{Bucket, Latency},
-    story::Story,
+    story::{GpuBubbles, Story},
 };
 
 /// Nanoseconds, or counts, by state. Holds no zeros, but always `on_cpu` and `runqueue` where it holds times.
@@ -55,6 +55,8 @@ pub struct Report {
     pub system_calls: Vec<SystemCall>,
     /// Calls of CUDA's driver library by name, most time first. Empty without their probe.
     pub cuda_calls: Vec<CudaCall>,
+    /// Calls of the engine's own functions: batches first, most time first. Empty without their probe.
+    pub steps: Vec<StepCalls>,
     /// The NVIDIA driver's calls and errors; null where there are none.
     pub nvidia: Option<NvidiaCalls>,
     /// Page faults.
@@ -63,6 +65,8 @@ pub struct Report {
     pub requests: Vec<Requests>,
     /// What requests waited for; null where there are none.
     pub story: Option<Story>,
+    /// Where the time went in which a GPU was idle while requests were in flight. Empty without samples of probe `gpu_pm`.
+    pub bubbles: Vec<GpuBubbles>,
     /// Run-queue latency of every task of the machine; null where not recorded.
     pub host_runqueue: Option<HostRunqueue>,
     /// The machine, from its samples; null where none were taken.

@@ -17,7 +17,8 @@ use super::{
     text::heading,
 };
 use crate::{
-    humane::{count, plural, printable, share},
+    humane::{count, duration, plural, printable, share},
+    ledger::Window,
     probe::nvidia::{CHECKED, DriverVersion, has_other_layout},
     table::{GpuEventRow, GpuIoctlRow},
 };
@@ -26,6 +27,8 @@ use crate::{
 const KINDS: usize = 4096;
 /// How the names of NVIDIA's devices begin.
 const DEVICES: &str = "nvidia";
+/// A driver that was not called for so long is told.
+const QUIET_NS: u64 = 1_000_000_000;
 /// Set in commands of an interface that no public header has.
 const LEGACY: u32 = 0x8000;
 
@@ -54,6 +57,18 @@ pub struct NvidiaCalls {
     pub other_layouts: Vec<OtherLayout>,
     /// Errors in the kernel's log, in order.
     pub events: Vec<GpuEventRow>,
+    /// From the last call to the recording's end, or all of it where there was none; null where calls were not recorded, or
+    /// the recording was cut short.
+    pub quiet_ns: Option<u64>,
+}
+
+/// What of the driver a recording tells.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Watched<'a> {
+    /// Its version.
+    pub driver: Option<&'a str>,
+    /// From when to when its calls were recorded.
+    pub calls: Option<Window>,
 }
 
 /// A request or command without a name.
@@ -105,6 +120,7 @@ pub struct Nvidia {
     /// By name and size: calls.
     layouts: HashMap<Named, u64>,
     events: Vec<GpuEventRow>,
+    last_call_ns: u64,
 }
 
 impl Nvidia {
@@ -115,6 +131,7 @@ impl Nvidia {
         }
         let named = row.name.is_some() && (row.rm_cmd.is_none() || row.rm_cmd_name.is_some());
         self.calls += 1;
+        self.last_call_ns = self.last_call_ns.max(row.ts_mono_ns.saturating_add(row.dur_ns));
         self.named_calls += u64::from(named);
         let kind = row.device.trim_end_matches(|letter: char| letter.is_ascii_digit()).to_owned();
         let number = if row.name.is_none() { Some(row.request) } else { row.rm_cmd };
@@ -143,11 +160,14 @@ impl Nvidia {
         }
     }
 
-    /// What came of it; `None` where there was neither a call nor an error.
-    pub fn finish(self, driver: Option<&str>) -> Option<NvidiaCalls> {
-        if self.calls == 0 && self.events.is_empty() {
+    /// What came of it; `None` where there was neither a call nor an error, and no GPU whose calls were recorded.
+    pub fn finish(self, watched: Watched<'_>) -> Option<NvidiaCalls> {
+        let Watched { driver, calls: window } = watched;
+        if self.calls == 0 && self.events.is_empty() && (driver.is_none() || window.is_none()) {
             return None;
         }
+        let quiet_ns =
+            window.map(|window| window.end_ns.saturating_sub(window.start_ns.max(self.last_call_ns)));
         let named_commands = self.commands.values().filter(|(_, named)| *named).count() as u64;
         let commands = self.commands.len() as u64;
         let mut unknown: Vec<UnknownCommand> = self
@@ -195,6 +215,7 @@ impl Nvidia {
             failures,
             other_layouts,
             events: self.events,
+            quiet_ns,
         })
     }
 }
@@ -213,6 +234,15 @@ pub fn write(out: &mut String, nvidia: Option<&NvidiaCalls>, shown: usize) -> fm
             share(nvidia.named_calls, nvidia.calls),
             count(nvidia.commands),
             count(nvidia.named_commands),
+        )?;
+    }
+    if let Some(quiet_ns) = nvidia.quiet_ns.filter(|ns| *ns >= QUIET_NS) {
+        let none = if nvidia.calls == 0 { "no call at all" } else { "no call" };
+        writeln!(
+            out,
+            "{none} in the last {}: work is given to the GPU and waited for through memory that both map, so nothing of it is \
+             seen here; probes gpu_pm and cuda, and the threads' waits, tell of it",
+            duration(quiet_ns),
         )?;
     }
     if nvidia.is_checked == Some(false) {
@@ -309,7 +339,7 @@ mod tests {
         nvidia.gpu_ioctl(&plain("nvidia1", 0xc010_4629, Some("NV_ESC_RM_FREE")));
         nvidia.gpu_ioctl(&plain("nvidia-uvm", 999, None));
         nvidia.gpu_ioctl(&plain("pts/3", 0x5401, None));
-        let told = nvidia.finish(Some("580.159.04")).unwrap();
+        let told = nvidia.finish(Watched { driver: Some("580.159.04"), calls: None }).unwrap();
         assert_eq!((told.calls, told.named_calls, told.commands, told.named_commands), (8, 5, 4, 2));
         assert_eq!(told.unknown[0].number, "0x2080a026");
         assert!(told.unknown[0].legacy && told.unknown[0].calls == 2);
@@ -331,7 +361,7 @@ mod tests {
             nv_status: None,
             ..control(0, None, 0)
         });
-        let told = nvidia.finish(Some("700.10"));
+        let told = nvidia.finish(Watched { driver: Some("700.10"), calls: None });
         let mut text = String::new();
         write(&mut text, told.as_ref(), 10).unwrap();
         assert!(text.contains("driver 700.10") && text.contains("515.43.04 to 595.45.04"), "{text}");
@@ -340,6 +370,29 @@ mod tests {
 
     #[test]
     fn a_recording_without_the_driver_has_no_section() {
-        assert!(Nvidia::default().finish(None).is_none());
+        assert!(Nvidia::default().finish(Watched::default()).is_none());
+        let known = Watched { driver: Some("580.159.04"), calls: None };
+        assert!(Nvidia::default().finish(known).is_none(), "calls were not recorded");
+    }
+
+    #[test]
+    fn a_driver_that_is_not_called_any_more_is_told() {
+        let calls = Some(Window { start_ns: 1_000_000_000, end_ns: 9_000_000_000 });
+        let watched = Watched { driver: Some("580.159.04"), calls };
+        let text = |nvidia: Nvidia| {
+            let mut out = String::new();
+            write(&mut out, nvidia.finish(watched).as_ref(), 5).unwrap();
+            out
+        };
+        let never = text(Nvidia::default());
+        assert!(never.contains("no call at all in the last 8.00 s"), "{never}");
+        let mut early = Nvidia::default();
+        early.gpu_ioctl(&GpuIoctlRow { ts_mono_ns: 1_500_000_000, ..control(0, None, 0) });
+        let early = text(early);
+        assert!(early.contains("no call in the last 7.50 s"), "{early}");
+        let mut late = Nvidia::default();
+        late.gpu_ioctl(&GpuIoctlRow { ts_mono_ns: 8_900_000_000, ..control(0, None, 0) });
+        let late = text(late);
+        assert!(!late.contains("no call"), "{late}");
     }
 }

@@ -1,20 +1,28 @@
 //! The report on a recording on disk.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use chrono::{DateTime, Local};
 
 use super::{
-    Fold, ProbeOff, Report, RunHeader, gpu::gpus, host::host, redact::Redaction, requests::RequestFold,
+    Fold, ProbeOff, Report, RunHeader,
+    gpu::{bubbles, gpus, timelines},
+    host::host,
+    redact::Redaction,
+    requests::RequestFold,
     resemblance, shed,
 };
 use crate::{
     check::each,
     humane::{count, percent, share},
-    ledger::{Lives, Unwritten, Window, merged},
+    ledger::{IdleGap, IdleGaps, Lives, Unwritten, Window, merged},
+    probe::GPU_PM,
     recording::{Config, Recording, RecordingError},
-    story::{Around, Options, Samples, ServedFold, Telling},
+    story::{Around, Evidence, Options, Samples, Scope, ServedFold, Telling},
     table::{
-        CgroupSampleRow, CudaCallRow, EngineSampleRow, GpuEventRow, GpuIoctlRow, HistogramRow, LossRow,
-        OffCpuCountRow, OffCpuRow, PageFaultRow, RequestRow, ShedRow, SyscallRow, ThreadRow, TokenRow,
+        CgroupSampleRow, CudaCallRow, EngineSampleRow, GpuEventRow, GpuIoctlRow, GpuPmRow, GpuSampleRow,
+        HistogramRow, LossRow, OffCpuCountRow, OffCpuRow, PageFaultRow, RequestRow, ShedRow, StepRow,
+        SyscallRow, ThreadRow, TokenRow,
     },
 };
 
@@ -68,12 +76,29 @@ fn read(
         .map(|served| Telling::new(&threads, served, whole, options));
     let mut around = around(recording, &loss, &mut redaction)?;
     let mut fold = Fold::new(&threads, &loss);
-    each::<OffCpuRow>(recording, |row| match &mut telling {
-        None => fold.off_cpu(row),
-        Some(telling) => {
-            if let Some(thread) = fold.off_cpu_with(row, |piece| telling.piece(piece)) {
-                telling.off_cpu(row, thread, fold.lives());
+    let mut evidence = Evidence::new(options.launcher);
+    each::<CudaCallRow>(recording, |row| {
+        if let Some(thread) = fold.cuda_call(row) {
+            evidence.call(thread, row);
+        }
+    })?;
+    let scope = telling.as_ref().map_or_else(|| Scope::recording(whole), Telling::scope);
+    let mut beside = bubbles(recording, &threads, &scope, &histogram, evidence)?;
+    each::<OffCpuRow>(recording, |row| {
+        let settled = fold.off_cpu_with(row, |piece| {
+            if let Some(telling) = &mut telling {
+                telling.piece(piece);
             }
+            if let Some(bubbles) = beside.bubbles() {
+                bubbles.piece(piece);
+            }
+        });
+        let Some(thread) = settled else { return };
+        if let Some(telling) = &mut telling {
+            telling.off_cpu(row, thread, fold.lives());
+        }
+        if let Some(bubbles) = beside.bubbles() {
+            bubbles.off_cpu(row, thread, fold.lives());
         }
     })?;
     each::<OffCpuCountRow>(recording, |row| {
@@ -87,7 +112,12 @@ fn read(
     })?;
     each::<SyscallRow>(recording, |row| fold.syscall(row))?;
     each::<GpuIoctlRow>(recording, |row| fold.gpu_ioctl(row))?;
-    each::<CudaCallRow>(recording, |row| fold.cuda_call(row))?;
+    each::<StepRow>(recording, |row| {
+        fold.step(row);
+        if let Some(telling) = &mut telling {
+            telling.step(row);
+        }
+    })?;
     recording.all::<GpuEventRow>()?.into_iter().for_each(|row| fold.gpu_event(row));
     let name = recording.path().file_name().map(|name| name.to_string_lossy().into_owned());
     let header = header(recording.config(), name.unwrap_or_default());
@@ -95,7 +125,11 @@ fn read(
         if let Some(telling) = &mut telling {
             telling.piece(piece);
         }
+        if let Some(bubbles) = beside.bubbles() {
+            bubbles.piece(piece);
+        }
     });
+    report.bubbles = beside.finish()?;
     report.shed = shed::shed(&recording.all::<ShedRow>()?, recording.config(), &report);
     report.host = host(recording)?;
     report.gpus = gpus(recording)?;
@@ -103,6 +137,9 @@ fn read(
     report.requests = requests.finish();
     around.gpu_missing = report.gpus.as_ref().and_then(|gpus| gpus.missing.clone());
     report.story = telling.map(|telling| telling.finish(&Lives::new(&threads), &around));
+    if let Some(gpus) = &mut report.gpus {
+        gpus.timelines = timelines(recording, &scope, report.story.as_mut())?;
+    }
     redaction.report(&mut report);
     Ok(report)
 }
@@ -123,14 +160,42 @@ fn around(
 ) -> Result<Around, RecordingError> {
     let mut cgroups: Vec<CgroupSampleRow> = recording.all()?;
     redaction.cgroups(&mut cgroups);
+    let gpus: Vec<GpuSampleRow> = recording.all()?;
+    let mut samples = Samples::new(recording.all()?, cgroups, recording.all()?);
+    if let Some(gaps) = idle_gaps(recording, &gpus)? {
+        samples.gpu_idle(gaps);
+    }
     Ok(Around {
-        samples: Samples::new(recording.all()?, cgroups, recording.all()?),
-        gpus: recording.all()?,
+        samples,
+        gpus,
         engine: recording.all()?.iter().map(|row: &EngineSampleRow| (row.ts_mono_ns, engine(row))).collect(),
         engine_missing: "no scrape of the engine's metrics in this recording".to_owned(),
-        lost: merged(loss),
+        // Samples of a GPU that are missing say nothing of threads.
+        lost: merged(loss.iter().filter(|row| row.probe != GPU_PM)),
         ..Around::default()
     })
+}
+
+/// When the target's GPU had no work: of several the one that had most. `None` where that was not sampled, or none is known to
+/// be the target's.
+fn idle_gaps(
+    recording: &Recording,
+    samples: &[GpuSampleRow],
+) -> Result<Option<Vec<IdleGap>>, RecordingError> {
+    let mut found: BTreeMap<u32, (IdleGaps, Vec<IdleGap>)> = BTreeMap::new();
+    let targets: BTreeSet<u32> =
+        samples.iter().filter(|row| row.target_by.is_some()).map(|row| row.gpu).collect();
+    for rows in recording.rows::<GpuPmRow>()? {
+        for row in rows?.iter().filter(|row| targets.contains(&row.gpu)) {
+            let (under_way, gaps) = found.entry(row.gpu).or_default();
+            gaps.extend(under_way.push(row));
+        }
+    }
+    let whole = found.into_values().map(|(under_way, mut gaps)| {
+        gaps.extend(under_way.finish());
+        gaps
+    });
+    Ok(whole.min_by_key(|gaps| gaps.iter().map(|gap| gap.idle_ns).sum::<u64>()))
 }
 
 /// What an engine told of itself, in words.

@@ -70,7 +70,7 @@ fn request(out: &mut String, told: &Told, story: &Story) -> fmt::Result {
     writeln!(out, "   parts of its work")?;
     for part in &told.sub_phases {
         let time = part.ns.map_or_else(|| "-".to_owned(), duration);
-        writeln!(out, "     {:<9} {time:>8}  {}", part.name, part.source)?;
+        writeln!(out, "     {:<15} {time:>8}  {}", part.name, part.source)?;
     }
     if !told.itl_trend_ns.is_empty() {
         let trend: Vec<String> = told.itl_trend_ns.iter().map(|ns| duration(*ns)).collect();
@@ -223,6 +223,7 @@ pub(super) fn machine(beside: &Beside) -> String {
     if beside.major_faults > 0 {
         told.push(plural(beside.major_faults, "major fault"));
     }
+    told.extend(beside.gpu_idle_ns.map(|ns| format!("GPU without work for {}", duration(ns))));
     match (told.is_empty(), beside.sampled_ns) {
         (true, None) => "not measured: no samples around it".to_owned(),
         (_, Some(ns)) => format!("{} (samples {} apart)", told.join(" · "), duration(ns)),

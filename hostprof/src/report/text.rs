@@ -6,13 +6,14 @@ use std::{
 };
 
 use super::{
+    bubbles,
     columns::{
         Align::{Left, Right},
         Columns,
     },
     cuda, gpu, host, mechanisms,
     model::{ByState, Futex, HostRunqueue, Participant, Report},
-    nvidia, requests, resemblance, shed, story,
+    nvidia, requests, resemblance, shed, steps, story,
 };
 use crate::{
     humane::{bytes, count, duration, fitted, plural, printable, share},
@@ -54,12 +55,15 @@ fn write_all(out: &mut String, report: &Report, detail: Detail) -> fmt::Result {
     loss(out, report)?;
     shed::write(out, report)?;
     requests::write(out, &report.requests)?;
+    steps::write(out, &report.steps)?;
     let story = report.story.as_ref();
     mechanisms::findings(out, story)?;
     mechanisms::latency(out, story)?;
     mechanisms::tail(out, story)?;
     story::write(out, story)?;
     mechanisms::ledger(out, story)?;
+    bubbles::write(out, &report.bubbles, report.run.started_mono_ns)?;
+    bubbles::phases(out, report.gpus.as_ref().map_or(&[], |gpus| gpus.timelines.as_slice()))?;
     roles(out, report)?;
     threads(out, report, detail.threads)?;
     never_ran(out, report, detail.others)?;
@@ -73,7 +77,7 @@ fn write_all(out: &mut String, report: &Report, detail: Detail) -> fmt::Result {
     page_faults(out, report, detail.others)?;
     processes(out, report, detail.others)?;
     host_runqueue(out, report.host_runqueue.as_ref())?;
-    gpu::write(out, report.gpus.as_ref(), detail.others)?;
+    gpu::write(out, report.gpus.as_ref(), &report.bubbles, detail.others)?;
     host::write(out, report, detail.others)
 }
 

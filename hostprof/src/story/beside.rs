@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::{
-    ledger::Window,
+    ledger::{IdleGap, Window},
     table::{CgroupSampleRow, DiskSampleRow, HostSampleRow, PageFaultRow},
 };
 
@@ -17,7 +17,8 @@ pub struct Beside {
     pub sampled_ns: Option<u64>,
     /// Share of all CPUs' time in which they were busy.
     pub cpu_busy_ratio: Option<f64>,
-    /// Share of the time in which some task waited for memory, of the machine or a cgroup of the target: the greater.
+    /// Share of the time in which some task waited for memory: of the target's own cgroup, the greatest where it has several;
+    /// of the machine where no cgroup tells.
     pub memory_some_ratio: Option<f64>,
     /// Pages of files read again shortly after they were evicted, a second, of the target's cgroups.
     pub refaults_per_second: Option<f64>,
@@ -31,6 +32,8 @@ pub struct Beside {
     pub disk: Option<String>,
     /// Major faults in rows of `page_fault` that overlap the window.
     pub major_faults: u64,
+    /// Time in which a GPU of the target, that which had most work, had none; null where PM sampling does not tell.
+    pub gpu_idle_ns: Option<u64>,
 }
 
 /// The samples of a recording, by what they are of, in the order of time.
@@ -41,6 +44,8 @@ pub struct Samples {
     disks: BTreeMap<String, Vec<DiskSampleRow>>,
     /// Intervals with major faults.
     majors: Vec<(u64, u64, u64)>,
+    /// When the GPU had no work, in the order of time; `None` where that is not known.
+    gpu_idle: Option<Vec<IdleGap>>,
 }
 
 impl Samples {
@@ -63,6 +68,11 @@ impl Samples {
         }
     }
 
+    /// Takes the times in which the target's GPU had no work, in the order of time.
+    pub fn gpu_idle(&mut self, gaps: Vec<IdleGap>) {
+        self.gpu_idle = Some(gaps);
+    }
+
     /// What they tell of a window.
     pub fn about(&self, window: Window) -> Beside {
         let mut beside = Beside {
@@ -72,6 +82,7 @@ impl Samples {
                 .filter(|(start, end, _)| *start < window.end_ns && *end > window.start_ns)
                 .map(|(_, _, major)| major)
                 .sum(),
+            gpu_idle_ns: self.gpu_idle.as_ref().map(|gaps| idle_in(gaps, window)),
             ..Beside::default()
         };
         if let Some((before, after)) = around(&self.hosts, window, |row| row.ts_mono_ns) {
@@ -84,10 +95,17 @@ impl Samples {
             beside.cpu_busy_ratio =
                 ratio(Some(busy(before)), Some(busy(after)), whole(after).saturating_sub(whole(before)));
         }
-        for ((path, _), rows) in &self.cgroups {
+        let mut memory = None;
+        for ((path, version), rows) in &self.cgroups {
             let Some((before, after)) = around(rows, window, |row| row.ts_mono_ns) else { continue };
             beside.cgroup(path, before, after);
+            // What is above holds the waits of others too; what the target waits for, at any level's limit, is told below.
+            if self.is_innermost(path, *version) {
+                let length_ns = after.ts_mono_ns - before.ts_mono_ns;
+                memory = greater(memory, ratio(before.memory_some_ns, after.memory_some_ns, length_ns));
+            }
         }
+        beside.memory_some_ratio = memory.or(beside.memory_some_ratio);
         for (device, rows) in &self.disks {
             let Some((before, after)) = around(rows, window, |row| row.ts_mono_ns) else { continue };
             let await_ns = [
@@ -101,13 +119,20 @@ impl Samples {
         }
         beside
     }
+
+    /// Whether none of the target's cgroups is below this one.
+    fn is_innermost(&self, path: &str, version: u16) -> bool {
+        let above = path.trim_end_matches('/');
+        let below = |other: &str| {
+            other.strip_prefix(above).is_some_and(|rest| rest.len() > 1 && rest.starts_with('/'))
+        };
+        !self.cgroups.keys().any(|(other, of)| *of == version && below(other))
+    }
 }
 
 impl Beside {
     fn cgroup(&mut self, path: &str, before: &CgroupSampleRow, after: &CgroupSampleRow) {
         let length_ns = after.ts_mono_ns - before.ts_mono_ns;
-        let memory = ratio(before.memory_some_ns, after.memory_some_ns, length_ns);
-        self.memory_some_ratio = greater(self.memory_some_ratio, memory);
         if let (Some(first), Some(last)) = (before.refaults_file, after.refaults_file) {
             let rate = last.saturating_sub(first) as f64 * 1e9 / length_ns.max(1) as f64;
             self.refaults_per_second = greater(self.refaults_per_second, Some(rate));
@@ -134,6 +159,18 @@ fn around<T>(rows: &[T], window: Window, at: impl Fn(&T) -> u64) -> Option<(&T, 
         after = (before + 1).min(last);
     }
     (at(&rows[after]) > at(&rows[before])).then(|| (&rows[before], &rows[after]))
+}
+
+/// Idle time in a window; a gap that it cuts counts by the share of it that is within.
+fn idle_in(gaps: &[IdleGap], window: Window) -> u64 {
+    let first = gaps.partition_point(|gap| gap.end_mono_ns <= window.start_ns);
+    let within = gaps[first..].iter().take_while(|gap| gap.start_mono_ns < window.end_ns);
+    within
+        .map(|gap| {
+            let cut = gap.end_mono_ns.min(window.end_ns) - gap.start_mono_ns.max(window.start_ns);
+            gap.idle_ns.min(cut)
+        })
+        .sum()
 }
 
 fn ratio(before: Option<u64>, after: Option<u64>, whole: u64) -> Option<f64> {
@@ -196,8 +233,39 @@ mod tests {
         assert_eq!(late.quota.as_deref(), Some("/llm: 50 ms in 100 ms"));
         assert_eq!(late.refaults_per_second, Some(300.0));
         assert_eq!((late.disk_await_ns, late.disk.as_deref()), (Some(25_000_000), Some("vda")));
+        assert_eq!(late.gpu_idle_ns, None, "not sampled");
+        let gap = |start_mono_ns, end_mono_ns| IdleGap { start_mono_ns, end_mono_ns, idle_ns: 6 };
+        samples.gpu_idle(vec![gap(0, 10), gap(20, 30), gap(40, 50)]);
+        assert_eq!(samples.about(Window { start_ns: 7, end_ns: 42 }).gpu_idle_ns, Some(3 + 6 + 2));
         let beyond = samples.about(Window { start_ns: 9 * SECOND, end_ns: 10 * SECOND });
         assert_eq!(beyond.throttled_periods_ratio, Some(0.8), "the last there are");
         assert_eq!(Samples::default().about(Window { start_ns: 0, end_ns: 1 }), Beside::default());
+    }
+
+    #[test]
+    fn waits_for_memory_are_those_of_the_cgroup_that_the_target_is_in() {
+        let cgroup = |path: &str, waited_ns: u64| {
+            let path = path.to_owned();
+            (0..2).map(move |at| CgroupSampleRow {
+                ts_mono_ns: at * SECOND,
+                path: path.clone(),
+                version: 2,
+                memory_some_ns: Some(at * waited_ns),
+                ..CgroupSampleRow::default()
+            })
+        };
+        let host = |at| HostSampleRow {
+            ts_mono_ns: at * SECOND,
+            memory_some_ns: Some(at * SECOND * 9 / 10),
+            ..HostSampleRow::default()
+        };
+        let hosts = vec![host(0), host(1)];
+        let window = Window { start_ns: 10, end_ns: 20 };
+        let about =
+            |cgroups| Samples::new(hosts.clone(), cgroups, Vec::new()).about(window).memory_some_ratio;
+        assert_eq!(about(Vec::new()), Some(0.9), "the machine's, where no cgroup tells");
+        let of = |inner_ns| cgroup("/llm", SECOND / 2).chain(cgroup("/llm/engine", inner_ns)).collect();
+        assert_eq!(about(of(SECOND / 4)), Some(0.25));
+        assert_eq!(about(of(0)), Some(0.0), "others' waits");
     }
 }

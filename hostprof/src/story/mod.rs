@@ -5,7 +5,9 @@
 //! [`Story`]. It attributes time; what caused it an experiment has to show. Memory grows with requests and tokens, and with
 //! the episodes of the windows looked into, not with the recording.
 
+mod activity;
 mod beside;
+mod bubbles;
 mod facts;
 mod findings;
 mod latency;
@@ -15,13 +17,20 @@ mod phases;
 mod pick;
 mod request;
 mod scene;
+mod scope;
 mod served;
+mod steps;
 mod tail;
 mod tell;
 mod timeline;
 
 pub use self::{
+    activity::{Activity, Change, GpuActivity, PhaseActivity, PhaseFold},
     beside::{Beside, Samples},
+    bubbles::{
+        BlamedOn, Bubble, Bubbles, Calls, Evidence, GpuBubbles, IdleAccount, Launcher, Overlap, Streams,
+        WaitedOn,
+    },
     facts::{Contrast, Facts},
     findings::{Cause, Finding, Names, RULES, Rule, findings},
     latency::{Group, Latencies},
@@ -29,21 +38,23 @@ pub use self::{
         GapLedger, LongEpisode, PathPart, RequestLedger, RoleAccount, States, Story, SubPhase, ThreadAccount,
         Told, ToldPhase, WaitedFor, Who, WindowAccount,
     },
-    path::{Handoff, On, Path, Step, path},
+    path::{Episodes, Handoff, On, Path, Step, path},
     phases::phases,
     scene::{Scene, Waker},
+    scope::Scope,
     served::{Flight, InFlight, Request, Served, ServedFold},
     tail::{Carried, Tail, tail},
     timeline::{Bar, Lane, Timeline},
 };
 use self::{
     pick::{Pick, Picked, Sets, pick},
+    steps::Steps,
     timeline::STEPS_WHOLE,
 };
 use crate::{
     ledger::{Lives, Marks, Piece, Window},
     request::Goodput,
-    table::{GpuSampleRow, OffCpuRow, ThreadRow},
+    table::{GpuSampleRow, OffCpuRow, StepRow, ThreadRow},
 };
 
 /// Instants of requests beyond which only those looked into are accounted for.
@@ -56,6 +67,8 @@ pub struct Options {
     pub request: Option<String>,
     /// Targets of the service.
     pub goodput: Goodput,
+    /// The thread that gives GPUs their work, where it is to be another than the one found.
+    pub launcher: Option<u32>,
 }
 
 /// What is known from elsewhere.
@@ -86,6 +99,8 @@ pub struct Telling<'a> {
     all: bool,
     marks: Marks,
     scene: Scene,
+    /// In the windows of requests told in full.
+    steps: Steps,
     goodput: Goodput,
 }
 
@@ -100,6 +115,7 @@ impl<'a> Telling<'a> {
         instants.extend(looked_into.iter().flat_map(|window| [window.start_ns, window.end_ns]));
         instants.extend(picked.told.iter().flat_map(|(_, at)| edges_of(&served.requests[*at])));
         instants.extend(timeline::edges(whole, STEPS_WHOLE));
+        let told = picked.told.iter().map(|(_, at)| served.requests[*at].window()).collect();
         Self {
             threads,
             picked,
@@ -107,9 +123,15 @@ impl<'a> Telling<'a> {
             all,
             marks: Marks::new(instants, threads.len()),
             scene: Scene::new(threads, looked_into),
+            steps: Steps::new(told),
             served,
             goodput: options.goodput,
         }
+    }
+
+    /// When requests were in flight.
+    pub fn scope(&self) -> Scope {
+        Scope::of(&self.served, self.whole)
     }
 
     /// Takes a stretch of a thread's time, in the order of the thread's time.
@@ -120,6 +142,11 @@ impl<'a> Telling<'a> {
     /// Takes a row of a thread, in file order.
     pub fn off_cpu(&mut self, row: &OffCpuRow, thread: usize, lives: &Lives) {
         self.scene.off_cpu(row, thread, lives);
+    }
+
+    /// Takes a call of the engine's.
+    pub fn step(&mut self, row: &StepRow) {
+        self.steps.step(row);
     }
 }
 

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::{
-    beside::Beside, findings::Finding, latency::Latencies, served::InFlight, tail::Tail, timeline::Timeline,
+    activity::GpuActivity, beside::Beside, findings::Finding, latency::Latencies, served::InFlight,
+    tail::Tail, timeline::Timeline,
 };
 use crate::table::RequestRow;
 
@@ -127,7 +128,8 @@ pub struct Told {
 /// A part of a request's work.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct SubPhase {
-    /// `queue`, `tokenise`, `schedule`, `prefill`, `decode`, `stream`.
+    /// `queue`, `tokenise`, `schedule`, `cache_lookup`, `prefill`, `prefill_compute`, `decode`, `decode_compute`, `sample`,
+    /// `detokenise`, `stream`; `compute` for both where no token was seen.
     pub name: &'static str,
     /// Null where it is not measured.
     pub ns: Option<u64>,
@@ -150,6 +152,8 @@ pub struct ToldPhase {
     pub episodes: Vec<LongEpisode>,
     /// GPUs in the window, or why not.
     pub gpus: Vec<String>,
+    /// What PM sampling counted in it, by GPU; empty where it was not asked for.
+    pub gpu_pm: Vec<GpuActivity>,
     pub beside: Beside,
 }
 

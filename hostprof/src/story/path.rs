@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use super::scene::{Episode, Scene, Waker};
+use super::scene::{Episode, Waker};
 use crate::{
     ledger::{Part, Window},
     table::{FdKind, State},
@@ -15,6 +15,15 @@ use crate::{
 
 /// Steps from one thread to another in one instant, beyond which wakeups contradict one another.
 const MOST_HOPS: u32 = 16;
+
+/// What knows threads' episodes.
+pub trait Episodes {
+    /// The thread's last episode that began before an instant.
+    fn before(&self, thread: usize, ns: u64) -> Option<&Episode>;
+
+    /// When a thread was recorded. Before the first episode it ran from then on.
+    fn life(&self, thread: usize) -> (u64, u64);
+}
 
 /// The waits of a blocked step, by what the call was on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -97,7 +106,7 @@ pub fn on(episode: &Episode) -> On {
 }
 
 /// Walks back from the end of a window, where `thread` ran.
-pub fn path(scene: &Scene, thread: usize, window: Window) -> Path {
+pub fn path(scene: &impl Episodes, thread: usize, window: Window) -> Path {
     let mut path = Path::default();
     let (mut who, mut at, mut hops) = (thread, window.end_ns, 0);
     while at > window.start_ns {
@@ -151,6 +160,7 @@ pub mod tests {
     use super::*;
     use crate::{
         ledger::Lives,
+        story::Scene,
         table::{OffCpuRow, ThreadRow, WakeSource},
     };
 

@@ -63,7 +63,7 @@ impl Telling<'_> {
             e2e_ns: latencies.e2e_ns,
             in_flight_at_arrival: self.served.flight.at(arrival_ns).saturating_sub(1),
             engine_at_arrival,
-            sub_phases: sub_phases(request, until_first),
+            sub_phases: sub_phases(request, &self.steps, until_first),
             observations: observations(&phases, &itl_trend_ns),
             phases,
             itl_trend_ns,
@@ -99,6 +99,7 @@ impl Telling<'_> {
             waited_for: path.as_ref().map(|path| self.waited_for(path)).unwrap_or_default(),
             episodes: path.as_ref().map(|path| self.episodes(path, window)).unwrap_or_default(),
             gpus: gpus(around, window),
+            gpu_pm: Vec::new(),
             beside: facts.beside,
             account,
         }

@@ -1,5 +1,6 @@
 //! The episodes of all threads in some stretches of time: what is needed to walk back from a token to what it waited for.
 
+use super::path::Episodes;
 use crate::{
     ledger::{Lives, Part, Window, apart, end_of},
     table::{FdKind, OffCpuRow, State, ThreadRow, WakeSource},
@@ -38,6 +39,31 @@ pub struct Episode {
 }
 
 impl Episode {
+    /// From a row; `lives` tells who woke it.
+    pub fn of(row: &OffCpuRow, lives: &Lives) -> Self {
+        let wake_ns = row.ts_mono_ns.saturating_add(row.blocked_ns);
+        let waker = match (row.wake_source, row.waker_tid) {
+            (Some(WakeSource::Irq), _) => Waker::Interrupt,
+            (Some(_), Some(tid)) => {
+                lives.at(tid, wake_ns, wake_ns).map_or(Waker::Stranger(tid), Waker::Thread)
+            }
+            _ => Waker::Unknown,
+        };
+        Self {
+            start_ns: row.ts_mono_ns,
+            wake_ns,
+            end_ns: end_of(row),
+            state: row.state,
+            syscall_nr: row.syscall_nr,
+            arg0: row.arg0,
+            fd_kind: row.fd_kind,
+            major: row.major,
+            waker,
+            cpu_out: row.cpu_out,
+            cpu_in: row.cpu_in,
+        }
+    }
+
     /// What its time after the wakeup was.
     pub fn runnable(&self) -> Part {
         Part::Off(self.state.once_runnable())
@@ -89,27 +115,7 @@ impl Scene {
             self.full_ns = self.full_ns.min(row.ts_mono_ns);
             return;
         }
-        let wake_ns = row.ts_mono_ns.saturating_add(row.blocked_ns);
-        let waker = match (row.wake_source, row.waker_tid) {
-            (Some(WakeSource::Irq), _) => Waker::Interrupt,
-            (Some(_), Some(tid)) => {
-                lives.at(tid, wake_ns, wake_ns).map_or(Waker::Stranger(tid), Waker::Thread)
-            }
-            _ => Waker::Unknown,
-        };
-        self.tracks[thread].push(Episode {
-            start_ns: row.ts_mono_ns,
-            wake_ns,
-            end_ns,
-            state: row.state,
-            syscall_nr: row.syscall_nr,
-            arg0: row.arg0,
-            fd_kind: row.fd_kind,
-            major: row.major,
-            waker,
-            cpu_out: row.cpu_out,
-            cpu_in: row.cpu_in,
-        });
+        self.tracks[thread].push(Episode::of(row, lives));
         self.kept += 1;
     }
 
@@ -122,23 +128,11 @@ impl Scene {
                 .any(|&(start_ns, end_ns)| start_ns <= window.start_ns && window.end_ns <= end_ns)
     }
 
-    /// The thread's last episode that began before an instant.
-    pub fn before(&self, thread: usize, ns: u64) -> Option<&Episode> {
-        let track = self.tracks.get(thread)?;
-        let after = track.partition_point(|episode| episode.start_ns < ns);
-        track.get(after.checked_sub(1)?)
-    }
-
     /// A thread's episodes that overlap a window, in the order of time.
     pub fn within(&self, thread: usize, window: Window) -> impl Iterator<Item = &Episode> {
         let track = &self.tracks[thread];
         let first = track.partition_point(|episode| episode.end_ns <= window.start_ns);
         track[first..].iter().take_while(move |episode| episode.start_ns < window.end_ns)
-    }
-
-    /// When a thread was recorded.
-    pub fn life(&self, thread: usize) -> (u64, u64) {
-        self.lives[thread]
     }
 
     /// How many threads there are.
@@ -179,5 +173,17 @@ impl Scene {
             at += 1;
         }
         sum
+    }
+}
+
+impl Episodes for Scene {
+    fn before(&self, thread: usize, ns: u64) -> Option<&Episode> {
+        let track = self.tracks.get(thread)?;
+        let after = track.partition_point(|episode| episode.start_ns < ns);
+        track.get(after.checked_sub(1)?)
+    }
+
+    fn life(&self, thread: usize) -> (u64, u64) {
+        self.lives[thread]
     }
 }

@@ -4,7 +4,7 @@ use std::{cmp::Reverse, collections::BTreeMap};
 
 use super::{
     Around, Contrast, Facts, Names, Telling,
-    findings::findings,
+    findings::{findings, in_order},
     latency::Latencies,
     model::{GapLedger, PathPart, RequestLedger, RoleAccount, Story, Who, WindowAccount},
     path::{Path, path},
@@ -31,10 +31,6 @@ impl Telling<'_> {
         let names = Names { scene: &self.scene, name: &name };
         let mut found = findings("until the first token", &first_token, &names);
         found.extend(findings("gaps between tokens", &gaps, &names));
-        found.sort_by(|one, other| {
-            let share = |of: &super::Finding| of.slow_ns as f64 / of.slow_length_ns.max(1) as f64;
-            share(other).total_cmp(&share(one))
-        });
         let role = |thread: usize| self.role(thread);
         let mut join_tiers = BTreeMap::new();
         for request in &self.served.requests {
@@ -50,7 +46,7 @@ impl Telling<'_> {
             latencies: Latencies::of(&self.served, &self.goodput),
             told: self.picked.told.iter().map(|&(which, at)| self.tell(which, at, lives, around)).collect(),
             tail: tail(&gaps, role),
-            findings: found,
+            findings: in_order(found),
             compared: self.compared(&first_token, &gaps),
             path_missing: self.path_missing(lives),
             ledger: self.ledger(around),

@@ -1,6 +1,6 @@
 //! Threads' states and requests on one time axis, as fine as a drawing shows.
 
-use super::{scene::Scene, served::Served};
+use super::{path::Episodes as _, scene::Scene, served::Served};
 use crate::ledger::{Marks, Part, Window};
 
 /// How many steps the axis of one window has.

@@ -1,5 +1,6 @@
 //! The GPUs during a recording, from their samples: how busy, with what, held back by what, and who was on them.
 
+mod bubbles;
 mod text;
 mod timeline;
 
@@ -7,7 +8,11 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-pub use self::{text::write, timeline::Timeline};
+pub use self::{
+    bubbles::bubbles,
+    text::write,
+    timeline::{Timeline, timelines},
+};
 use crate::{
     ledger::{Gpm, gpm},
     recording::{Absent, Config, Recording, RecordingError},
@@ -135,17 +140,13 @@ pub struct GpuProcess {
     pub sm_util: Option<f64>,
 }
 
-/// Reads the samples of a recording; `None` where the machine has no GPU that anything is known of.
+/// Reads the samples of a recording, without those of PM sampling; `None` where the machine has no GPU that anything is known of.
 ///
 /// # Errors
 ///
 /// A table cannot be read.
 pub fn gpus(recording: &Recording) -> Result<Option<Gpus>, RecordingError> {
-    let mut gpus = Gpus::of(recording.config(), &recording.all()?, &recording.all()?);
-    if let Some(gpus) = &mut gpus {
-        gpus.timelines = timeline::timelines(recording)?;
-    }
-    Ok(gpus)
+    Ok(Gpus::of(recording.config(), &recording.all()?, &recording.all()?))
 }
 
 impl Gpus {

@@ -6,6 +6,7 @@ use super::{Gpu, GpuProcess, Gpus, Measured, Spread, timeline};
 use crate::{
     humane::{bytes, count, duration, fitted, plural, printable},
     report::text::{NAME_WIDTH, heading, join, more},
+    story::GpuBubbles,
     table::TargetBy,
 };
 
@@ -14,7 +15,7 @@ pub(super) const CELLS: usize = 80;
 const LEVELS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
 /// Sets them.
-pub fn write(out: &mut String, gpus: Option<&Gpus>, shown: usize) -> fmt::Result {
+pub fn write(out: &mut String, gpus: Option<&Gpus>, bubbles: &[GpuBubbles], shown: usize) -> fmt::Result {
     let Some(gpus) = gpus else { return Ok(()) };
     let versions = [("driver", &gpus.driver), ("NVML", &gpus.nvml)];
     let versions: Vec<String> = versions
@@ -23,13 +24,16 @@ pub fn write(out: &mut String, gpus: Option<&Gpus>, shown: usize) -> fmt::Result
         .collect();
     heading(out, "GPU", &versions.join(", "))?;
     if let Some(missing) = &gpus.missing {
-        return writeln!(out, "not measured: {}", printable(missing));
+        // PM sampling needs none of NVML.
+        writeln!(out, "not measured: {}", printable(missing))?;
     }
     for gpu in gpus.devices.iter().take(shown) {
         device(out, gpu, shown)?;
     }
     more(out, gpus.devices.len().saturating_sub(shown))?;
-    gpus.timelines.iter().try_for_each(|timeline| timeline::write(out, timeline))?;
+    for timeline in &gpus.timelines {
+        timeline::write(out, timeline, bubbles.iter().find(|of| of.gpu == timeline.gpu))?;
+    }
     for absent in &gpus.absent {
         let instance =
             absent.gpu_instance.map(|instance| format!(" instance {instance}")).unwrap_or_default();

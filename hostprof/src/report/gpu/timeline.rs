@@ -10,9 +10,10 @@ use serde::Serialize;
 use super::text::{CELLS, line, percent};
 use crate::{
     humane::{count, duration, plural, share},
-    ledger::{IdleGap, IdleGaps, idle_ns},
+    ledger::{IdleGap, IdleGaps, Mean, idle_ns},
     lengths::{Latency, Lengths},
     recording::{Recording, RecordingError},
+    story::{GpuBubbles, PhaseActivity, PhaseFold, Scope, Story, ToldPhase},
     table::GpuPmRow,
 };
 
@@ -40,6 +41,8 @@ pub struct Timeline {
     /// Of these, those over a millisecond, and what they are together.
     pub long_gaps: u64,
     pub long_gaps_ns: u64,
+    /// What it counted while requests were in some phase; null where none were recorded.
+    pub phases: Option<PhaseActivity>,
     /// Means over equal parts of the recording, for a drawing; null where there was no sample.
     pub history: TimelineHistory,
 }
@@ -51,26 +54,6 @@ pub struct TimelineHistory {
     pub sm_active: Vec<Option<f64>>,
     pub tensor_active: Vec<Option<f64>>,
     pub dram: Vec<Option<f64>>,
-}
-
-/// A mean under way, of values by how long they held.
-#[derive(Clone, Copy, Debug, Default)]
-struct Mean {
-    sum: f64,
-    ns: f64,
-}
-
-impl Mean {
-    fn add(&mut self, value: Option<f64>, ns: u64) {
-        if let Some(value) = value {
-            self.sum += value * ns as f64;
-            self.ns += ns as f64;
-        }
-    }
-
-    fn get(self) -> Option<f64> {
-        (self.ns > 0.0).then(|| self.sum / self.ns)
-    }
 }
 
 /// Columns that are drawn, then those that are told alone.
@@ -156,6 +139,7 @@ impl Fold {
             gaps: self.lengths.latency(),
             long_gaps: self.long.0,
             long_gaps_ns: self.long.1,
+            phases: None,
             history: TimelineHistory {
                 gr_active: history(0),
                 sm_active: history(1),
@@ -166,26 +150,47 @@ impl Fold {
     }
 }
 
-/// Reads the samples of a recording, row by row.
+/// Reads the samples of a recording, row by row, and tells the phases of requests what was counted in them.
 ///
 /// # Errors
 ///
 /// The table cannot be read.
-pub fn timelines(recording: &Recording) -> Result<Vec<Timeline>, RecordingError> {
+pub fn timelines(
+    recording: &Recording,
+    scope: &Scope,
+    story: Option<&mut Story>,
+) -> Result<Vec<Timeline>, RecordingError> {
     let config = recording.config();
     let begin_ns = config.started.mono_ns.0;
     let end_ns = config.ended.as_ref().map_or(begin_ns, |ended| ended.at.mono_ns.0);
-    let mut folds: BTreeMap<u32, Fold> = BTreeMap::new();
+    let mut told: Vec<&mut ToldPhase> =
+        story.into_iter().flat_map(|story| &mut story.told).flat_map(|told| &mut told.phases).collect();
+    let windows: Vec<(u64, u64)> =
+        told.iter().map(|phase| (phase.account.start_mono_ns, phase.account.end_mono_ns)).collect();
+    let begin = || (Fold::new(), PhaseFold::new(windows.iter().copied()));
+    let mut folds: BTreeMap<u32, (Fold, PhaseFold)> = BTreeMap::new();
     for rows in recording.rows::<GpuPmRow>()? {
         for row in rows? {
-            folds.entry(row.gpu).or_insert_with(Fold::new).push(&row, (begin_ns, end_ns));
+            let (fold, phases) = folds.entry(row.gpu).or_insert_with(begin);
+            fold.push(&row, (begin_ns, end_ns));
+            if scope.by_requests {
+                phases.push(&row, scope);
+            }
         }
     }
-    Ok(folds.into_iter().map(|(gpu, fold)| fold.finish(gpu)).collect())
+    let mut timelines = Vec::new();
+    for (gpu, (fold, phases)) in folds {
+        let (phases, windows) = phases.finish();
+        for (phase, activity) in told.iter_mut().zip(windows) {
+            phase.counted(gpu, activity);
+        }
+        timelines.push(Timeline { phases: scope.by_requests.then_some(phases), ..fold.finish(gpu) });
+    }
+    Ok(timelines)
 }
 
 /// Sets one.
-pub fn write(out: &mut String, timeline: &Timeline) -> fmt::Result {
+pub fn write(out: &mut String, timeline: &Timeline, bubbles: Option<&GpuBubbles>) -> fmt::Result {
     writeln!(
         out,
         "GPU {} counted every {} over {} (PM sampling)",
@@ -230,7 +235,37 @@ pub fn write(out: &mut String, timeline: &Timeline) -> fmt::Result {
             )?;
         }
     }
-    writeln!(out)
+    writeln!(out)?;
+    bubbles.map_or(Ok(()), |bubbles| overlap(out, bubbles))
+}
+
+/// Sets GPU and launching thread beside each other.
+fn overlap(out: &mut String, bubbles: &GpuBubbles) -> fmt::Result {
+    let overlap = &bubbles.overlap;
+    let all = overlap.total_ns();
+    if all == 0 {
+        return Ok(());
+    }
+    let of = match bubbles.scope {
+        "requests" => "time with requests in flight",
+        _ => "the recording",
+    };
+    writeln!(
+        out,
+        "  CPU–GPU overlap, of {} of {of}: GPU active with thread {} on a CPU {} · GPU alone {} · thread alone {} · neither {}",
+        duration(all),
+        bubbles.launcher.who.tid,
+        share(overlap.both_ns, all),
+        share(overlap.gpu_only_ns, all),
+        share(overlap.cpu_only_ns, all),
+        share(overlap.neither_ns, all),
+    )?;
+    let spins = if bubbles.gpu_sync_known {
+        "its waits that spin for the GPU count as not on a CPU"
+    } else {
+        "its waits that spin for the GPU count as on a CPU: they are not known (--probe cuda)"
+    };
+    writeln!(out, "    {spins}")
 }
 
 #[cfg(test)]
@@ -259,7 +294,7 @@ mod tests {
         assert_eq!((timeline.gaps.count, timeline.long_gaps, timeline.long_gaps_ns), (10, 10, 20_000_000));
         assert_eq!((timeline.sm_active, timeline.dram_read), (None, Some(0.2)));
         let mut text = String::new();
-        write(&mut text, &timeline).unwrap();
+        write(&mut text, &timeline, None).unwrap();
         assert!(text.contains("counted every 100 µs"), "{text}");
         assert!(text.contains("10 gaps") && text.contains("10 over 1 ms, 20.0 ms together"), "{text}");
         assert!(!text.contains("tensor"), "{text}");

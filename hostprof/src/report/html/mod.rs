@@ -1,6 +1,7 @@
 //! The report as one HTML file: findings, drawings of threads and requests on one time axis, and the text. It names no
 //! other file and runs no script; all that comes from a recording is escaped.
 
+mod bubbles;
 mod escape;
 mod svg;
 
@@ -55,6 +56,7 @@ fn page(out: &mut String, report: &Report) -> fmt::Result {
     } else {
         writeln!(out, "<section><p>No requests were recorded: where they waited is not told.</p></section>")?;
     }
+    report.bubbles.iter().try_for_each(|of| bubbles::write(out, of))?;
     let text = render(report, Detail { threads: 100, others: 30 });
     writeln!(out, "<section><h2>Report</h2>\n<pre>{}</pre></section>\n</body>\n</html>", Escaped(&text))
 }

@@ -55,6 +55,7 @@ pub(super) fn evidence(
             .into_iter()
             .collect(),
         Cause::Lock => holder.map(|holder| held(worst, holder, names)).unwrap_or_default(),
+        Cause::GpuIdle => vec![made_of(worst, names)],
     });
     lines
 }
@@ -132,6 +133,20 @@ fn storage(facts: &Facts, names: &Names) -> Vec<String> {
         lines.push(format!("{disk} took {} a read or write on average about it", duration(ns)));
     }
     lines
+}
+
+/// What a window's path was made of, most first.
+fn made_of(facts: &Facts, names: &Names) -> String {
+    let mut parts: Vec<_> = facts.path_sums().into_iter().collect();
+    parts.sort_by_key(|(_, ns)| std::cmp::Reverse(*ns));
+    let told = parts.iter().take(4).map(|((thread, part), ns)| {
+        format!("{} {} in {}", (names.name)(*thread), duration(*ns), part.word())
+    });
+    format!(
+        "worst window: idle for {}; its path: {}",
+        duration(facts.beside.gpu_idle_ns.unwrap_or(0)),
+        told.collect::<Vec<_>>().join(" · ")
+    )
 }
 
 fn held(facts: &Facts, holder: usize, names: &Names) -> Vec<String> {

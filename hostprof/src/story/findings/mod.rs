@@ -10,7 +10,8 @@ use serde::Serialize;
 
 use self::evidence::evidence;
 use self::thresholds::{
-    BUSY_SHARE, HOLDER_TYPICAL_SHARE, LEAST_NS, LEAST_OF_EXCESS, LEAST_RATIO, SLOW_DISK_NS, SPIN_WAIT_SHARE,
+    BUSY_SHARE, GPU_IDLE, HOLDER_TYPICAL_SHARE, LEAST_NS, LEAST_OF_EXCESS, LEAST_OF_EXPLAINED, LEAST_RATIO,
+    REFAULTS_PER_SECOND, SLOW_DISK_NS, SPIN_WAIT_SHARE,
 };
 pub use self::thresholds::{Cause, RULES, Rule};
 use super::{
@@ -56,12 +57,26 @@ pub struct Names<'a> {
 const STOPPED: [State; 3] = [State::Stopped, State::Traced, State::Frozen];
 const HELD: [State; 2] = [State::Preempted, State::Runqueue];
 
-/// Looks for every rule in one kind of window; those found, most of the slow windows' time first.
+/// Looks for every rule in one kind of window; those found, in the order of the rules.
 pub fn findings(windows: &'static str, of: &Contrast, names: &Names) -> Vec<Finding> {
-    let mut found: Vec<Finding> = RULES.iter().filter_map(|rule| finding(rule, windows, of, names)).collect();
+    RULES.iter().filter_map(|rule| finding(rule, windows, of, names)).collect()
+}
+
+/// Puts findings in order: most of the slow windows' time first, but what another explains after that one.
+pub fn in_order(mut found: Vec<Finding>) -> Vec<Finding> {
     // A stable sort: of the same time the earlier rule stays first.
     found.sort_by(|one, other| other.share().total_cmp(&one.share()));
-    found
+    let is_explained = |of: &Finding| {
+        let by = RULES.iter().find(|rule| rule.word == of.cause).map_or(&[][..], |rule| rule.explained_by);
+        let explains =
+            |other: &Finding| by.contains(&other.cause) && other.share() >= LEAST_OF_EXPLAINED * of.share();
+        found.iter().any(explains)
+    };
+    let ranks: Vec<u8> =
+        found.iter().map(|of| if of.cause == GPU_IDLE { 2 } else { u8::from(is_explained(of)) }).collect();
+    let mut ranked: Vec<(u8, Finding)> = ranks.into_iter().zip(found).collect();
+    ranked.sort_by_key(|(rank, _)| *rank);
+    ranked.into_iter().map(|(_, finding)| finding).collect()
 }
 
 fn finding(rule: &Rule, windows: &'static str, of: &Contrast, names: &Names) -> Option<Finding> {
@@ -112,17 +127,8 @@ fn measure(cause: Cause, facts: &Facts, holder: Option<usize>) -> u64 {
             Some(ns) if ns >= SLOW_DISK_NS => facts.on_path(|_, on| on == On::Storage),
             _ => 0,
         },
-        Cause::ColdCache => {
-            let faulted = |part| part == Part::Off(State::PageFault);
-            let waited = facts.on_path(|part, on| on == On::Storage && (faulted(part) || is_read(part)));
-            match facts.beside.major_faults {
-                0 => waited,
-                _ => waited
-                    .max(facts.on_path(|part, _| faulted(part)))
-                    .max(facts.most(0.0, &[State::PageFault]).map_or(0, |(_, ns)| ns)),
-            }
-        }
-        Cause::Reclaim => (facts.beside.memory_some_ratio.unwrap_or(0.0) * facts.len_ns() as f64) as u64,
+        Cause::ColdCache => read_from_storage(facts),
+        Cause::Reclaim => reclaim(facts),
         Cause::YieldSpin => {
             let waited = in_states(&HELD) as f64;
             if waited < SPIN_WAIT_SHARE * facts.len_ns() as f64 {
@@ -131,6 +137,28 @@ fn measure(cause: Cause, facts: &Facts, holder: Option<usize>) -> u64 {
             facts.most(0.0, &[State::Yield]).map_or(0, |(_, ns)| ns)
         }
         Cause::Lock => holder.map_or(0, |holder| held_by(facts, holder)),
+        Cause::GpuIdle => facts.beside.gpu_idle_ns.unwrap_or(0),
+    }
+}
+
+/// Time in which what was waited for, or a thread that computes, waited for pages of files.
+fn read_from_storage(facts: &Facts) -> u64 {
+    let faulted = |part| part == Part::Off(State::PageFault);
+    let waited = facts.on_path(|part, on| on == On::Storage && (faulted(part) || is_read(part)));
+    match facts.beside.major_faults {
+        0 => waited,
+        _ => waited
+            .max(facts.on_path(|part, _| faulted(part)))
+            .max(facts.most(0.0, &[State::PageFault]).map_or(0, |(_, ns)| ns)),
+    }
+}
+
+/// PSI counts the wait for a page that is read again only where the page had been in use for long; so refaults tell too.
+fn reclaim(facts: &Facts) -> u64 {
+    let waited = (facts.beside.memory_some_ratio.unwrap_or(0.0) * facts.len_ns() as f64) as u64;
+    match facts.beside.refaults_per_second {
+        Some(rate) if rate >= REFAULTS_PER_SECOND => waited.max(read_from_storage(facts)),
+        _ => waited,
     }
 }
 

@@ -59,7 +59,7 @@ fn found(slow: Facts, typical: Vec<Facts>) -> Vec<Finding> {
     let scene = scene(&threads, &[]);
     let name = |thread: usize| format!("t{}", thread + 1);
     let of = Contrast { slow: vec![slow], typical, all: 10 };
-    findings("gaps between tokens", &of, &Names { scene: &scene, name: &name })
+    in_order(findings("gaps between tokens", &of, &Names { scene: &scene, name: &name }))
 }
 
 fn first(slow: Facts) -> (&'static str, u64) {
@@ -135,6 +135,61 @@ fn memory_that_had_to_be_made_free_is_named() {
     let memory_some_ratio = Some(0.6);
     let beside = Beside { memory_some_ratio, refaults_per_second: Some(900.0), ..Beside::default() };
     assert_eq!(first(Facts { beside, ..facts(&[idle(2, 900), idle(3, 900)], 100) }), ("memory_reclaim", 60));
+}
+
+#[test]
+fn files_that_are_read_again_for_want_of_memory_are_told_as_such_before_they_are_told_as_cold() {
+    let fault = OffCpuRow { major: true, ..ms(2, State::PageFault, [10, 70, 70], None) };
+    let rows = [idle(3, 900), fault, ms(1, State::Futex, [1, 99, 99], Some(2))];
+    let causes = |beside| {
+        let told = found(Facts { beside, ..facts(&rows, 100) }, vec![typical(), typical()]);
+        told.iter().map(|of| of.cause).collect::<Vec<_>>()
+    };
+    let refaults = |rate| Beside { refaults_per_second: Some(rate), ..Beside::default() };
+    assert_eq!(causes(refaults(REFAULTS_PER_SECOND)), ["memory_reclaim", "cold_page_cache"]);
+    assert_eq!(causes(refaults(REFAULTS_PER_SECOND - 1.0)), ["cold_page_cache"]);
+    let waited = |ratio| Beside { memory_some_ratio: Some(ratio), ..Beside::default() };
+    assert_eq!(causes(waited(0.4)), ["memory_reclaim", "cold_page_cache"]);
+    assert_eq!(causes(waited(0.2)), ["cold_page_cache", "memory_reclaim"], "too little to explain it");
+}
+
+#[test]
+fn a_finding_comes_after_one_that_may_be_why_it_was_found() {
+    let of = |cause, slow_ns| Finding {
+        cause,
+        title: "",
+        windows: "",
+        slow_ns,
+        slow_length_ns: 100,
+        typical_ns: 0,
+        typical_length_ns: 100,
+        steady: false,
+        evidence: Vec::new(),
+    };
+    let order = |found| in_order(found).iter().map(|of| of.cause).collect::<Vec<_>>();
+    assert_eq!(
+        order(vec![of("gpu_idle", 99), of("cpu_contention", 80), of("lock", 70), of("yield_spin", 40)]),
+        ["lock", "yield_spin", "cpu_contention", "gpu_idle"]
+    );
+    assert_eq!(order(vec![of("yield_spin", 30), of("cpu_contention", 80)]), ["cpu_contention", "yield_spin"]);
+}
+
+#[test]
+fn a_gpu_without_work_is_named_after_what_kept_the_host() {
+    let busy = Beside { gpu_idle_ns: Some(MS), ..Beside::default() };
+    let usual = || vec![Facts { beside: busy.clone(), ..typical() }];
+    let idling = Beside { gpu_idle_ns: Some(90 * MS), ..Beside::default() };
+    let computed = [idle(3, 900), ms(1, State::Futex, [1, 99, 99], Some(2))];
+    let told = found(Facts { beside: idling.clone(), ..facts(&computed, 100) }, usual());
+    assert_eq!(told.iter().map(|of| of.cause).collect::<Vec<_>>(), ["gpu_idle"]);
+    assert!(told[0].evidence.join("\n").contains("t2 99.0 ms in on_cpu"), "{:?}", told[0].evidence);
+    let stopped = [
+        idle(3, 900),
+        ms(2, State::Stopped, [20, 60, 60], Some(9)),
+        ms(1, State::Futex, [1, 99, 99], Some(2)),
+    ];
+    let told = found(Facts { beside: idling, ..facts(&stopped, 100) }, usual());
+    assert_eq!(told.iter().map(|of| of.cause).collect::<Vec<_>>(), ["stopped", "gpu_idle"]);
 }
 
 #[test]

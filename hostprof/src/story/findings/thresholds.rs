@@ -21,6 +21,8 @@ pub enum Cause {
     CpuContention,
     /// A lock that another thread held.
     Lock,
+    /// A GPU without work.
+    GpuIdle,
 }
 
 /// A rule.
@@ -35,6 +37,9 @@ pub struct Rule {
     pub measure: &'static str,
     /// The least share of slow windows' time, on average.
     pub least_share: f64,
+    /// Words of rules that may be why: where one of them is found, of at least [`LEAST_OF_EXPLAINED`] of the share, this one is
+    /// told after it.
+    pub explained_by: &'static [&'static str],
 }
 
 /// The least time, of a slow window and beyond a typical one's, that is worth a word.
@@ -49,17 +54,25 @@ pub const BUSY_SHARE: f64 = 0.5;
 pub const SLOW_DISK_NS: u64 = 20_000_000;
 /// A thread that holds a lock is on less of typical windows' paths than this.
 pub const HOLDER_TYPICAL_SHARE: f64 = 0.1;
+/// Files are read again for want of memory where so many pages a second come back that were evicted shortly before.
+pub const REFAULTS_PER_SECOND: f64 = 500.0;
 /// Spinning neighbours matter where the path waited for a CPU for this share.
 pub const SPIN_WAIT_SHARE: f64 = 0.05;
 
+/// A finding that may be why another was found has at least so much of that one's share.
+pub const LEAST_OF_EXPLAINED: f64 = 0.5;
+/// What is told after all others: a GPU idles too where something that has a name kept the host from giving it work.
+pub const GPU_IDLE: &str = "gpu_idle";
+
 /// All rules; of two that carry the same time the earlier is named first.
-pub const RULES: [Rule; 9] = [
+pub const RULES: [Rule; 10] = [
     Rule {
         cause: Cause::Stopped,
         word: "stopped",
         title: "a thread that was waited for was stopped",
         measure: "critical path in stopped, traced or frozen",
         least_share: 0.05,
+        explained_by: &[],
     },
     Rule {
         cause: Cause::Quota,
@@ -67,6 +80,7 @@ pub const RULES: [Rule; 9] = [
         title: "a CPU quota held threads back",
         measure: "critical path, or the busiest thread, in throttled",
         least_share: 0.10,
+        explained_by: &[],
     },
     Rule {
         cause: Cause::SlowClient,
@@ -74,6 +88,7 @@ pub const RULES: [Rule; 9] = [
         title: "a client did not take what was sent",
         measure: "critical path in sends to sockets",
         least_share: 0.10,
+        explained_by: &[],
     },
     Rule {
         cause: Cause::SlowDisk,
@@ -81,6 +96,7 @@ pub const RULES: [Rule; 9] = [
         title: "a slow disk was waited for",
         measure: "critical path in major page faults, reads, writes and syncs of files while a disk took 20 ms on average",
         least_share: 0.10,
+        explained_by: &[],
     },
     Rule {
         cause: Cause::ColdCache,
@@ -88,13 +104,15 @@ pub const RULES: [Rule; 9] = [
         title: "files were read that were not in memory",
         measure: "critical path, or the busiest thread, in page_fault with major faults; critical path in reads of files",
         least_share: 0.10,
+        explained_by: &["slow_disk", "memory_reclaim"],
     },
     Rule {
         cause: Cause::Reclaim,
         word: "memory_reclaim",
         title: "memory had to be made free",
-        measure: "share of the time in which tasks waited for memory (PSI), of the machine or a cgroup of the target",
+        measure: "share of the time in which tasks waited for memory (PSI), of the target's own cgroup, or of the machine where that tells nothing; what is measured of `cold_page_cache` where 500 pages a second came back that were evicted shortly before",
         least_share: 0.10,
+        explained_by: &[],
     },
     Rule {
         cause: Cause::YieldSpin,
@@ -102,6 +120,7 @@ pub const RULES: [Rule; 9] = [
         title: "a thread spun in sched_yield beside one that waited for a CPU",
         measure: "the thread most in yield, where the path waited for a CPU for 5 % as well",
         least_share: 0.10,
+        explained_by: &[],
     },
     Rule {
         cause: Cause::CpuContention,
@@ -109,6 +128,7 @@ pub const RULES: [Rule; 9] = [
         title: "others had the CPUs",
         measure: "critical path, or the busiest thread, in preempted and runqueue",
         least_share: 0.25,
+        explained_by: &["yield_spin"],
     },
     Rule {
         cause: Cause::Lock,
@@ -116,6 +136,15 @@ pub const RULES: [Rule; 9] = [
         title: "a futex was waited for that another thread held",
         measure: "critical path in a thread that ended a wait for a futex and is on less than 10 % of typical paths",
         least_share: 0.20,
+        explained_by: &[],
+    },
+    Rule {
+        cause: Cause::GpuIdle,
+        word: GPU_IDLE,
+        title: "the GPU had no work",
+        measure: "time in which the target's GPU had no work, by PM sampling; told after all others, which may be why",
+        least_share: 0.50,
+        explained_by: &[],
     },
 ];
 
