@@ -6,6 +6,7 @@
 //! * [`signature`]: what a recording of each pattern must look like, as data, and the verdict;
 //! * [`demo`]: record, check, report and judge all four;
 //! * [`calibrate`]: the same on a GPU, with what each operation should cost beside what it did;
+//! * [`http`]: as much of HTTP as a server of streams needs: the `stub-server` and `planted-server` binaries share it;
 //! * [`sys`]: the few kernel calls that the patterns and the `workload` binary share.
 //!
 //! Nothing here depends on hostprof: the judge reads the JSON that `hostprof report` prints.
@@ -14,6 +15,7 @@ pub mod calibrate;
 pub mod cpu;
 pub mod cuda;
 pub mod demo;
+pub mod http;
 pub mod pattern;
 pub mod signature;
 pub mod sys;

@@ -142,7 +142,7 @@ fn counted(operations: u64, waits: Waits) -> ThreadTruth {
 }
 
 /// Arithmetic in a chain of dependent steps, about five cycles each on any CPU.
-fn churn(mut x: u64, steps: u64) -> u64 {
+pub fn churn(mut x: u64, steps: u64) -> u64 {
     let mut step = 0;
     while step < steps {
         x = x.wrapping_mul(6_364_136_223_846_793_005);

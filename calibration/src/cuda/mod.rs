@@ -5,6 +5,7 @@
 //! pattern's and those before it CUDA's initialisation.
 
 mod alloc;
+mod busy;
 mod compute;
 mod gaps;
 mod gpu;
@@ -21,6 +22,7 @@ use std::{
 use anyhow::{Context, Result, anyhow, bail};
 use serde::{Deserialize, Serialize};
 
+pub use self::busy::Busy;
 pub use self::gaps::{Gap, GapsPlan, GapsTruth, run as run_gaps};
 use self::{gpu::Gpu, worker::Worker};
 use crate::{

@@ -5,13 +5,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use calibration::http::{Connection, Request};
 use serde_json::{Value, json};
 
-use crate::{
-    Server,
-    fault::Fault,
-    http::{Connection, Request},
-};
+use crate::{Server, fault::Fault};
 
 /// What a request asks for.
 struct Asked {

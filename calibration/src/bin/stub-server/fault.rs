@@ -2,7 +2,7 @@
 
 use std::{io, thread, time::Duration};
 
-use crate::http::Connection;
+use calibration::http::Connection;
 
 /// Longer than any test waits.
 const FOR_EVER: Duration = Duration::from_hours(1);

@@ -4,7 +4,6 @@
 
 mod answer;
 mod fault;
-mod http;
 
 use std::{
     io::{self, Write as _},
@@ -18,6 +17,7 @@ use std::{
     time::Duration,
 };
 
+use calibration::http;
 use clap::Parser;
 
 use fault::Fault;

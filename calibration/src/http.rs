@@ -1,4 +1,4 @@
-//! As much of HTTP/1.1 as a stub needs.
+//! As much of HTTP/1.1 as a server of streams needs.
 
 use std::{
     io::{self, BufRead as _, BufReader, Read as _, Write as _},
