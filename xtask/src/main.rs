@@ -57,7 +57,8 @@ enum Command {
         /// Run only the tests with this in their name, and no lint.
         #[arg(long, value_name = "TEXT")]
         filter: Option<String>,
-        /// Build, lint and test hostprof-query too, whose query engine takes longer than all else to build.
+        /// Build, lint and test hostprof-query too, whose query engine takes longer than all else to build; then execute
+        /// the notebooks.
         #[arg(long)]
         query: bool,
     },

@@ -4,9 +4,10 @@
 //! one. The last line is the sum, alone, whatever happened.
 
 mod libtest;
+mod notebook;
 mod suite;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
@@ -23,6 +24,8 @@ struct Row {
     /// `None` for a lint, which passes or fails as a whole.
     counts: Option<Counts>,
     problem: Option<String>,
+    /// Why it was not run; it is then neither passed nor failed.
+    not_run: Option<String>,
     took: Duration,
 }
 
@@ -32,8 +35,22 @@ impl Row {
             name: format!("lint {}", outcome.name),
             counts: None,
             problem: (!outcome.passed).then(|| "see above".to_owned()),
+            not_run: None,
             took: outcome.took,
         }
+    }
+
+    fn of_notebooks(workspace: &Workspace) -> Self {
+        println!("\nnotebooks");
+        let started = Instant::now();
+        let (counts, problem, not_run) = match notebook::run(workspace) {
+            notebook::Outcome::Passed(passed) => (Some(Counts { passed, ..Counts::default() }), None, None),
+            notebook::Outcome::Failed(why) => {
+                (Some(Counts { failed: 1, ..Counts::default() }), Some(why), None)
+            }
+            notebook::Outcome::NotRun(why) => (None, None, Some(why)),
+        };
+        Self { name: "notebooks".to_owned(), counts, problem, not_run, took: started.elapsed() }
     }
 }
 
@@ -78,8 +95,17 @@ fn run_into(
             println!("\n{}", suite.name);
             let outcome = suite.run(workspace, filter)?;
             let counts = Some(outcome.counts);
-            rows.push(Row { name: suite.name, counts, problem: outcome.problem, took: outcome.took });
+            rows.push(Row {
+                name: suite.name,
+                counts,
+                problem: outcome.problem,
+                not_run: None,
+                took: outcome.took,
+            });
         }
+    }
+    if filter.is_none() && members.contains(&Members::Query) {
+        rows.push(Row::of_notebooks(workspace));
     }
     if filter.is_some_and(|_| rows.iter().all(|row| row.counts == Some(Counts::default()))) {
         bail!("run tests: none has {} in its name", filter.unwrap_or_default());
@@ -91,12 +117,19 @@ fn print_table(rows: &[Row]) {
     let width = rows.iter().map(|row| row.name.len()).max().unwrap_or_default().max(5);
     println!("\n{:width$}  passed  failed  ignored       time", "suite");
     for row in rows {
-        let Row { name, problem, took, .. } = row;
-        let counts = match row.counts {
-            Some(Counts { passed, failed, ignored }) => format!("{passed:6}  {failed:6}  {ignored:7}"),
-            None => format!("{:>6}  {:6}  {:7}", if problem.is_none() { "ok" } else { "FAILED" }, "", ""),
+        let Row { name, problem, not_run, took, .. } = row;
+        let counts = if let Some(Counts { passed, failed, ignored }) = row.counts {
+            format!("{passed:6}  {failed:6}  {ignored:7}")
+        } else {
+            let word = match (problem, not_run) {
+                (Some(_), _) => "FAILED",
+                (None, Some(_)) => "NOT RUN",
+                (None, None) => "ok",
+            };
+            format!("{word:>7} {:6}  {:7}", "", "")
         };
-        let problem = problem.as_ref().map(|problem| format!("  {problem}")).unwrap_or_default();
+        let problem =
+            problem.as_ref().or(not_run.as_ref()).map(|problem| format!("  {problem}")).unwrap_or_default();
         println!("{name:width$}  {counts}  {:>9}{problem}", seconds(*took));
     }
 }
