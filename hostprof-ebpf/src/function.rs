@@ -7,7 +7,7 @@
 use aya_ebpf::{
     EbpfContext as _,
     bindings::{BPF_NOEXIST, pt_regs},
-    helpers::{bpf_get_attach_cookie, bpf_get_smp_processor_id, generated::bpf_probe_read_user},
+    helpers::{bpf_get_attach_cookie, generated::bpf_probe_read_user},
     programs::{ProbeContext, RetProbeContext},
 };
 use hostprof_common::{
@@ -23,7 +23,6 @@ use hostprof_common::{
 use crate::{
     atomic::fetch_add,
     maps::{FUNCTION_COUNTS, FUNCTION_FROZEN, FUNCTION_OPEN, NO_CALLS, OPEN, filter},
-    ring::{self, Pushed},
     shed::{self, Price},
     span::{self, count},
     target,
@@ -141,7 +140,7 @@ pub fn leave(ctx: &RetProbeContext) {
     let at = span::moment(slot, unsafe { &mut *marks });
     count_call(open.call, at.now - open.enter_ns);
     let known = at.untold_out_ns == open.untold_out_ns;
-    emit(Call {
+    let call = Call {
         kind: RecordKind::FunctionCall as u16,
         call: open.call,
         utid,
@@ -151,7 +150,8 @@ pub fn leave(ctx: &RetProbeContext) {
         told: open.told,
         ret,
         flags: open.flags,
-    });
+    };
+    span::emit(probe_of(open.call), call);
 }
 
 /// A thread ends: what it was in ends with it.
@@ -169,7 +169,7 @@ pub fn abandon(slot: *mut Slot, at_ns: u64) {
             if open.state != 0 && open.utid == utid {
                 open.state = 0;
                 let known = open.untold_out_ns == 0;
-                emit(Call {
+                let call = Call {
                     kind: RecordKind::FunctionCall as u16,
                     call: open.call,
                     utid,
@@ -180,7 +180,8 @@ pub fn abandon(slot: *mut Slot, at_ns: u64) {
                     told: open.told,
                     ret: 0,
                     flags: open.flags | flag::OPEN,
-                });
+                };
+                span::emit(probe_of(open.call), call);
             }
         }
         lane += 1;
@@ -315,19 +316,6 @@ fn argument(regs: *const pt_regs, number: u32) -> u64 {
         let regs = &*regs;
         let registers = [0, regs.rdi, regs.rsi, regs.rdx, regs.rcx, regs.r8, regs.r9, 0];
         core::ptr::read_volatile(registers.as_ptr().add(number as usize & 7))
-    }
-}
-
-#[inline(always)]
-fn emit(call: Call) {
-    span::spend(Price::Record);
-    // SAFETY: the helper takes nothing.
-    let cpu = unsafe { bpf_get_smp_processor_id() };
-    let probe = probe_of(call.call);
-    match ring::push(cpu, call) {
-        Pushed::Written => count!(probe, records),
-        Pushed::Full => count!(probe, full),
-        Pushed::Busy => count!(probe, busy),
     }
 }
 
