@@ -18,16 +18,8 @@ use hostprof::table::{CudaCallRow, CudaKind, HistogramRow, State};
 use nix::sys::signal::Signal;
 use object::{Object as _, ObjectSymbol as _};
 use serde_json::Value;
-use support::{Recorded, Recorder, hostprof, poll, recorded::line};
+use support::{Recorded, Recorder, example, hostprof, poll, recorded::line};
 use tempfile::TempDir;
-
-fn example(name: &str) -> PathBuf {
-    let beside_tests = std::env::current_exe().unwrap();
-    let release = beside_tests.parent().unwrap().parent().unwrap();
-    let path = release.join("examples").join(name);
-    assert!(path.exists(), "find {}: not built (cargo test builds it)", path.display());
-    path
-}
 
 /// A folder that has the library by the name that programs load it by.
 struct Driver(TempDir);

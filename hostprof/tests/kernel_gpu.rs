@@ -13,15 +13,11 @@ use hostprof::{
     table::{GpuProcessSampleRow, GpuSampleRow, HostSampleRow, TargetBy},
 };
 use serde_json::Value;
-use support::{Workload, hostprof, recorded::Recorded};
+use support::{Workload, example, hostprof, recorded::Recorded};
 
 /// The library: cargo builds it with the tests, beside them.
 fn fake_nvml() -> PathBuf {
-    let beside_tests = std::env::current_exe().unwrap();
-    let release = beside_tests.parent().unwrap().parent().unwrap();
-    let library = release.join("examples/libfake_nvml.so");
-    assert!(library.exists(), "find {}: not built (cargo test builds it)", library.display());
-    library
+    example("libfake_nvml.so")
 }
 
 fn command(words: &str, library: &std::path::Path) -> Command {

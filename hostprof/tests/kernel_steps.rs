@@ -15,15 +15,7 @@ use std::{
 
 use hostprof::table::{HistogramRow, StepKind, StepRow};
 use serde_json::Value;
-use support::{Recorded, Recorder, poll};
-
-fn example(name: &str) -> PathBuf {
-    let beside_tests = std::env::current_exe().unwrap();
-    let release = beside_tests.parent().unwrap().parent().unwrap();
-    let path = release.join("examples").join(name);
-    assert!(path.exists(), "find {}: not built (cargo test builds it)", path.display());
-    path
-}
+use support::{Recorded, Recorder, example, poll};
 
 /// The program under way, which waits where it is told to.
 struct User(Child);

@@ -66,6 +66,15 @@ pub fn calibration_path() -> PathBuf {
     calibration_crate("calibration")
 }
 
+/// An example of this crate, which stands in for something of another's.
+pub fn example(name: &str) -> PathBuf {
+    let beside_tests = env::current_exe().unwrap();
+    let release = beside_tests.parent().unwrap().parent().unwrap();
+    let path = release.join("examples").join(name);
+    assert!(path.exists(), "find {}: not built (cargo test builds it)", path.display());
+    path
+}
+
 /// `hostprof`, without the variables by which it would take this for a run through sudo.
 pub fn hostprof() -> Command {
     assert!(nix::unistd::geteuid().is_root(), "these tests load programs into the kernel: run them as root");
