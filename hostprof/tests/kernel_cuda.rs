@@ -157,11 +157,15 @@ fn a_spinning_wait_is_waiting_for_the_gpu_and_not_on_a_cpu() {
     let own = own_ns(&recorded, "sync");
     assert!(told.abs_diff(own) * 50 <= own, "the rows tell {told} ns, the program {own} ns");
     let rows = calls(&recorded, "cuStreamSynchronize");
-    let off_cpu: u64 = rows.iter().filter_map(|row| row.off_cpu_ns).sum();
     let gpu_sync = state_ns(&recorded, "gpu_sync");
-    assert_eq!(gpu_sync, told - off_cpu, "the ledger's is what the rows leave on a CPU");
-    // What the machine took from the program meanwhile is in other states.
-    assert!((gpu_sync + off_cpu).abs_diff(own) * 50 <= own);
+    let left: u64 = rows.iter().filter_map(CudaCallRow::gpu_sync_ns).sum();
+    assert_eq!(gpu_sync, left, "the ledger's is what the rows leave on a CPU");
+    // What the machine took from the program meanwhile is in other states. Where the kernel told nobody that the thread
+    // came back, a row does not know it.
+    let off_cpu: u64 = rows.iter().filter_map(|row| row.off_cpu_ns).sum();
+    let unknown: u64 = rows.iter().filter(|row| row.off_cpu_ns.is_none()).map(|row| row.dur_ns).sum();
+    assert_eq!(gpu_sync + off_cpu + unknown, told);
+    assert!(unknown * 10 <= told, "{unknown} of {told} ns");
     let on_cpu = state_ns(&recorded, "on_cpu");
     assert!(on_cpu * 5 < gpu_sync, "on a CPU {on_cpu} ns, waiting {gpu_sync} ns");
 }

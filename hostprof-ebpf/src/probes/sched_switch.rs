@@ -70,6 +70,7 @@ fn try_sched_switch(ctx: &BtfTracePointContext) -> Option<()> {
         slot_ref.wait_late_ns = wait_late(slot_ref, next, now, queued, lag);
         slot_ref.lag_ns = lag;
         slot_ref.ahead_ns = rq.clock_ahead();
+        let waited = untold_wait(slot_ref, next, now, queued);
         switch_in(cpu, slot, now, waited, 0);
     }
     Some(())
@@ -195,6 +196,21 @@ fn switch_in(cpu: Cpu, slot: *mut Slot, now: u64, waited: u64, extra_flags: u16)
     }
     shed::spend(cpu, Price::Record);
     cpu.episode(episode);
+}
+
+/// The kernel's account of the wait for a CPU of a thread whose wakeup was not traced, 0 for any other. Where it was
+/// moved to another queue meanwhile, the wait in the first is in `run_delay` already.
+#[inline(always)]
+fn untold_wait(slot: &Slot, next: Task, now: u64, queued: u64) -> u64 {
+    if slot.wake_ns != 0 {
+        return 0;
+    }
+    if slot.last.at_ns == 0 {
+        return clamped(queued);
+    }
+    let counted = clamped(next.run_delay_ns().wrapping_sub(slot.last.run_delay_ns).wrapping_add(queued));
+    let most = now.saturating_sub(slot.out_ns);
+    if counted > most { most } else { counted }
 }
 
 /// [`Slot::wait_late_ns`] at a switch-in, whichever way the wait began and went.
