@@ -109,6 +109,9 @@ const FEW: usize = 10;
 #[derive(Clone, Debug, Default)]
 struct More {
     hot: IntMap<u64, u64>,
+    /// How many more than [`MOST_ENTRIES`] there may be before rare ones are looked for: lengths and calls stay apart
+    /// however many they are.
+    apart: usize,
     /// Those of a bin that is over.
     settled: Vec<(u64, u64)>,
 }
@@ -127,12 +130,9 @@ impl Bag {
             self.used += 1;
             return false;
         }
-        let hot = &mut self.more.get_or_insert_default().hot;
-        let forgets = hot.len() >= MOST_ENTRIES;
-        if forgets {
-            forget_rare(hot);
-        }
-        put(key, hot.entry(key).or_default(), value);
+        let more = self.more.get_or_insert_default();
+        let forgets = more.hot.len() >= MOST_ENTRIES + more.apart && more.forget_rare();
+        put(key, more.hot.entry(key).or_default(), value);
         forgets
     }
 
@@ -166,24 +166,30 @@ impl Bag {
     }
 }
 
-/// Adds futexes and wakers beyond the most frequent up to one.
-fn forget_rare(counted: &mut IntMap<u64, u64>) {
-    for kind in [Kind::FutexTime, Kind::FutexWaits, Kind::Waker] {
-        let is_kind = |key: u64| key >> SUB_BITS == kind as u64;
-        let mut values: Vec<u64> =
-            counted.iter().filter(|(key, _)| is_kind(**key)).map(|(_, value)| *value).collect();
-        if values.len() <= MOST_ENTRIES / 8 {
-            continue;
+impl More {
+    /// Adds futexes and wakers beyond the most frequent up to one; false where there are none.
+    fn forget_rare(&mut self) -> bool {
+        let before = self.hot.len();
+        for kind in [Kind::FutexTime, Kind::FutexWaits, Kind::Waker] {
+            let is_kind = |key: u64| key >> SUB_BITS == kind as u64;
+            let of_kind = self.hot.iter().filter(|(key, _)| is_kind(**key));
+            let mut values: Vec<u64> = of_kind.map(|(_, value)| *value).collect();
+            if values.len() <= MOST_ENTRIES / 8 {
+                continue;
+            }
+            values.sort_unstable_by(|a, b| b.cmp(a));
+            let least = values[MOST_ENTRIES / 8];
+            let mut rare = 0;
+            self.hot.retain(|key, value| {
+                let kept = !is_kind(*key) || *value > least;
+                rare += if kept { 0 } else { *value };
+                kept
+            });
+            *self.hot.entry(key(kind, OTHERS)).or_default() += rare;
         }
-        values.sort_unstable_by(|a, b| b.cmp(a));
-        let least = values[MOST_ENTRIES / 8];
-        let mut rare = 0;
-        counted.retain(|key, value| {
-            let kept = !is_kind(*key) || *value > least;
-            rare += if kept { 0 } else { *value };
-            kept
-        });
-        *counted.entry(key(kind, OTHERS)).or_default() += rare;
+        // As many again, so that looking for them costs each key little.
+        self.apart = self.hot.len();
+        self.hot.len() < before
     }
 }
 
@@ -315,6 +321,24 @@ mod tests {
         assert!(wakers.len() <= MOST_ENTRIES, "{}", wakers.len());
         assert_eq!(wakers[0], (7, 50));
         assert_eq!(wakers.iter().map(|(_, count)| count).sum::<u64>(), 10_050);
+    }
+
+    #[test]
+    fn lengths_stay_apart_however_many_they_are() {
+        let mut bag = Bag::default();
+        for bucket in 0..3 * MOST_ENTRIES as u64 {
+            assert!(!bag.add(key(Kind::CallLength, bucket), 1));
+        }
+        for tid in 0..6 * MOST_ENTRIES as u64 {
+            bag.add(key(Kind::Waker, tid), 1);
+        }
+        let counters = sums(&bag);
+        assert_eq!(of_kind(&counters, Kind::CallLength).count(), 3 * MOST_ENTRIES);
+        assert_eq!(
+            of_kind(&counters, Kind::Waker).map(|(_, count)| count).sum::<u64>(),
+            6 * MOST_ENTRIES as u64
+        );
+        assert!(of_kind(&counters, Kind::Waker).count() < 5 * MOST_ENTRIES);
     }
 
     proptest! {

@@ -89,8 +89,8 @@ pub fn run(options: &Options) -> Result<ExitCode> {
         dir.clone()
     } else {
         let workspace = Workspace::find()?;
-        setup::build(&workspace, UserHalf::Programs)?;
-        workspace.release("")
+        setup::build(&workspace, UserHalf::Shipped)?;
+        UserHalf::Shipped.folder(&workspace)
     };
     if !process::is_root() {
         return again_as_root(&dir, options.programs.is_some());

@@ -9,7 +9,10 @@ pub mod ebpf;
 mod linker;
 pub mod tracefs;
 
-use std::time::{Duration, Instant};
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 use anyhow::Result;
 
@@ -32,6 +35,8 @@ pub enum UserHalf {
     /// The tests too, in one go: their dependencies' features change how the shared ones are built, so
     /// that building the programs first would build most of the graph twice.
     ProgramsAndTests,
+    /// What is measured, optimised as what is shipped.
+    Shipped,
 }
 
 impl UserHalf {
@@ -39,7 +44,15 @@ impl UserHalf {
         match self {
             Self::Programs => &["build", "--release"],
             Self::ProgramsAndTests => &["build", "--release", "--lib", "--bins", "--tests"],
+            Self::Shipped => {
+                &["build", "--profile", "dist", "--bins", "--package", "hostprof", "--package", "calibration"]
+            }
         }
+    }
+
+    /// Where its programs lie.
+    pub fn folder(self, workspace: &Workspace) -> PathBuf {
+        workspace.target.join(if matches!(self, Self::Shipped) { "dist" } else { "release" })
     }
 }
 
@@ -52,7 +65,7 @@ pub fn build(workspace: &Workspace, user_half: UserHalf) -> Result<Tools> {
     let tools = kernel_half(workspace, &mut steps)?;
     steps.step("user half", || {
         process::run(workspace.cargo().args(user_half.args()))?;
-        Ok(((), workspace.release("").display().to_string()))
+        Ok(((), user_half.folder(workspace).display().to_string()))
     })?;
     Ok(tools)
 }
