@@ -46,6 +46,11 @@ fn write(out: &mut String, picture: &Picture) -> std::fmt::Result {
     for call in picture.calls.iter().take(MOST) {
         writeln!(out, "call     {}: {}", call.name, lengths(call))?;
     }
+    for engine in &picture.engines {
+        let of = |value: Option<u64>| value.map_or_else(|| "-".to_owned(), count);
+        let (running, waiting) = (of(engine.running), of(engine.waiting));
+        writeln!(out, "engine   {} {}: {running} running, {waiting} waiting", engine.engine, engine.server)?;
+    }
     let dropped: u64 = picture.health.probes.iter().map(|probe| probe.dropped).sum();
     if dropped > 0 {
         writeln!(out, "LOST     {} records", count(dropped))?;

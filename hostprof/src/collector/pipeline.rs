@@ -360,7 +360,12 @@ fn told(first: &mut First, message: Message) -> Result<(), SinkError> {
             }
             first.samples.push_gpus(*samples)
         }
-        Message::Engine(row) => first.samples.push_engine(*row),
+        Message::Engine(row) => {
+            if let Some(tap) = &mut first.tap {
+                tap.rolling.engine((*row).clone());
+            }
+            first.samples.push_engine(*row)
+        }
         Message::Shed(row) => {
             if let Some(tap) = &mut first.tap {
                 tap.rolling.shed(row.clone());

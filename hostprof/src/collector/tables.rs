@@ -219,6 +219,9 @@ impl Rows for Tables {
     }
 
     fn off_cpu_count(&mut self, row: OffCpuCountRow) {
+        if let Some(tap) = self.tap() {
+            tap.rolling.off_cpu_count(&row);
+        }
         let result = self.off_cpu_count.push(row);
         self.keep(result);
     }

@@ -8,6 +8,7 @@ mod bins;
 mod calls;
 mod counters;
 mod detail;
+mod engines;
 mod gpus;
 mod group;
 mod index;
@@ -22,9 +23,9 @@ mod track;
 mod window;
 
 pub use self::picture::{
-    Call, Ceiling, CgroupMemory, End, FutexWait, Gpu, Health, HostPressure, Memory, MemoryCalls, Missing,
-    Mode, Parts, Picture, Playback, ProbeHealth, Process, ProcessMemory, Recorder, Requests, Role, Share,
-    Slice, Target, Thread, ThreadDetail, Waiting, Waker,
+    Call, Ceiling, CgroupMemory, End, Engine, FutexWait, Gpu, Health, HostPressure, Memory, MemoryCalls,
+    Missing, Mode, Parts, Picture, Playback, ProbeHealth, Process, ProcessMemory, Recorder, Requests, Role,
+    Share, Slice, Target, Thread, ThreadDetail, Waiting, Waker,
 };
 pub use self::{
     about::{About, complete},

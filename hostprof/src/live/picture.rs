@@ -53,6 +53,8 @@ pub struct Picture {
     /// Requests, by who saw them; empty where nobody looks, for which `requests_missing` has the reason.
     pub requests: Vec<Requests>,
     pub requests_missing: Option<Missing>,
+    /// Engines that tell of themselves; empty where none does.
+    pub engines: Vec<Engine>,
     /// hostprof itself.
     pub health: Health,
     /// The thread that was asked for, where it lives in the window.
@@ -375,6 +377,25 @@ pub struct Requests {
     pub ttft: Latency,
     pub itl: Latency,
     pub e2e: Latency,
+}
+
+/// An inference engine, at its last sample before the window's end. What it does not tell is `None`.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Engine {
+    /// vLLM, SGLang, llama.cpp.
+    pub engine: String,
+    /// Host and port that were asked.
+    pub server: String,
+    pub running: Option<u64>,
+    pub waiting: Option<u64>,
+    pub kv_used_ratio: Option<f64>,
+    /// The time in which the counts below grew: since the last sample before the window, or the first in it.
+    pub counted_ns: u64,
+    pub input_tokens: Option<u64>,
+    pub output_tokens: Option<u64>,
+    pub preemptions: Option<u64>,
+    pub prefix_hits: Option<u64>,
+    pub prefix_queries: Option<u64>,
 }
 
 /// hostprof itself.

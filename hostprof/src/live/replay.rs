@@ -14,8 +14,9 @@ use crate::{
     hash::IntMap,
     recording::{Config, Recording, RecordingError},
     table::{
-        CgroupSampleRow, CudaCallRow, GpuIoctlRow, GpuSampleRow, HistogramRow, HostSampleRow, LossRow,
-        OffCpuRow, PageFaultRow, ProcessSampleRow, RequestRow, ShedRow, SyscallRow, ThreadRow, TokenRow,
+        CgroupSampleRow, CudaCallRow, EngineSampleRow, GpuIoctlRow, GpuSampleRow, HistogramRow,
+        HostSampleRow, LossRow, OffCpuCountRow, OffCpuRow, PageFaultRow, ProcessSampleRow, RequestRow,
+        ShedRow, SyscallRow, ThreadRow, TokenRow,
     },
     units::{MonoNs, Tid},
 };
@@ -81,6 +82,7 @@ impl Replay {
         recording.all::<ProcessSampleRow>()?.into_iter().for_each(|row| rolling.process(row));
         recording.all::<CgroupSampleRow>()?.into_iter().for_each(|row| rolling.cgroup(row));
         recording.all::<GpuSampleRow>()?.into_iter().for_each(|row| rolling.gpu(row));
+        recording.all::<EngineSampleRow>()?.into_iter().for_each(|row| rolling.engine(row));
         recording.all::<ShedRow>()?.into_iter().for_each(|row| rolling.shed(row));
         recording.all::<HistogramRow>()?.into_iter().for_each(|row| rolling.histogram(row));
         recording.all::<LossRow>()?.into_iter().for_each(|row| rolling.loss(row));
@@ -194,6 +196,9 @@ impl Replay {
         }
         for row in self.index.long_after(by).filter(|row| row.ts_mono_ns < to) {
             self.rolling.off_cpu(row);
+        }
+        for rows in self.recording.rows_within::<OffCpuCountRow>(stretch.clone())? {
+            rows?.iter().for_each(|row| self.rolling.off_cpu_count(row));
         }
         for rows in self.recording.rows_within::<PageFaultRow>(stretch.clone())? {
             // One that reaches back into the stretch before was taken with it.

@@ -11,6 +11,7 @@ use std::{
 use super::{
     bins::BIN_NS,
     calls::Calls,
+    engines::Engines,
     gpus::Gpus,
     group::GroupBins,
     requests::Served,
@@ -20,8 +21,9 @@ use crate::{
     hash::IntMap,
     ledger::end_of,
     table::{
-        CgroupSampleRow, CudaCallRow, GpuIoctlRow, GpuSampleRow, HistogramRow, HostSampleRow, LossRow,
-        OffCpuRow, PageFaultRow, ProcessSampleRow, RequestRow, ShedRow, SyscallRow, TokenRow,
+        CgroupSampleRow, CudaCallRow, EngineSampleRow, GpuIoctlRow, GpuSampleRow, HistogramRow,
+        HostSampleRow, LossRow, OffCpuCountRow, OffCpuRow, PageFaultRow, ProcessSampleRow, RequestRow,
+        ShedRow, SyscallRow, TokenRow,
     },
 };
 
@@ -73,6 +75,7 @@ pub struct Rolling {
     pub(super) processes: VecDeque<ProcessSampleRow>,
     pub(super) cgroups: VecDeque<CgroupSampleRow>,
     pub(super) gpus: Gpus,
+    pub(super) engines: Engines,
     pub(super) counted: VecDeque<HistogramRow>,
     /// Steps below the ceiling.
     pub(super) shed: VecDeque<ShedRow>,
@@ -97,6 +100,7 @@ impl Rolling {
             processes: VecDeque::new(),
             cgroups: VecDeque::new(),
             gpus: Gpus::default(),
+            engines: Engines::default(),
             counted: VecDeque::new(),
             shed: VecDeque::new(),
             loss: VecDeque::new(),
@@ -179,6 +183,14 @@ impl Rolling {
         let track = &mut self.tracks[place];
         let group = &mut self.groups[track.group];
         track.episode(row, &self.kept, group);
+    }
+
+    /// Episodes ended that were counted and not recorded.
+    pub fn off_cpu_count(&mut self, row: &OffCpuCountRow) {
+        let Some(place) = self.place(row.tid, row.ts_mono_ns, row.ts_mono_ns + row.dur_ns) else { return };
+        let track = &mut self.tracks[place];
+        let group = &mut self.groups[track.group];
+        track.counted(row, &self.kept, group);
     }
 
     /// Switches of a thread have no record, before its row that comes next.
@@ -271,6 +283,11 @@ impl Rolling {
         self.gpus.sample(row);
     }
 
+    /// An engine told of itself.
+    pub fn engine(&mut self, row: EngineSampleRow) {
+        self.engines.sample(row);
+    }
+
     /// The machine was sampled.
     pub fn host(&mut self, row: HostSampleRow) {
         bounded(&mut self.hosts, row);
@@ -311,6 +328,7 @@ impl Rolling {
         self.groups.iter_mut().for_each(|group| group.forget_before(from));
         self.served.forget_before(from);
         self.gpus.forget_before(from.saturating_sub(HISTORY_NS));
+        self.engines.forget_before(from.saturating_sub(HISTORY_NS));
         // The last sample before a window tells what the window began with.
         let sampled = from.saturating_sub(HISTORY_NS);
         let old = |ts: u64| ts < sampled;

@@ -137,6 +137,7 @@ impl Rolling {
             roles,
             gpus: self.gpus.window(window),
             requests: self.served.window(window),
+            engines: self.engines.window(window),
             health: Health {
                 records: rows + self.calls.rows(window),
                 probes: self.lossy_probes(window),

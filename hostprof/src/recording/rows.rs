@@ -11,11 +11,17 @@ use std::{
 };
 
 use arrow::datatypes::{DataType, Field, Schema};
-use parquet::arrow::{
-    ProjectionMask,
-    arrow_reader::{
-        ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
+use parquet::{
+    arrow::{
+        ProjectionMask,
+        arrow_reader::{
+            ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader,
+            ParquetRecordBatchReaderBuilder,
+        },
     },
+    column::page::{Page, PageReader as _},
+    errors::ParquetError,
+    file::{metadata::ParquetMetaData, serialized_reader::SerializedPageReader},
 };
 
 use super::{
@@ -218,10 +224,36 @@ fn reader<T: Table>(path: &Path) -> Result<ParquetRecordBatchReader, RecordingEr
     let options = ArrowReaderOptions::new().with_schema(Arc::new(Schema::new(fields)));
     let failed = |cause| RecordingError::part(path, cause);
     let metadata = ArrowReaderMetadata::try_new(metadata.metadata().clone(), options).map_err(failed)?;
-    let known = ProjectionMask::columns(metadata.parquet_schema(), columns.iter().map(|column| column.name));
+    let pages = Arc::new(file.try_clone().map_err(|error| RecordingError::io(path, error))?);
+    let mut wanted = Vec::new();
+    for column in columns {
+        let is_word = column.batch_type != column.data_type;
+        if !is_word || !is_null(&pages, metadata.metadata(), column.name).map_err(failed)? {
+            wanted.push(column.name);
+        }
+    }
+    let known = ProjectionMask::columns(metadata.parquet_schema(), wanted);
     ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata)
         .with_projection(known)
         .with_batch_size(BATCH_ROWS)
         .build()
         .map_err(failed)
+}
+
+/// Whether a column of words has none in a part: its dictionaries are empty. It is then not read, which is to say null:
+/// parquet would build a dictionary for each batch, row by row, and take longer for it than for all other columns.
+fn is_null(file: &Arc<File>, metadata: &ParquetMetaData, name: &str) -> Result<bool, ParquetError> {
+    for group in metadata.row_groups() {
+        let Some(chunk) = group.columns().iter().find(|chunk| chunk.column_path().string() == name) else {
+            return Ok(true);
+        };
+        if chunk.dictionary_page_offset().is_none() {
+            return Ok(false);
+        }
+        let mut pages = SerializedPageReader::new(Arc::clone(file), chunk, group.num_rows() as usize, None)?;
+        if !matches!(pages.get_next_page()?, Some(Page::DictionaryPage { num_values: 0, .. })) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }

@@ -86,19 +86,27 @@ impl Adding<'_> {
         }
     }
 
+    /// Adds what was counted.
+    #[inline]
+    pub fn count(&mut self, counts: &Counts) {
+        self.bin.counts.add(counts);
+        if let Some((totals, _)) = &mut self.sums {
+            totals.counts.add(counts);
+        }
+    }
+
     /// Counts an episode where it ended.
     #[inline]
     pub fn ended(&mut self, row: &OffCpuRow) {
         let switched = row.state != State::Runqueue;
         let counts =
             Counts { rows: 1, switches: switched.into(), involuntary: (switched && !row.voluntary).into() };
-        self.bin.counts.add(&counts);
+        self.count(&counts);
         if is_woken(row) {
             self.add(key(Kind::Runqueue, bucket(row.runqueue_ns)), 1);
             self.bin.most_ns = self.bin.most_ns.max(row.runqueue_ns);
         }
-        if let Some((totals, most)) = &mut self.sums {
-            totals.counts.add(&counts);
+        if let Some((_, most)) = &mut self.sums {
             **most = (**most).max((self.bin.most_ns, self.bin.number));
         }
         if let Some(nr) = row.syscall_nr.filter(|_| row.blocked_ns > 0) {

@@ -1,6 +1,7 @@
 //! One thread: its episodes in bins of time.
 
 mod bin;
+mod counted;
 mod window;
 
 use std::{collections::VecDeque, ops::Range};

@@ -1,6 +1,7 @@
 //! The tabs: which lists each has, how it is drawn, and what its numbers mean.
 
 mod calls;
+mod engines;
 mod gpu;
 mod health;
 mod memory;
@@ -52,7 +53,7 @@ impl Tab {
             Self::Calls => &[ListId::Calls],
             Self::Memory => &[ListId::ProcessMemory, ListId::MemoryCalls, ListId::Cgroups],
             Self::Gpu => &[ListId::Gpus],
-            Self::Requests => &[ListId::Sources, ListId::Latencies],
+            Self::Requests => &[ListId::Sources, ListId::Latencies, ListId::Engines],
             Self::Health => &[ListId::Probes],
         }
     }
@@ -99,6 +100,7 @@ pub enum ListId {
     Gpus,
     Sources,
     Latencies,
+    Engines,
     Probes,
     DetailCalls,
     DetailWakers,
@@ -107,7 +109,7 @@ pub enum ListId {
 
 impl ListId {
     /// All, in order.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Roles,
         Self::Processes,
         Self::Threads,
@@ -118,6 +120,7 @@ impl ListId {
         Self::Gpus,
         Self::Sources,
         Self::Latencies,
+        Self::Engines,
         Self::Probes,
         Self::DetailCalls,
         Self::DetailWakers,
@@ -145,6 +148,7 @@ impl ListId {
             Self::Gpus => &gpu::GPUS,
             Self::Sources => &requests::SOURCES,
             Self::Latencies => &requests::LATENCIES,
+            Self::Engines => &engines::ENGINES,
             Self::Probes => &health::PROBES,
             Self::DetailCalls => &detail::CALLS,
             Self::DetailWakers => &detail::WAKERS,

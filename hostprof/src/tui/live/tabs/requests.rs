@@ -1,4 +1,4 @@
-//! Requests, by who saw them.
+//! Requests, by who saw them, and the engines that serve them.
 
 use std::borrow::Cow;
 
@@ -160,10 +160,12 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, view: &mut View) {
     let Some(picture) = view.picture.as_ref() else { return };
     let lines = missing_lines(picture.requests_missing.as_slice(), view.palette);
     let top = parts::paragraph(frame, area, lines);
-    let sources = picture.requests.len() as u16;
-    if sources == 0 {
+    let (sources, engines) = (picture.requests.len() as u16, picture.engines.len() as u16);
+    let lists = [(ListId::Sources, sources), (ListId::Latencies, 3 * sources), (ListId::Engines, engines)];
+    let lists: Vec<_> = lists.into_iter().filter(|(_, rows)| *rows > 0).collect();
+    if lists.is_empty() {
         return;
     }
     let rest = Rect { y: area.y + top, height: area.height - top, ..area };
-    view.draw_stacked(frame, rest, &[(ListId::Sources, sources), (ListId::Latencies, 3 * sources)]);
+    view.draw_stacked(frame, rest, &lists);
 }

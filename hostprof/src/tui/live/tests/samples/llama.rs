@@ -64,6 +64,7 @@ pub fn llama() -> Picture {
             e2e: latency(16, 1_520_000, 2_980_000, 3_120_000),
         }],
         requests_missing: None,
+        engines: Vec::new(),
         health: health(),
         detail: None,
     }

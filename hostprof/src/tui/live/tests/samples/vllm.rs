@@ -2,7 +2,7 @@
 
 use super::{Kind, MS, call, latency, llama, missing, process, roles, sum, target, thread, threads};
 use crate::{
-    live::{Call, Gpu, Health, Memory, Picture, ProcessMemory, Recorder, Requests, Thread, Waiting},
+    live::{Call, Engine, Gpu, Health, Memory, Picture, ProcessMemory, Recorder, Requests, Thread, Waiting},
     table::State,
     units::Tgid,
 };
@@ -69,6 +69,19 @@ pub fn vllm() -> Picture {
         gpus: vec![gpu(0, 0.83), gpu(1, 0.61)],
         gpus_missing: None,
         requests: vec![source("probe http", Some(32)), source("hostprof load", None)],
+        engines: vec![Engine {
+            engine: "vLLM".into(),
+            server: "127.0.0.1:8000".into(),
+            running: Some(24),
+            waiting: Some(8),
+            kv_used_ratio: Some(0.873),
+            counted_ns: 5_000 * MS,
+            input_tokens: Some(61_440),
+            output_tokens: Some(9_210),
+            preemptions: Some(3),
+            prefix_hits: Some(20_480),
+            prefix_queries: Some(61_440),
+        }],
         health: Health {
             recorder: Some(Recorder {
                 run: "runs/run_007".into(),
