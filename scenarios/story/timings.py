@@ -14,6 +14,7 @@ import json
 import statistics
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import duckdb
@@ -33,6 +34,8 @@ def record(streams):
     out = arguments.out / f"streams-{streams}"
     recorder = subprocess.Popen([arguments.hostprof, "record", "--probe", "auto,http", "--pid", arguments.pid, "-o", out],
                                 stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    while recorder.poll() is None and not (out / "run_001" / "config.json").exists():
+        time.sleep(0.01)
     try:
         subprocess.run([arguments.hostprof, "load", "--url", arguments.url, "--concurrency", str(streams), "--warmup", "2",
                         "--requests", str(arguments.requests), "--input-tokens", "128", "--output-tokens", "64",

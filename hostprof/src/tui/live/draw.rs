@@ -230,7 +230,7 @@ fn notices(view: &View) -> Vec<Line<'static>> {
     let shed = &picture.health.ceiling.shed;
     if !shed.is_empty() {
         let text = format!(
-            "below the ceiling: {}; what is only counted stands as time on a CPU here",
+            "below the ceiling: {}; what is only counted is spread over its second here",
             printable(shed)
         );
         notices.push(Line::styled(text, view.palette.warn()));
