@@ -198,17 +198,35 @@ fn switch_in(cpu: Cpu, slot: *mut Slot, now: u64, waited: u64, extra_flags: u16)
     cpu.episode(episode);
 }
 
-/// The kernel's account of the wait for a CPU of a thread whose wakeup was not traced, 0 for any other. Where it was
-/// moved to another queue meanwhile, the wait in the first is in `run_delay` already.
+/// Whether a thread was blocked in the stay off the CPU that ends now.
+#[inline(always)]
+fn was_blocked(slot: &Slot) -> bool {
+    slot.flags & flag::BLOCKED != 0 || slot.presence == presence::UNKNOWN
+}
+
+/// Whether it was, and its wakeup was not traced.
+#[inline(always)]
+fn is_woken_untold(slot: &Slot) -> bool {
+    slot.wake_ns == 0 && was_blocked(slot)
+}
+
+/// The kernel's account of the wait for a CPU that ends now. Where the thread was moved to another queue meanwhile, the
+/// wait in the first is in `run_delay` already.
+#[inline(always)]
+fn counted_wait(slot: &Slot, next: Task, queued: u64) -> u64 {
+    next.run_delay_ns().wrapping_sub(slot.last.run_delay_ns).wrapping_add(queued)
+}
+
+/// The wait for a CPU of a thread whose wakeup was not traced, 0 for any other.
 #[inline(always)]
 fn untold_wait(slot: &Slot, next: Task, now: u64, queued: u64) -> u64 {
-    if slot.wake_ns != 0 {
+    if !is_woken_untold(slot) {
         return 0;
     }
     if slot.last.at_ns == 0 {
         return clamped(queued);
     }
-    let counted = clamped(next.run_delay_ns().wrapping_sub(slot.last.run_delay_ns).wrapping_add(queued));
+    let counted = clamped(counted_wait(slot, next, queued));
     let most = now.saturating_sub(slot.out_ns);
     if counted > most { most } else { counted }
 }
@@ -216,9 +234,7 @@ fn untold_wait(slot: &Slot, next: Task, now: u64, queued: u64) -> u64 {
 /// [`Slot::wait_late_ns`] at a switch-in, whichever way the wait began and went.
 #[inline(always)]
 fn wait_late(slot: &Slot, next: Task, now: u64, queued: u64, lag: u64) -> u64 {
-    let woken = slot.wake_ns != 0;
-    let blocked = slot.flags & flag::BLOCKED != 0 || slot.presence == presence::UNKNOWN;
-    if blocked && !woken {
+    if is_woken_untold(slot) {
         // An untold wakeup's time is taken from the run queue's clock.
         return 0;
     }
@@ -229,9 +245,8 @@ fn wait_late(slot: &Slot, next: Task, now: u64, queued: u64, lag: u64) -> u64 {
     // the clock of the other run queue may have stood still for milliseconds, and since 6.12 a sleeping
     // thread that is moved counts as waiting from then on. So nothing but the kernel's account of this very
     // wait tells how far it is off.
-    let start = if blocked { slot.wake_ns } else { slot.out_ns };
-    let counted = next.run_delay_ns().wrapping_sub(slot.last.run_delay_ns).wrapping_add(queued);
-    (now - start).wrapping_sub(counted)
+    let start = if was_blocked(slot) { slot.wake_ns } else { slot.out_ns };
+    (now - start).wrapping_sub(counted_wait(slot, next, queued))
 }
 
 /// Run-queue latency of the whole machine, in the kernel. The idle tasks (tid 0) never wait.
