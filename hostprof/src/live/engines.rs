@@ -2,11 +2,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::{bins::Window, picture::Engine};
+use super::{bins::Window, picture::Engine, rolling::bounded};
 use crate::table::EngineSampleRow;
-
-/// What is kept at most.
-const MOST: usize = 1 << 16;
 
 /// What engines told of themselves.
 #[derive(Debug, Default)]
@@ -14,10 +11,7 @@ pub(super) struct Engines(VecDeque<EngineSampleRow>);
 
 impl Engines {
     pub fn sample(&mut self, row: EngineSampleRow) {
-        if self.0.len() >= MOST {
-            self.0.pop_front();
-        }
-        self.0.push_back(row);
+        bounded(&mut self.0, row);
     }
 
     pub fn forget_before(&mut self, ns: u64) {

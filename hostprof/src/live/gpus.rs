@@ -2,11 +2,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::{bins::Window, picture::Gpu};
+use super::{bins::Window, picture::Gpu, rolling::bounded};
 use crate::table::GpuSampleRow;
-
-/// What is kept at most.
-const MOST: usize = 1 << 16;
 
 /// Samples of GPUs.
 #[derive(Debug, Default)]
@@ -14,10 +11,7 @@ pub(super) struct Gpus(VecDeque<GpuSampleRow>);
 
 impl Gpus {
     pub fn sample(&mut self, row: GpuSampleRow) {
-        if self.0.len() >= MOST {
-            self.0.pop_front();
-        }
-        self.0.push_back(row);
+        bounded(&mut self.0, row);
     }
 
     pub fn forget_before(&mut self, ns: u64) {

@@ -384,7 +384,8 @@ impl Rolling {
     }
 }
 
-fn bounded<T>(rows: &mut VecDeque<T>, row: T) {
+/// Keeps a sample; of too many the oldest goes.
+pub(super) fn bounded<T>(rows: &mut VecDeque<T>, row: T) {
     if rows.len() >= MOST_SAMPLES {
         rows.pop_front();
     }
