@@ -24,10 +24,10 @@ use crate::{
     units::{MonoNs, Tid},
 };
 
-/// How soon a picture is fetched that was asked for.
-const FETCH: Duration = Duration::from_millis(20);
+/// How soon a picture is fetched that was asked for: it is made when all that came before is folded.
+const FETCH: Duration = Duration::from_millis(50);
 
-/// How soon a first picture is asked for again, where there is none yet.
+/// How soon a first picture is asked for again, or fetched.
 const FIRST: Duration = Duration::from_millis(10);
 
 /// The longest that nothing is looked at.
@@ -188,7 +188,11 @@ impl Looking {
                 self.draw();
                 stale = false;
             }
-            let wait = if asked { FETCH } else { next.saturating_duration_since(Instant::now()).min(IDLE) };
+            let wait = match asked {
+                true if self.view.has_picture() => FETCH,
+                true => FIRST,
+                false => next.saturating_duration_since(Instant::now()).min(IDLE),
+            };
             match self.screen.turn(wait).context("use the terminal")? {
                 Turn::Key(key) => {
                     stale = true;

@@ -1,9 +1,6 @@
 //! Time in bins, and windows made of them.
 
-use std::{
-    collections::{VecDeque, vec_deque},
-    ops::Range,
-};
+use std::{collections::VecDeque, ops::Range};
 
 /// The length of a bin. Windows end where one does, and begin where one does or where recording began.
 pub const BIN_NS: u64 = 100_000_000;
@@ -18,56 +15,106 @@ pub(super) trait Bin {
     fn settle(&mut self);
 }
 
-/// The bin of that number, made where there is none. Most that are asked for are the newest.
-#[inline]
-pub(super) fn bin<B: Bin>(bins: &mut VecDeque<B>, number: u64) -> &mut B {
-    let mut place = bins.len();
-    while place > 0 && bins[place - 1].number() > number {
-        place -= 1;
-    }
-    if place > 0 && bins[place - 1].number() == number {
-        place -= 1;
-    } else {
-        if place > 0 {
-            bins[place - 1].settle();
-        }
-        bins.insert(place, B::new(number));
-    }
-    &mut bins[place]
+/// Bins in the order of their numbers, each of which is there once. Nearly all that is added goes to the newest, which
+/// stands beside what owns them: older ones lie where memory is cold.
+#[derive(Debug)]
+pub(super) struct Bins<B> {
+    older: VecDeque<B>,
+    newest: Option<B>,
 }
 
-/// The place of the first bin of that number or a later one. Bins have one number each, so the ends tell nearly all.
-#[inline]
-pub(super) fn place<B: Bin>(bins: &VecDeque<B>, number: u64) -> usize {
-    let (Some(first), Some(last)) = (bins.front(), bins.back()) else { return 0 };
-    if number > last.number() {
-        return bins.len();
+impl<B> Default for Bins<B> {
+    fn default() -> Self {
+        Self { older: VecDeque::new(), newest: None }
     }
-    let from_last = usize::try_from(last.number() + 1 - number).unwrap_or(usize::MAX);
-    let from_first = usize::try_from(number.saturating_sub(first.number())).unwrap_or(usize::MAX);
-    let (mut low, mut high) = (bins.len().saturating_sub(from_last), bins.len().min(from_first));
-    while low < high {
-        let middle = low.midpoint(high);
-        if bins[middle].number() < number {
-            low = middle + 1;
+}
+
+impl<B: Bin> Bins<B> {
+    /// The bin of that number, made where there is none.
+    #[inline]
+    pub fn at(&mut self, number: u64) -> &mut B {
+        match &self.newest {
+            Some(newest) if number < newest.number() => return self.older_at(number),
+            Some(newest) if number == newest.number() => {}
+            _ => {
+                if let Some(mut over) = self.newest.take() {
+                    over.settle();
+                    self.older.push_back(over);
+                }
+            }
+        }
+        self.newest.get_or_insert_with(|| B::new(number))
+    }
+
+    #[cold]
+    fn older_at(&mut self, number: u64) -> &mut B {
+        let place = self.place(number);
+        if self.older.get(place).is_none_or(|bin| bin.number() != number) {
+            self.older.insert(place, B::new(number));
+        }
+        &mut self.older[place]
+    }
+
+    /// The place among the older of the first of that number or a later one: where none is missing since, the newest one
+    /// tells it.
+    #[inline]
+    fn place(&self, number: u64) -> usize {
+        let newest = self.newest.as_ref().map(Bin::number).filter(|newest| number < *newest);
+        let Some(newest) = newest else { return self.older.len() };
+        let since = usize::try_from(newest - number).unwrap_or(usize::MAX);
+        let (mut low, mut high) = (self.older.len().saturating_sub(since), self.older.len());
+        let mut probed = low;
+        while low < high {
+            if self.older[probed].number() < number {
+                low = probed + 1;
+            } else {
+                high = probed;
+            }
+            probed = low.midpoint(high);
+        }
+        low
+    }
+
+    /// Those of a range of numbers.
+    #[inline]
+    pub fn within(&self, numbers: &Range<u64>) -> impl DoubleEndedIterator<Item = &B> + Clone {
+        let places = if numbers.is_empty() {
+            0..0
         } else {
-            high = middle;
-        }
+            let from = self.place(numbers.start);
+            // The one behind a single bin need not be looked at.
+            let is_it = |bin: &B| bin.number() == numbers.start;
+            let to = if numbers.start + 1 == numbers.end {
+                from + usize::from(self.older.get(from).is_some_and(is_it))
+            } else {
+                self.place(numbers.end)
+            };
+            from..to
+        };
+        let newest = self.newest.iter().filter(|bin| numbers.contains(&bin.number()));
+        self.older.range(places).chain(newest.last())
     }
-    low
-}
 
-/// The bins of a range of numbers.
-#[inline]
-pub(super) fn within<'a, B: Bin>(bins: &'a VecDeque<B>, numbers: &Range<u64>) -> vec_deque::Iter<'a, B> {
-    let from = place(bins, numbers.start);
-    bins.range(from..place(bins, numbers.end).max(from))
-}
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &B> {
+        self.older.iter().chain(&self.newest)
+    }
 
-/// Forgets bins that were over by then; `each` sees them.
-pub(super) fn forget_before<B: Bin>(bins: &mut VecDeque<B>, ns: u64, mut each: impl FnMut(B)) {
-    while let Some(bin) = bins.pop_front_if(|bin| (bin.number() + 1).saturating_mul(BIN_NS) <= ns) {
-        each(bin);
+    pub fn len(&self) -> usize {
+        self.older.len() + usize::from(self.newest.is_some())
+    }
+
+    pub fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Forgets those that were over by then; `each` sees them.
+    pub fn forget_before(&mut self, ns: u64, mut each: impl FnMut(B)) {
+        let over = |bin: &mut B| (bin.number() + 1).saturating_mul(BIN_NS) <= ns;
+        while let Some(bin) = self.older.pop_front_if(over) {
+            each(bin);
+        }
+        self.newest.take_if(over).into_iter().for_each(each);
     }
 }
 
@@ -159,6 +206,8 @@ impl Slices {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -179,14 +228,22 @@ mod tests {
 
     proptest! {
         #[test]
-        fn bins_are_found_wherever_some_are_missing(numbers in prop::collection::btree_set(5_u64..60, 0..40), from in 0_u64..70, length in 0_u64..70) {
-            let mut bins: VecDeque<Numbered> = VecDeque::new();
-            for number in numbers.iter().rev() {
-                bin(&mut bins, *number);
+        fn bins_are_found_in_whatever_order_they_come(numbers in prop::collection::vec(5_u64..60, 0..40), from in 0_u64..70, length in 0_u64..70) {
+            let mut bins = Bins::default();
+            for number in &numbers {
+                bins.at(*number);
             }
-            let found: Vec<u64> = within(&bins, &(from..from + length)).map(|bin| bin.0).collect();
+            let numbers: BTreeSet<u64> = numbers.into_iter().collect();
+            let found: Vec<u64> = bins.within(&(from..from + length)).map(|bin: &Numbered| bin.0).collect();
             let expected: Vec<u64> = numbers.range(from..from + length).copied().collect();
             prop_assert_eq!(found, expected);
+            let mut forgotten = BTreeSet::new();
+            bins.forget_before(from * BIN_NS, |bin| {
+                forgotten.insert(bin.0);
+            });
+            let kept: BTreeSet<u64> = bins.iter().map(|bin| bin.0).collect();
+            prop_assert_eq!(bins.len(), kept.len());
+            prop_assert!(kept == numbers.range(from..).copied().collect() && forgotten == numbers.range(..from).copied().collect());
         }
 
         #[test]

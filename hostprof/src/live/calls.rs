@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    bins::{self, BIN_NS, Window, bin},
+    bins::{self, BIN_NS, Bins, Window},
     counters::{Bag, Kind, Sums, bucket, key, latency, of_kind},
     picture::{Call, MemoryCalls},
 };
@@ -31,7 +31,7 @@ pub(super) struct Calls {
     by_name: HashMap<(Cow<'static, str>, Option<String>), u64>,
     /// Names of system calls, by number: most rows need no more.
     by_number: IntMap<i32, u64>,
-    bins: VecDeque<Bin>,
+    bins: Bins<Bin>,
 }
 
 /// A bin of calls.
@@ -77,7 +77,7 @@ impl Calls {
                 _ => None,
             };
             if let Some(kind) = changed {
-                self.bin(end / BIN_NS).bag.add(key(kind, 0), bytes);
+                self.bins.at(end / BIN_NS).bag.add(key(kind, 0), bytes);
             }
         }
     }
@@ -100,13 +100,13 @@ impl Calls {
             let next = ((at / BIN_NS + 1) * BIN_NS).min(to);
             let part = next - at;
             let off_cpu = u128::from(call.off_cpu) * u128::from(part) / u128::from(call.length.max(1));
-            let bag = &mut self.bin(at / BIN_NS).bag;
+            let bag = &mut self.bins.at(at / BIN_NS).bag;
             bag.add(key(Kind::TracedTime, call.name), part);
             bag.add(key(Kind::TracedOffCpu, call.name), off_cpu as u64);
             at = next;
         }
         if kept.contains(&end) {
-            let bin = self.bin(end / BIN_NS);
+            let bin = self.bins.at(end / BIN_NS);
             bin.rows += 1;
             let bag = &mut bin.bag;
             bag.add(key(Kind::TracedLength, call.name << 16 | bucket(call.length)), 1);
@@ -118,18 +118,18 @@ impl Calls {
     }
 
     pub fn forget_before(&mut self, ns: u64) {
-        bins::forget_before(&mut self.bins, ns, drop);
+        self.bins.forget_before(ns, drop);
     }
 
     /// Rows that ended in a window.
     pub fn rows(&self, window: &Window) -> u64 {
-        bins::within(&self.bins, &window.bins()).map(|bin| bin.rows).sum()
+        self.bins.within(&window.bins()).map(|bin| bin.rows).sum()
     }
 
     /// What the calls of a window come to.
     pub fn sums(&self, window: &Window) -> Vec<(u64, u64)> {
         let mut sums = Sums::default();
-        for bin in bins::within(&self.bins, &window.bins()) {
+        for bin in self.bins.within(&window.bins()) {
             bin.bag.entries().for_each(|(key, value)| sums.add(key, value));
         }
         sums.take()
@@ -191,10 +191,6 @@ impl Calls {
             self.names.push(named);
             self.names.len() as u64 - 1
         })
-    }
-
-    fn bin(&mut self, number: u64) -> &mut Bin {
-        bin(&mut self.bins, number)
     }
 }
 

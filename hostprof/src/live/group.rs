@@ -1,9 +1,9 @@
 //! Threads of one process and one role together: what cannot be had from their sums at a moderate cost.
 
-use std::{collections::VecDeque, ops::Range};
+use std::ops::Range;
 
 use super::{
-    bins::{self, BIN_NS, Window, bin},
+    bins::{self, BIN_NS, Bins, Window},
     counters::{Bag, Kind, Sliding, key, state_of},
 };
 use crate::{
@@ -47,7 +47,7 @@ struct GroupBin {
 pub(super) struct GroupBins {
     pub tgid: u32,
     pub role: String,
-    bins: VecDeque<GroupBin>,
+    bins: Bins<GroupBin>,
     /// What the waits of these bins come to, by number.
     slid: Range<u64>,
     waits: Sliding,
@@ -61,7 +61,7 @@ impl GroupBins {
     /// Adds to a bin.
     #[inline]
     pub fn add(&mut self, number: u64, of: u64, value: u64) {
-        let bin = bin(&mut self.bins, number);
+        let bin = self.bins.at(number);
         match part_of(of) {
             Some(Part::Off(state)) => {
                 let sum = &mut bin.off_ns[state as usize];
@@ -85,7 +85,7 @@ impl GroupBins {
 
     pub fn forget_before(&mut self, ns: u64) {
         let Self { bins, slid, waits, .. } = self;
-        bins::forget_before(bins, ns, |bin| {
+        bins.forget_before(ns, |bin| {
             if slid.contains(&bin.number) {
                 bin.waits.entries().for_each(|(of, value)| waits.add(of, value.wrapping_neg()));
             }
@@ -96,10 +96,10 @@ impl GroupBins {
     pub fn slide(&mut self, window: &Window) {
         let to = window.bins();
         let (leaves, enters) = bins::moved(&self.slid, &to);
-        for bin in leaves.iter().flat_map(|numbers| bins::within(&self.bins, numbers)) {
+        for bin in leaves.iter().flat_map(|numbers| self.bins.within(numbers)) {
             bin.waits.entries().for_each(|(of, value)| self.waits.add(of, value.wrapping_neg()));
         }
-        for bin in enters.iter().flat_map(|numbers| bins::within(&self.bins, numbers)) {
+        for bin in enters.iter().flat_map(|numbers| self.bins.within(numbers)) {
             bin.waits.entries().for_each(|(of, value)| self.waits.add(of, value));
         }
         self.slid = to;
@@ -112,7 +112,7 @@ impl GroupBins {
 
     /// Time off the CPU in the window, each with when its bin began.
     pub fn parts(&self, window: &Window, mut each: impl FnMut(Part, u64, u64)) {
-        for bin in bins::within(&self.bins, &window.bins()) {
+        for bin in self.bins.within(&window.bins()) {
             let at = bin.number * BIN_NS;
             for (state, ns) in State::ALL.iter().zip(bin.off_ns).filter(|(_, ns)| *ns > 0) {
                 each(Part::Off(*state), at, ns);

@@ -14,6 +14,7 @@ mod group;
 mod index;
 mod memory;
 mod mostly;
+mod pending;
 mod picture;
 mod replay;
 mod requests;

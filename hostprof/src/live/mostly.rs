@@ -1,6 +1,6 @@
 //! What threads mostly waited for, in one line: attribution, not cause.
 
-use std::{collections::HashMap, fmt::Write as _};
+use std::{collections::BTreeMap, fmt::Write as _};
 
 use super::{
     counters::{IRQ, Kind, OTHERS},
@@ -30,14 +30,14 @@ pub(super) fn mostly(rolling: &Rolling, threads: &[Summed<'_>]) -> Option<Waitin
         return None;
     }
     let ratio = times.off(state) as f64 / times.total_ns().max(1) as f64;
-    let mut roles: HashMap<&str, u64> = HashMap::new();
+    let mut by_group = vec![0; rolling.groups.len()];
     let (mut futexes, mut wakers): (IntMap<(u32, u64), u64>, IntMap<u64, u64>) = Default::default();
     for thread in &of {
         let waited = thread.sum.times.off(state);
         if waited == 0 {
             continue;
         }
-        *roles.entry(&thread.track.life.role).or_default() += waited;
+        by_group[thread.track.group] += waited;
         if state == State::Futex {
             for (address, ns) in thread.track.of_kind(&thread.sum, Kind::FutexTime) {
                 *futexes.entry((thread.track.life.tgid, address)).or_default() += ns;
@@ -47,8 +47,12 @@ pub(super) fn mostly(rolling: &Rolling, threads: &[Summed<'_>]) -> Option<Waitin
             *wakers.entry(waker).or_default() += count;
         }
     }
-    let role = roles.iter().max_by_key(|(role, ns)| (**ns, std::cmp::Reverse(**role)));
-    let role = role.map(|(role, _)| (*role).to_owned()).unwrap_or_default();
+    let mut roles: BTreeMap<&str, u64> = BTreeMap::new();
+    for (group, waited) in rolling.groups.iter().zip(by_group) {
+        *roles.entry(&group.role).or_default() += waited;
+    }
+    let role = roles.into_iter().max_by_key(|(role, ns)| (*ns, std::cmp::Reverse(*role)));
+    let role = role.map(|(role, _)| role.to_owned()).unwrap_or_default();
     let mut text = state.word().to_owned();
     if state == State::Futex
         && let Some(((_, address), _)) =

@@ -202,7 +202,7 @@ pub struct Process {
     pub depth: u16,
     /// The main thread's name.
     pub comm: String,
-    /// The role most of its threads have; empty for none.
+    /// The role of its main thread; where that has none the one most of its threads have; empty for none.
     pub role: String,
     pub share: Share,
 }

@@ -14,6 +14,7 @@ use super::{
     engines::Engines,
     gpus::Gpus,
     group::GroupBins,
+    pending::Pending,
     requests::Served,
     track::{Life, Track},
 };
@@ -67,6 +68,8 @@ pub struct Rolling {
     by_group: HashMap<(u32, String), usize>,
     /// What of the rows is kept.
     kept: Range<u64>,
+    /// Episodes that are in no bin yet.
+    pending: Pending,
     /// Parents of processes.
     pub(super) parents: HashMap<u32, u32>,
     pub(super) calls: Calls,
@@ -93,6 +96,7 @@ impl Rolling {
             groups: Vec::new(),
             by_group: HashMap::new(),
             kept,
+            pending: Pending::default(),
             parents: HashMap::new(),
             calls: Calls::default(),
             served: Served::default(),
@@ -115,11 +119,13 @@ impl Rolling {
 
     /// Takes what of rows lies in another stretch from now on; what was taken of others stays.
     pub(super) fn take_of(&mut self, kept: Range<u64>) {
+        self.settle();
         self.kept = kept;
     }
 
     /// Forgets what rows of threads and calls came to; threads, samples and requests stay.
     pub(super) fn clear(&mut self) {
+        self.settle();
         self.tracks.iter_mut().for_each(Track::clear);
         self.calls.forget_before(u64::MAX);
         self.groups.iter_mut().for_each(|group| group.forget_before(u64::MAX));
@@ -127,6 +133,7 @@ impl Rolling {
 
     /// A thread began, or was met.
     pub fn begin(&mut self, life: Life) {
+        self.settle();
         let place = self.tracks.len() as u32;
         Places::add(&mut self.by_tid, life.tid, place);
         let group = self.group(life.tgid, &life.role);
@@ -144,6 +151,7 @@ impl Rolling {
 
     /// A thread has another role; `begin_ns` tells which of a tid's lives, of `None` the last.
     pub fn role(&mut self, tid: u32, begin_ns: Option<u64>, role: &str) {
+        self.settle();
         let Some(places) = self.by_tid.get(&tid) else { return };
         let begun = |place: &usize| begin_ns.is_none_or(|ns| self.tracks[*place].life.begin_ns == ns);
         let Some(place) = places.newest_first().find(begun) else { return };
@@ -167,6 +175,7 @@ impl Rolling {
 
     /// The life of a tid that began then.
     pub fn life_since(&mut self, tid: u32, begin_ns: u64) -> Option<&mut Life> {
+        self.settle();
         let places = self.by_tid.get(&tid)?;
         let place = places.newest_first().find(|place| self.tracks[*place].life.begin_ns == begin_ns)?;
         Some(&mut self.tracks[place].life)
@@ -179,10 +188,22 @@ impl Rolling {
 
     /// An episode ended.
     pub fn off_cpu(&mut self, row: &OffCpuRow) {
-        let Some(place) = self.place(row.tid, row.ts_mono_ns, end_of(row)) else { return };
-        let track = &mut self.tracks[place];
-        let group = &mut self.groups[track.group];
-        track.episode(row, &self.kept, group);
+        if self.pending.push(row) {
+            self.settle();
+        }
+    }
+
+    /// Puts the episodes that wait into bins: before anything that they may matter to.
+    pub(super) fn settle(&mut self) {
+        if self.pending.is_empty() {
+            return;
+        }
+        let rows = self.pending.by_thread();
+        for row in rows {
+            let Some(place) = self.begun(row.tid, row.ts_mono_ns, end_of(&row)) else { continue };
+            let track = &mut self.tracks[place];
+            track.episode(&row, &self.kept, &mut self.groups[track.group]);
+        }
     }
 
     /// Episodes ended that were counted and not recorded.
@@ -195,6 +216,7 @@ impl Rolling {
 
     /// Switches of a thread have no record, before its row that comes next.
     pub fn lossy(&mut self, tid: u32) {
+        self.settle();
         if let Some(places) = self.by_tid.get(&tid) {
             self.tracks[places.last as usize].lossy = true;
         }
@@ -209,6 +231,7 @@ impl Rolling {
 
     /// Threads' episodes that are open now; those of an earlier look are no longer.
     pub fn open(&mut self, rows: impl Iterator<Item = OffCpuRow>) {
+        self.settle();
         self.tracks.iter_mut().for_each(|track| track.open = None);
         for row in rows {
             if let Some(place) = self.place(row.tid, row.ts_mono_ns, end_of(&row)) {
@@ -305,6 +328,7 @@ impl Rolling {
 
     /// Forgets what is older than the history that ends at `now`, and more where too much is held.
     pub fn forget(&mut self, now: u64) {
+        self.settle();
         let mut from = now.saturating_sub(HISTORY_NS).max(self.kept.start);
         loop {
             self.forget_before(from);
@@ -369,18 +393,28 @@ impl Rolling {
         self.parents.retain(|tgid, _| lives.contains(tgid));
     }
 
-    /// The life of a tid that a row belongs to: the last that had begun.
-    fn place(&self, tid: u32, start: u64, end: u64) -> Option<usize> {
+    /// The life of a tid that a row belongs to, with all that came before it.
+    fn place(&mut self, tid: u32, start: u64, end: u64) -> Option<usize> {
+        self.settle();
+        self.begun(tid, start, end)
+    }
+
+    /// The last life of a tid that had begun.
+    fn begun(&self, tid: u32, start: u64, end: u64) -> Option<usize> {
         let places = self.by_tid.get(&tid)?;
         let begun_by = |place: &usize, ns: u64| self.tracks[*place].life.begin_ns <= ns;
         let whole = places.newest_first().find(|place| begun_by(place, start));
         whole.or_else(|| places.newest_first().filter(|place| begun_by(place, end)).last())
     }
 
+    /// The last life of a tid.
+    pub(super) fn last_life(&self, tid: u32) -> Option<&Life> {
+        Some(&self.tracks[self.by_tid.get(&tid)?.last as usize].life)
+    }
+
     /// The name of a thread that lives, or did.
     pub(super) fn comm(&self, tid: u32) -> Option<&str> {
-        let place = self.by_tid.get(&tid)?.last as usize;
-        Some(&self.tracks[place].life.comm)
+        self.last_life(tid).map(|life| &*life.comm)
     }
 }
 

@@ -1,11 +1,13 @@
 //! What rows in bins come to in a window: threads, and what they are together.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use super::{
     bins::{Slices, Window},
     counters::{IRQ, Kind, OTHERS, Sums, latency, of_kind},
-    detail, memory,
+    detail,
+    group::GroupBins,
+    memory,
     mostly::mostly,
     picture::{
         Call, Ceiling, Health, Parts, Picture, ProbeHealth, Process, Role, Share, Slice, Thread, Waker,
@@ -67,6 +69,23 @@ impl Group {
     }
 }
 
+/// The groups of a process together.
+#[derive(Default)]
+struct GroupsOf<'a> {
+    all: Group,
+    /// The role that most of its threads have, with how many; of several the last by name.
+    role: Option<(u32, &'a str)>,
+}
+
+impl<'a> GroupsOf<'a> {
+    fn add(&mut self, role: &'a str, group: &Group, waits: &[(u64, u64)]) {
+        self.all.merge(group, waits);
+        if !role.is_empty() {
+            self.role = self.role.max(Some((group.share.threads, role)));
+        }
+    }
+}
+
 /// Waits for a CPU, of counters.
 fn waited(counters: &[(u64, u64)], most_ns: u64) -> Latency {
     let buckets: Vec<(u64, u64)> =
@@ -84,6 +103,7 @@ impl Rolling {
     /// The picture of a window, with the parts that are asked for, and `detail` in depth; what is not told by rows is
     /// left for others to fill in.
     pub fn picture(&mut self, window: &Window, detail: Option<Tid>, parts: Parts) -> Picture {
+        self.settle();
         self.tracks.iter_mut().for_each(|track| track.slide(window));
         self.groups.iter_mut().for_each(|group| group.slide(window));
         if parts.threads {
@@ -96,30 +116,38 @@ impl Rolling {
         let slices = window.slices(ROLE_SLICES);
         let lost = if self.loss.is_empty() { Vec::new() } else { merged(&self.loss) };
         let mut groups: Vec<Group> = self.groups.iter().map(|_| Group::default()).collect();
-        let mut bars: BTreeMap<&str, Bars> = BTreeMap::new();
+        let mut names: Vec<&str> = self.groups.iter().map(|group| &*group.role).collect();
+        names.sort_unstable();
+        names.dedup();
+        let role_of = |group: &GroupBins| names.partition_point(|name| *name < &*group.role);
+        let role_of: Vec<usize> = self.groups.iter().map(role_of).collect();
+        let mut bars: Vec<Bars> = names.iter().map(|_| Bars::new(&slices)).collect();
         let mut summed = Vec::with_capacity(self.tracks.len());
         for track in self.tracks.iter().filter(|track| track.lives_in(window)) {
-            let bars = bars.entry(&track.life.role).or_insert_with(|| Bars::new(&slices));
+            let bars = &mut bars[role_of[track.group]];
             let sum = track.sum(window, &lost, |part, from, to| bars.add_open(part, from, to));
             bars.live(track, window);
             groups[track.group].add(&sum);
             summed.push(Summed { track, sum });
         }
-        let (mut roles, mut processes) = (BTreeMap::<&str, Group>::new(), BTreeMap::<u32, Group>::new());
+        let mut roles: Vec<Group> = names.iter().map(|_| Group::default()).collect();
+        let mut processes = BTreeMap::<u32, GroupsOf>::new();
         let mut all = Group::default();
-        for (bins, group) in self.groups.iter().zip(&groups).filter(|(_, group)| group.share.threads > 0) {
-            if let Some(bars) = bars.get_mut(&*bins.role) {
-                bins.parts(window, |part, at, ns| bars.add(part, at, ns));
+        for (place, (bins, group)) in self.groups.iter().zip(&groups).enumerate() {
+            if group.share.threads == 0 {
+                continue;
             }
-            roles.entry(&bins.role).or_default().merge(group, bins.waits());
-            processes.entry(bins.tgid).or_default().merge(group, bins.waits());
+            let role = role_of[place];
+            bins.parts(window, |part, at, ns| bars[role].add(part, at, ns));
+            roles[role].merge(group, bins.waits());
+            processes.entry(bins.tgid).or_default().add(&bins.role, group, bins.waits());
             all.merge(group, bins.waits());
         }
+        let roles = names.iter().zip(roles).zip(bars).filter(|((_, group), _)| group.share.threads > 0);
         let mut roles: Vec<Role> = roles
-            .into_iter()
-            .map(|(name, group)| Role {
-                name: name.to_owned(),
-                slices: bars.remove(name).map(Bars::finish).unwrap_or_default(),
+            .map(|((name, group), bars)| Role {
+                name: (*name).to_owned(),
+                slices: bars.finish(),
                 share: group.share(),
             })
             .collect();
@@ -133,7 +161,7 @@ impl Rolling {
             all: all.share(),
             mostly: mostly(self, &summed),
             pressure: memory::pressure(&self.hosts, window),
-            processes: self.processes(processes, &summed),
+            processes: self.processes(processes),
             roles,
             gpus: self.gpus.window(window),
             requests: self.served.window(window),
@@ -219,12 +247,7 @@ impl Rolling {
     }
 
     /// Processes, a parent before its children.
-    fn processes(&self, mut groups: BTreeMap<u32, Group>, threads: &[Summed<'_>]) -> Vec<Process> {
-        let mut roles: HashMap<u32, BTreeMap<&str, usize>> = HashMap::new();
-        let lives = threads.iter().map(|summed| &summed.track.life);
-        for life in lives.filter(|life| !life.role.is_empty()) {
-            *roles.entry(life.tgid).or_default().entry(&life.role).or_default() += 1;
-        }
+    fn processes(&self, mut groups: BTreeMap<u32, GroupsOf<'_>>) -> Vec<Process> {
         let mut ordered = Vec::new();
         let met: Vec<u32> = groups.keys().copied().collect();
         let parent = |tgid: &u32| self.parents.get(tgid).filter(|parent| met.binary_search(parent).is_ok());
@@ -233,18 +256,23 @@ impl Rolling {
         while let Some((tgid, depth)) = waiting.pop() {
             // A loop of parents cannot come to be: what was taken is not there again.
             let Some(group) = groups.remove(&tgid) else { continue };
-            let role = roles.get(&tgid).and_then(|roles| roles.iter().max_by_key(|(_, count)| **count));
+            let most = group.role.map(|(_, role)| role);
             ordered.push(Process {
                 tgid: Tgid(tgid),
                 depth,
                 comm: self.process_comm(tgid),
-                role: role.map(|(role, _)| (*role).to_owned()).unwrap_or_default(),
-                share: group.share(),
+                role: self.main_role(tgid).or(most).unwrap_or_default().to_owned(),
+                share: group.all.share(),
             });
             let children = met.iter().rev().filter(|child| parent(child) == Some(&tgid));
             waiting.extend(children.map(|child| (*child, depth + 1)));
         }
         ordered
+    }
+
+    /// The role of a process's main thread, where it has one.
+    fn main_role(&self, tgid: u32) -> Option<&str> {
+        self.last_life(tgid).map(|life| &*life.role).filter(|role| !role.is_empty())
     }
 
     /// The name of a process's main thread, or of a thread of it.

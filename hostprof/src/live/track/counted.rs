@@ -57,7 +57,8 @@ impl Track {
     fn on_cpu_ns(&mut self, number: u64) -> u64 {
         let begun = self.life.begin_ns.clamp(number * BIN_NS, (number + 1) * BIN_NS);
         let off = self
-            .bin(number)
+            .bins
+            .at(number)
             .bag
             .entries()
             .filter(|(key, _)| matches!(part_of(*key), Some(Part::Off(_) | Part::Unattributed)));

@@ -8,7 +8,7 @@ use std::{collections::VecDeque, ops::Range};
 
 use self::bin::{Adding, Bin, futex_of, is_woken};
 use super::{
-    bins::{self, BIN_NS, Window, bin},
+    bins::{BIN_NS, Bins, Window},
     counters::{Kind, Sliding, bucket, key},
     group::{GroupBins, counts},
     sums::Totals,
@@ -42,7 +42,7 @@ pub(super) struct Track {
     pub at_ns: u64,
     /// The episode that is open now, up to when it was looked at.
     pub open: Option<OffCpuRow>,
-    bins: VecDeque<Bin>,
+    bins: Bins<Bin>,
     /// What these bins come to, by number.
     slid: Range<u64>,
     totals: Totals,
@@ -70,7 +70,7 @@ impl Track {
             at_ns: life.begin_ns,
             life,
             open: None,
-            bins: VecDeque::new(),
+            bins: Bins::default(),
             slid: 0..0,
             totals: Totals::default(),
             waits_slid: 0..0,
@@ -105,7 +105,7 @@ impl Track {
             self.contest(start, kept, group);
         }
         if kept.contains(&start) && row.cpu_out.is_some() {
-            self.bin(start / BIN_NS).cpu = row.cpu_out;
+            self.bins.at(start / BIN_NS).cpu = row.cpu_out;
         }
         let parts = parts(row).map(|(part, from, to)| (part, from.max(self.at_ns), to.max(self.at_ns)));
         for (part, from, to) in parts {
@@ -164,7 +164,7 @@ impl Track {
     #[inline]
     fn with(&mut self, number: u64, add: impl FnOnce(&mut Adding<'_>)) {
         let mut adding = Adding {
-            bin: bin(&mut self.bins, number),
+            bin: self.bins.at(number),
             sums: self.slid.contains(&number).then_some((&mut self.totals, &mut self.most)),
             waits: self.waits_slid.contains(&number).then_some(&mut self.waits),
             forgets: false,
@@ -221,7 +221,7 @@ impl Track {
     /// Forgets what was before.
     pub fn forget_before(&mut self, ns: u64) {
         let Self { bins, slid, totals, waits_slid, waits, .. } = self;
-        bins::forget_before(bins, ns, |bin| {
+        bins.forget_before(ns, |bin| {
             if slid.contains(&bin.number) {
                 totals.take_all(&bin.bag);
                 totals.counts.take(&bin.counts);
@@ -251,10 +251,6 @@ impl Track {
     /// Whether it lived in a window.
     pub fn lives_in(&self, window: &Window) -> bool {
         self.life.begin_ns < window.to && self.life.end_ns.is_none_or(|end| end > window.from)
-    }
-
-    fn bin(&mut self, number: u64) -> &mut Bin {
-        bin(&mut self.bins, number)
     }
 }
 

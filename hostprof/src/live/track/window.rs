@@ -20,17 +20,17 @@ impl Track {
             return;
         }
         let (leaves, enters) = bins::moved(&self.slid, &to);
-        for bin in leaves.iter().flat_map(|numbers| bins::within(&self.bins, numbers)) {
+        for bin in leaves.iter().flat_map(|numbers| self.bins.within(numbers)) {
             self.totals.take_all(&bin.bag);
             self.totals.counts.take(&bin.counts);
         }
-        for bin in enters.iter().flat_map(|numbers| bins::within(&self.bins, numbers)) {
+        for bin in enters.iter().flat_map(|numbers| self.bins.within(numbers)) {
             self.totals.add_all(&bin.bag);
             self.totals.counts.add(&bin.counts);
             self.most = self.most.max((bin.most_ns, bin.number));
         }
         if !to.contains(&self.most.1) {
-            let most = bins::within(&self.bins, &to).map(|bin| (bin.most_ns, bin.number)).max();
+            let most = self.bins.within(&to).map(|bin| (bin.most_ns, bin.number)).max();
             self.most = most.unwrap_or((0, to.start));
         }
         self.slid = to;
@@ -40,10 +40,10 @@ impl Track {
     pub fn slide_waits(&mut self, window: &Window) {
         let to = window.bins();
         let (leaves, enters) = bins::moved(&self.waits_slid, &to);
-        for bin in leaves.iter().flat_map(|numbers| bins::within(&self.bins, numbers)) {
+        for bin in leaves.iter().flat_map(|numbers| self.bins.within(numbers)) {
             bin.waits().for_each(|(key, value)| self.waits.add(key, value.wrapping_neg()));
         }
-        for bin in enters.iter().flat_map(|numbers| bins::within(&self.bins, numbers)) {
+        for bin in enters.iter().flat_map(|numbers| self.bins.within(numbers)) {
             bin.waits().for_each(|(key, value)| self.waits.add(key, value));
         }
         self.waits_slid = to;
@@ -61,7 +61,7 @@ impl Track {
         let to = self.life.end_ns.map_or(window.to, |end| end.min(window.to));
         let mut sum = Sum::of(&self.totals, to.saturating_sub(from));
         sum.most_ns = self.most.0;
-        let newest = bins::within(&self.bins, &self.slid);
+        let newest = self.bins.within(&self.slid);
         if let Some(bin) = newest.clone().next_back().filter(|bin| bin.number + 1 == self.slid.end) {
             (sum.now, sum.futex_now) = (bin.at_end, bin.futex_at_end);
         }
@@ -134,7 +134,7 @@ impl Track {
     /// Lengths by bucket, and the longest by system call, in a window.
     pub fn lengths(&self, window: &Window) -> Vec<(u64, u64)> {
         let mut sums = Sums::default();
-        for bin in bins::within(&self.bins, &window.bins()) {
+        for bin in self.bins.within(&window.bins()) {
             let lengths = bin.bag.entries().filter(|(key, _)| is_length(*key));
             lengths.for_each(|(key, value)| sums.add(key, value));
         }
@@ -143,7 +143,7 @@ impl Track {
 
     /// Time off the CPU by state in a window, each with its bin's beginning.
     pub fn parts(&self, window: &Window, mut each: impl FnMut(Part, u64, u64)) {
-        for bin in bins::within(&self.bins, &window.bins()) {
+        for bin in self.bins.within(&window.bins()) {
             for (key, value) in bin.bag.entries() {
                 if let Some(part) = part_of(key) {
                     each(part, bin.number * BIN_NS, value);

@@ -134,7 +134,7 @@ pub static PROCESSES: Sheet<Process> = Sheet {
             priority: 6,
             cell: |row, _| name(&row.role),
             key: |row| word(&row.role),
-            help: "the role that most of its threads have",
+            help: "the role of its main thread; else the one that most of its threads have",
             source: "rules of roles.toml",
         },
         Column {
