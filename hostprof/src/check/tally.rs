@@ -61,7 +61,9 @@ impl Tally {
         // The wait of a new thread for its first CPU follows no switch.
         let switched = !row.open_start && row.state != State::Runqueue;
         self.has_row[0] |= row.state == State::Runqueue || (!row.open_start && start_ns == first_ns);
-        self.has_row[1] |= switched && start_ns == last_ns;
+        // Of a new thread that was never switched out the two are one.
+        self.has_row[1] |=
+            start_ns == last_ns && (switched || row.state == State::Runqueue && first_ns == last_ns);
         if switched && first_ns < start_ns && start_ns <= last_ns {
             self.switches += 1;
             self.voluntary += u64::from(row.voluntary);

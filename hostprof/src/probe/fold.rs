@@ -303,7 +303,8 @@ impl Fold {
                     life.count(&row);
                     rows.off_cpu(row);
                 }
-                if slot.last.at_ns != 0 {
+                // Of a new thread that was never switched out the slot has what it was made with, which is its first.
+                if slot.last.at_ns > life.row.first_mono_ns.unwrap_or(0) {
                     // The last switch-out may have been counted.
                     life.faults(slot.last.min_flt as u32, slot.last.maj_flt as u32);
                     life.last(&slot.last);

@@ -115,6 +115,7 @@ impl Life {
     pub fn is_whole(&mut self, at_ns: u64) {
         self.row.begin_mono_ns = at_ns;
         self.row.first_mono_ns = Some(at_ns);
+        self.row.last_mono_ns = Some(at_ns);
         self.faults.ts_mono_ns = at_ns;
     }
 
@@ -235,5 +236,18 @@ impl Life {
                 None => self.syscalls.push((nr, episodes)),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_that_never_left_its_cpu_has_one_reading_of_its_counters() {
+        let mut life = Life::new(&Begin::default());
+        life.first(&Counters { at_ns: 5, ..Counters::default() });
+        life.is_whole(9);
+        assert_eq!((life.row.first_mono_ns, life.row.last_mono_ns), (Some(9), Some(9)));
     }
 }
