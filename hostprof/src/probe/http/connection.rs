@@ -259,7 +259,8 @@ impl Pending {
         counts.requests += 1;
         let row = &mut self.row;
         row.end_mono_ns = end.map(|end| end.0);
-        row.error = error.or(row.error).or(match row.status {
+        // An error that the server told is why the client went, if it did.
+        row.error = row.error.or(error).or(match row.status {
             Some(status) if !(200..300).contains(&status) => Some(RequestError::Status),
             Some(_) if end.is_some() && row.streamed && row.chunks == 0 => Some(RequestError::Empty),
             _ => None,

@@ -218,6 +218,16 @@ fn a_stream_that_breaks_off_is_told_with_who_broke_it() {
 }
 
 #[test]
+fn a_client_that_goes_at_an_error_has_not_cancelled() {
+    let mut server = Server::default();
+    server.receive(&post("/v1/completions", "{}"));
+    server.send(&(STREAM.to_owned() + &chunk("data: {\"error\":{}}\n\n")));
+    server.change(What::ClientClosed);
+    server.change(What::Gone);
+    assert_eq!(server.request().error, Some(RequestError::Server));
+}
+
+#[test]
 fn a_response_may_end_with_the_connection() {
     let mut server = Server::default();
     server.receive("POST /v1/completions HTTP/1.0\r\nContent-Length: 2\r\n\r\n{}");
