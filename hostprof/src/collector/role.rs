@@ -7,8 +7,8 @@ use crate::{
         StateTimes,
         roles::{Role, Rules, ThreadFacts},
     },
-    probe::{Life, escape_comm},
-    table::ThreadRow,
+    probe::{Life, escape_comm, met_in},
+    table::{ThreadRow, Word as _},
     target::Proc,
     units::Tgid,
 };
@@ -45,10 +45,14 @@ impl Roles {
     pub fn role(&mut self, life: &Life) -> Option<Role> {
         let row = &life.row;
         let process_comm = self.process_comm(row);
-        let off_ns: u64 = life.off_ns.iter().sum();
+        let mut off_ns = life.off_ns;
+        // A thread that never ran since is told by what it waits in: all of its time is that.
+        if let Some(state) = met_in(life) {
+            off_ns[state.index()] += 1;
+        }
         let times = StateTimes {
-            on_cpu_ns: (row.end_mono_ns - row.begin_mono_ns).saturating_sub(off_ns),
-            off_ns: life.off_ns,
+            on_cpu_ns: (row.end_mono_ns - row.begin_mono_ns).saturating_sub(off_ns.iter().sum()),
+            off_ns,
             ..StateTimes::default()
         };
         self.rules.as_ref()?.assign(&ThreadFacts {

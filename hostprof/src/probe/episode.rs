@@ -68,7 +68,7 @@ pub(super) fn open_start(life: &Life, blocked: bool, devices: &Devices) -> OffCp
         _ if !blocked => State::Preempted,
         // Where the kernel does not tell the call, an uninterruptible wait is not known to be a fault.
         Some(seed) if seed.syscall_readable || head.task_state & 0xc != 0 => {
-            state::decide(&head, 0, devices, None)
+            state::decide(&head, 0, devices, seed.restarts)
         }
         _ => State::Other,
     };
@@ -84,6 +84,13 @@ pub(super) fn open_start(life: &Life, blocked: bool, devices: &Devices) -> OffCp
         open_start: true,
         ..OffCpuRow::default()
     }
+}
+
+/// The wait that a thread was met in and is in still, of which no row has told yet.
+pub fn met_in(life: &Life) -> Option<State> {
+    let goes_on = life.row.end_mono_ns == life.row.begin_mono_ns;
+    let is_blocked = life.seed.as_ref().is_some_and(Seed::is_blocked);
+    (goes_on && is_blocked).then(|| open_start(life, true, &Devices::default()).state)
 }
 
 /// The episode that is open when recording ends, if the thread is off the CPU.

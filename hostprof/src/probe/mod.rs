@@ -26,6 +26,7 @@ pub use self::{
     cuda::{CUDA_CALLS, CudaCall, cuda_call, cuda_probes},
     devices::{DeviceError, Devices, Rdev, rdev_of},
     engine::{ENGINE_CALLS, ENGINE_MARKS, EngineCall, engine_call, engine_probes},
+    episode::met_in,
     event::{DecodeError, Event},
     fold::{Fold, FoldCounts, Rows},
     function::FunctionProbe,

@@ -2,6 +2,8 @@
 
 use hostprof_common::thread::Counters;
 
+use crate::table::State;
+
 /// A thread as a scan found it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Seed {
@@ -16,6 +18,8 @@ pub struct Seed {
     /// The system call it was blocked in and its first two arguments; `None` where it ran, was in none,
     /// or may not be looked at.
     pub syscall: Option<(i32, u64, u64)>,
+    /// The wait that a restarted call goes on with: a debugger, or a profiler as py-spy, had stopped the thread in it.
+    pub restarts: Option<State>,
     /// Whether the kernel would tell the system call.
     pub syscall_readable: bool,
     /// The kernel's counters, as `/proc` shows them.

@@ -10,7 +10,8 @@ use std::{
 use super::container;
 use crate::{
     clock,
-    probe::{Placement, Rdev, Seed, rdev_of},
+    probe::{Placement, Rdev, Seed, rdev_of, syscalls::RESTART_SYSCALL},
+    table::State,
     units::{Tgid, Tid},
 };
 use hostprof_common::thread::Counters;
@@ -203,14 +204,19 @@ impl Proc {
             })
         })();
         let syscall = text(&file("syscall"));
+        let syscall_readable = syscall.is_ok();
+        let syscall = syscall.ok().as_deref().and_then(parse_syscall);
+        let is_restarted = syscall.is_some_and(|(nr, ..)| nr == RESTART_SYSCALL);
+        let wchan = is_restarted.then(|| text(&file("wchan")).unwrap_or_default());
         Some(Seed {
             ns_tid: status_field(&status, "NSpid")
                 .and_then(|value| value.split_whitespace().last()?.parse().ok()),
             comm,
             start_mono_ns: field(19).map(|ticks| (ticks * self.tick_ns).saturating_sub(self.suspended_ns)),
             state: rest.first().and_then(|state| state.chars().next()).unwrap_or('?'),
-            syscall_readable: syscall.is_ok(),
-            syscall: syscall.ok().as_deref().and_then(parse_syscall),
+            restarts: wchan.as_deref().and_then(restarted),
+            syscall_readable,
+            syscall,
             counters,
         })
     }
@@ -237,6 +243,16 @@ fn split_stat(stat: &[u8]) -> Option<(Vec<u8>, Vec<String>)> {
 
 pub(super) fn status_field<'a>(status: &'a str, name: &str) -> Option<&'a str> {
     status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
+}
+
+/// The calls that the kernel goes on with by `restart_syscall`, told by where in it they wait (`/proc/PID/wchan`).
+fn restarted(wchan: &str) -> Option<State> {
+    let waits = [
+        ("poll_schedule_timeout", State::Poll),
+        ("hrtimer_nanosleep", State::Sleep),
+        ("futex_", State::Futex),
+    ];
+    waits.into_iter().find(|(place, _)| wchan.starts_with(place)).map(|(_, state)| state)
 }
 
 /// `/proc/PID/syscall`: number and arguments of a blocked thread; `-1` is no call, `running` neither.
