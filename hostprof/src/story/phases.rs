@@ -8,7 +8,7 @@ use super::{
 use crate::{
     humane::{duration, plural},
     ledger::Window,
-    table::{RequestSource, StepKind},
+    table::{RequestSource, State, StepKind, Word as _},
 };
 
 /// The phases of a request, in the order of time: windows that meet, from its arrival to its end. Those that are not told
@@ -52,13 +52,21 @@ pub fn sub_phases(
     let until =
         |end_ns: Option<u64>| Window { end_ns: end_ns.unwrap_or(whole.end_ns).max(whole.start_ns), ..whole };
     let from_first = first.zip(last).map(|(first, last)| Window { start_ns: first, end_ns: last.max(first) });
-    let role = |name, role: &str| match until_first(role).and_then(|states| states.get("on_cpu").copied()) {
-        Some(ns) => known(
-            name,
-            ns,
-            format!("threads of role {role} on a CPU until the first token, for all requests in flight"),
-        ),
-        None => unknown(name, &format!("no threads of role {role} are told apart")),
+    let role = |name, role: &str| {
+        let states = until_first(role).unwrap_or_default();
+        // Whoever yields spins: what for, its time on a CPU does not tell.
+        let spins =
+            if states.contains_key(State::Yield.word()) { ", spins in sched_yield among it" } else { "" };
+        match states.get("on_cpu") {
+            Some(ns) => known(
+                name,
+                *ns,
+                format!(
+                    "threads of role {role} on a CPU until the first token{spins}, for all requests in flight"
+                ),
+            ),
+            None => unknown(name, &format!("no threads of role {role} are told apart")),
+        }
     };
     let (decode, stream) = match (first, last) {
         (Some(first), Some(last)) => (

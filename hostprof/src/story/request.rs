@@ -4,7 +4,7 @@ use std::{cmp::Reverse, collections::BTreeMap};
 
 use super::{
     Around, Telling,
-    model::{LongEpisode, RoleAccount, States, ThreadAccount, Told, ToldPhase, WaitedFor},
+    model::{LongEpisode, PathPart, RoleAccount, States, ThreadAccount, Told, ToldPhase, WaitedFor, Who},
     path::Path,
     phases::{phases, sub_phases},
     scene::Waker,
@@ -242,6 +242,13 @@ fn len(window: Window) -> u64 {
     window.end_ns.saturating_sub(window.start_ns)
 }
 
+/// The thread that a path was most in, on a CPU, where it called `sched_yield` meanwhile.
+fn spins(path: &[PathPart]) -> Option<&Who> {
+    let most = path.first().filter(|most| most.state == "on_cpu")?;
+    let yields = |part: &PathPart| part.who == most.who && part.state == State::Yield.word();
+    path.iter().any(yields).then_some(&most.who)
+}
+
 /// What stands out, each with what it rests on.
 fn observations(phases: &[ToldPhase], trend: &[u64]) -> Vec<String> {
     let mut said = Vec::new();
@@ -256,6 +263,13 @@ fn observations(phases: &[ToldPhase], trend: &[u64]) -> Vec<String> {
                 who,
                 most.who.tid,
                 most.state,
+            ));
+        }
+        if let Some(spins) = spins(&phase.path) {
+            let who = spins.role.as_deref().unwrap_or(&spins.comm);
+            said.push(format!(
+                "{}: {who} {} spins in sched_yield: its time on a CPU may be a wait for another thread, which no wakeup tells",
+                phase.account.kind, spins.tid,
             ));
         }
         let held: u64 = phase

@@ -140,15 +140,15 @@ impl Scene {
         self.tracks.len()
     }
 
-    /// How much of a thread's waits for a CPU in a window other recorded threads were on the CPU it waited for: by
-    /// thread, most first. The rest had a program that is not recorded.
+    /// How much of a thread's waits for a CPU (`preempted`, `runqueue`) in a window other recorded threads were on the CPU
+    /// it waited for: by thread, most first. The rest had a program that is not recorded.
     pub fn preemptors(&self, thread: usize, window: Window) -> Vec<(usize, u64)> {
         let mut had = vec![0; self.threads()];
         for waited in self.within(thread, window) {
             let Some(cpu) = waited.cpu_in.or(waited.cpu_out) else { continue };
             let (from, to) = (waited.wake_ns.max(window.start_ns), waited.end_ns.min(window.end_ns));
-            // By a quota, not by another.
-            if from >= to || waited.state == State::Throttled {
+            // By a quota, or by its own will: neither is such a wait.
+            if from >= to || matches!(waited.state, State::Throttled | State::Yield) {
                 continue;
             }
             for (other, had) in had.iter_mut().enumerate().filter(|(other, _)| *other != thread) {

@@ -146,7 +146,8 @@ fn groups(out: &mut String, title: &str, groups: &[Group]) -> fmt::Result {
     let most = groups.iter().filter_map(|group| group.itl.p99_ns).max().unwrap_or(1).max(1);
     for group in groups {
         let itl = &group.itl;
-        write!(out, "<tr><th>{}–{}</th><td>{}</td>", group.from, group.to, itl.count)?;
+        let to = if group.from == group.to { String::new() } else { format!("–{}", group.to) };
+        write!(out, "<tr><th>{}{to}</th><td>{}</td>", group.from, itl.count)?;
         for ns in [itl.p50_ns, itl.p90_ns, itl.p95_ns, itl.p99_ns, itl.max_ns] {
             write!(out, "<td>{}</td>", ns.map_or_else(|| "–".to_owned(), duration))?;
         }

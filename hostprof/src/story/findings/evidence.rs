@@ -87,14 +87,20 @@ fn quota(facts: &Facts, names: &Names) -> Vec<String> {
 }
 
 fn contention(facts: &Facts, names: &Names) -> Vec<String> {
-    let held = facts.most(BUSY_SHARE, &HELD).map(|(thread, _)| thread);
-    let on_path = facts
-        .path_sums()
-        .into_iter()
-        .filter(|((_, part), _)| matches!(part, Part::Off(state) if HELD.contains(state)))
-        .max_by_key(|(_, ns)| *ns)
-        .map(|((thread, _), _)| thread);
-    let Some(thread) = held.or(on_path) else { return Vec::new() };
+    let mut on_path: BTreeMap<usize, u64> = BTreeMap::new();
+    for ((thread, part), ns) in facts.path_sums() {
+        if matches!(part, Part::Off(state) if HELD.contains(&state)) {
+            *on_path.entry(thread).or_default() += ns;
+        }
+    }
+    let path_ns: u64 = on_path.values().sum();
+    // What was measured is the greater of the two.
+    let busiest = facts.most(BUSY_SHARE, &HELD).filter(|(_, ns)| *ns >= path_ns);
+    let Some((thread, _)) =
+        busiest.or_else(|| on_path.iter().map(|(of, ns)| (*of, *ns)).max_by_key(|of| of.1))
+    else {
+        return Vec::new();
+    };
     let parts = facts.threads.iter().find(|(of, _)| *of == thread).map(|(_, parts)| &parts[..]);
     let ns_of = |state| {
         let parts = parts.unwrap_or_default().iter();
@@ -102,13 +108,18 @@ fn contention(facts: &Facts, names: &Names) -> Vec<String> {
     };
     let (preempted, runqueue) = (ns_of(State::Preempted), ns_of(State::Runqueue));
     let waited = preempted + runqueue;
-    let mut lines = vec![format!(
+    let mut lines = Vec::new();
+    if busiest.is_none() && on_path.len() > 1 {
+        let threads = plural(on_path.len() as u64, "thread");
+        lines.push(format!("worst window: its path was {} in them, in {threads}", duration(path_ns)));
+    }
+    lines.push(format!(
         "worst window: {} was {} in preempted and {} in runqueue, of {}",
         (names.name)(thread),
         duration(preempted),
         duration(runqueue),
         duration(facts.len_ns())
-    )];
+    ));
     let had = names.scene.preemptors(thread, facts.window);
     let recorded: u64 = had.iter().map(|(_, ns)| ns).sum();
     let mut who: Vec<String> = had

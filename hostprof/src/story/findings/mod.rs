@@ -196,9 +196,13 @@ fn holder(of: &Contrast) -> Option<usize> {
     had.into_iter().max_by_key(|(_, ns)| *ns).map(|(holder, _)| holder)
 }
 
+/// Waits for a futex that another thread ended than the one that answers: that one holds nothing its own answer waits
+/// for; it gives threads of a pool their work, for which those wait in a futex.
 fn futex_handoffs(facts: &Facts) -> impl Iterator<Item = &Handoff> {
     let handoffs = facts.path.iter().flat_map(|path| &path.handoffs);
-    handoffs.filter(|handoff| handoff.state == State::Futex)
+    // A path begins in the thread that answers.
+    let answers = facts.path.as_ref().and_then(|path| path.handoffs.first()).map(|first| first.waiter);
+    handoffs.filter(move |handoff| handoff.state == State::Futex && Some(handoff.waker) != answers)
 }
 
 #[cfg(test)]

@@ -235,6 +235,17 @@ fn what_typical_windows_have_as_well_is_named_as_steady() {
 }
 
 #[test]
+fn a_thread_that_waits_for_work_of_the_one_that_answers_waits_for_no_lock() {
+    let rows = [
+        idle(3, 900),
+        ms(2, State::Futex, [1, 60, 60], Some(1)),
+        ms(1, State::Poll, [5, 55, 55], None),
+        ms(1, State::Futex, [61, 95, 95], Some(2)),
+    ];
+    assert_eq!(found(facts(&rows, 100), vec![typical(), typical()]), []);
+}
+
+#[test]
 fn handoffs_of_other_waits_hold_no_lock() {
     let handoff = Handoff { waiter: 0, waker: 2, at_ns: 0, state: State::Read, arg0: None, blocked_ns: 9 };
     let mut facts = facts(&[idle(3, 900), ms(1, State::Read, [1, 99, 99], Some(2))], 100);

@@ -134,7 +134,7 @@ pub const RULES: [Rule; 10] = [
         cause: Cause::Lock,
         word: "lock",
         title: "a futex was waited for that another thread held",
-        measure: "critical path in a thread that ended a wait for a futex and is on less than 10 % of typical paths",
+        measure: "critical path in a thread, not the one that answers, that ended a wait for a futex and is on less than 10 % of typical paths",
         least_share: 0.20,
         explained_by: &[],
     },
