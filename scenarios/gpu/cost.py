@@ -6,10 +6,13 @@
 
 `launches`: `calibration launch-heavy`, started anew by the recorder each time, timed by itself. `generation`: a small random
 transformers model in this process, prefill of 512 tokens and 256 decode steps, to which the recorder attaches and from which it
-detaches again. Both halves rest for as long and generate once before what is timed: a GPU that has rested is slow. Of each kind of recording a pair is the run with it and the run without it just before or after; told are the
-median of the ratios, the exact 95 % interval of the order statistics (7 values: least and greatest), and the smallest effect
-that so many values of this spread show. A pass of its own tells the direct bound: the kernel's run time of hostprof's programs
-over the wall time. Needs: root, a GPU, torch and transformers for `generation`.
+detaches again. Both halves rest for as long and generate once before what is timed: a GPU that has rested is slow. A half is told
+by the mean and by the median of its steps, each timed: the median leaves out what else the machine did for a moment, and what
+the recorder does now and then. Of each kind of recording a round has a pair, the run with it and the run without it just before
+or after; each is held against the mean of all runs of its round that nothing recorded. Told are the median of the ratios, the
+exact 95 % interval of the order statistics (7 values: least and greatest), and the smallest effect that so many values of this
+spread show. A pass of its own tells the direct bound: the kernel's run time of hostprof's programs over the wall time. Needs:
+root, a GPU, torch and transformers for `generation`.
 """
 
 import argparse
@@ -34,6 +37,8 @@ arguments.add_argument("bin", type=Path)
 arguments.add_argument("out", type=Path)
 arguments.add_argument("--pairs", type=int, default=7)
 arguments.add_argument("--steps", type=int, default=256)
+arguments.add_argument("--times", type=int, default=2, help="generations that are timed in a half")
+arguments.add_argument("--seconds", type=float, default=math.inf, help="begin no pair after so long")
 arguments.add_argument("--ops", type=int, default=600_000)
 arguments.add_argument("--kinds", default=",".join(KINDS))
 arguments.add_argument("--workloads", default="launches,generation")
@@ -61,7 +66,7 @@ def run_time_ns(pid):
 
 
 def launches(probes):
-    """ns a launch, by the program's own account."""
+    """ns a launch, by the program's own account: the mean."""
     shutil.rmtree(scratch, ignore_errors=True)
     truth = arguments.out / "truth.json"
     program = [calibration, "launch-heavy", "--backend", "cuda", "--ops", str(arguments.ops), "--json", truth]
@@ -70,13 +75,13 @@ def launches(probes):
     told = json.loads(truth.read_text())
     if probes:
         subprocess.run([hostprof, "check", scratch / "run_001"], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    return told["run_ns"] / told["operations"]
+    return (told["run_ns"] / told["operations"],)
 
 
 def generation():
-    """A function that takes probes and yields ns a token."""
+    """A function that takes probes and yields ns a token: the mean, and the median."""
     import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
+    from transformers import LlamaConfig, LlamaForCausalLM, StoppingCriteriaList
 
     torch.manual_seed(0)
     config = LlamaConfig(vocab_size=8192, hidden_size=512, intermediate_size=1024, num_hidden_layers=8,
@@ -84,13 +89,23 @@ def generation():
     model = LlamaForCausalLM(config).to("cuda", torch.bfloat16).eval()
     prompt = torch.randint(0, config.vocab_size, (1, 512), device="cuda")
 
-    def generate():
-        begun = time.monotonic()
-        with torch.no_grad():
-            model.generate(prompt, attention_mask=torch.ones_like(prompt), max_new_tokens=arguments.steps,
-                           min_new_tokens=arguments.steps, do_sample=False, pad_token_id=0, eos_token_id=None)
+    steps = []
+
+    def step(ids, _scores, **_):
+        steps.append(time.monotonic_ns())
+        return torch.zeros(ids.shape[0], dtype=torch.bool, device=ids.device)
+
+    def generate(times=1):
+        steps.clear()
+        begun = time.monotonic_ns()
+        for _ in range(times):
+            with torch.no_grad():
+                model.generate(prompt, attention_mask=torch.ones_like(prompt), max_new_tokens=arguments.steps,
+                               min_new_tokens=arguments.steps, do_sample=False, pad_token_id=0, eos_token_id=None,
+                               stopping_criteria=StoppingCriteriaList([step]))
         torch.cuda.synchronize()
-        return (time.monotonic() - begun) / arguments.steps * 1e9
+        mean = (time.monotonic_ns() - begun) / arguments.steps / times
+        return mean, statistics.median(later - earlier for earlier, later in zip(steps, steps[1:]))
 
     for _ in range(3):
         generate()
@@ -99,7 +114,7 @@ def generation():
         if not probes:
             time.sleep(REST_S)
             generate()
-            return generate()
+            return generate(arguments.times)
         shutil.rmtree(scratch, ignore_errors=True)
         recorder = subprocess.Popen([hostprof, "record", "-o", scratch, "--probe", probes, "--pid", str(os.getpid())],
                                     stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -109,7 +124,7 @@ def generation():
         time.sleep(REST_S)
         generate()
         before, begun = run_time_ns(recorder.pid), time.monotonic_ns()
-        ns = generate()
+        ns = generate(arguments.times)
         if bound is not None:
             bound.append((run_time_ns(recorder.pid) - before) / (time.monotonic_ns() - begun) * 100)
         recorder.send_signal(signal.SIGINT)
@@ -135,6 +150,7 @@ def summary(values):
 
 results = {}
 lines = []
+begun = time.monotonic()
 
 
 def say(line):
@@ -143,9 +159,11 @@ def say(line):
 
 
 def measure(name, workload):
-    pairs = {kind: [] for kind in kinds}
-    added = {kind: [] for kind in kinds}
+    rounds = []
     for number in range(arguments.pairs):
+        if time.monotonic() > begun + arguments.seconds:
+            break
+        rounds.append({})
         for kind, probes in kinds.items():
             try:
                 if number % 2:
@@ -157,14 +175,19 @@ def measure(name, workload):
             except subprocess.CalledProcessError as error:
                 say(f"{name}, {kind}: pair {number + 1} does not count: {error}")
                 continue
-            pairs[kind].append(traced / alone)
-            added[kind].append(traced - alone)
-    for kind, ratios in pairs.items():
-        if ratios:
-            median, low, high, effect = summary(ratios)
-            say(f"{name}, {kind}: {median:.4f} of alone, 95 % interval {low:.4f} to {high:.4f}, n {len(ratios)}, "
-                         f"smallest effect {effect:.4f}; {statistics.median(added[kind]):+.0f} ns an operation")
-    results[name] = pairs
+            rounds[-1][kind] = traced, alone
+    for kind in kinds:
+        taken = [round for round in rounds if kind in round]
+        for place, of in enumerate(["mean", "median"][: len(taken[0][kind][0])] if taken else []):
+            # Each half with it is held against all of its round that nothing recorded.
+            alone = [[half[place] for other, halves in round.items()
+                      for half in (halves[1:] if KINDS[other] or other == kind else halves)] for round in taken]
+            halves = [(round[kind][0][place], statistics.mean(alone)) for round, alone in zip(taken, alone)]
+            median, low, high, effect = summary([traced / alone for traced, alone in halves])
+            added = statistics.median(traced - alone for traced, alone in halves)
+            say(f"{name}, {kind}, {of}: {median:.4f} of alone, 95 % interval {low:.4f} to {high:.4f}, n {len(halves)}, "
+                f"smallest effect {effect:.4f}; {added:+.0f} ns an operation")
+    results[name] = rounds
 
 
 if "launches" in arguments.workloads:
