@@ -62,17 +62,11 @@ impl<B: Bin> Bins<B> {
         let newest = self.newest.as_ref().map(Bin::number).filter(|newest| number < *newest);
         let Some(newest) = newest else { return self.older.len() };
         let since = usize::try_from(newest - number).unwrap_or(usize::MAX);
-        let (mut low, mut high) = (self.older.len().saturating_sub(since), self.older.len());
-        let mut probed = low;
-        while low < high {
-            if self.older[probed].number() < number {
-                low = probed + 1;
-            } else {
-                high = probed;
-            }
-            probed = low.midpoint(high);
+        let told = self.older.len().saturating_sub(since);
+        match self.older.get(told) {
+            Some(bin) if bin.number() >= number => told,
+            _ => self.older.partition_point(|bin| bin.number() < number),
         }
-        low
     }
 
     /// Those of a range of numbers.
@@ -91,8 +85,8 @@ impl<B: Bin> Bins<B> {
             };
             from..to
         };
-        let newest = self.newest.iter().filter(|bin| numbers.contains(&bin.number()));
-        self.older.range(places).chain(newest.last())
+        let newest = self.newest.as_ref().filter(|bin| numbers.contains(&bin.number()));
+        self.older.range(places).chain(newest)
     }
 
     /// All of them.
