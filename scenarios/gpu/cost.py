@@ -163,7 +163,7 @@ def measure(name, workload):
     for number in range(arguments.pairs):
         if time.monotonic() > begun + arguments.seconds:
             break
-        rounds.append({})
+        rounds.append([])
         for kind, probes in kinds.items():
             try:
                 if number % 2:
@@ -175,14 +175,13 @@ def measure(name, workload):
             except subprocess.CalledProcessError as error:
                 say(f"{name}, {kind}: pair {number + 1} does not count: {error}")
                 continue
-            rounds[-1][kind] = traced, alone
+            rounds[-1] += [(kind, traced), ("alone", alone)]
     for kind in kinds:
-        taken = [round for round in rounds if kind in round]
-        for place, of in enumerate(["mean", "median"][: len(taken[0][kind][0])] if taken else []):
-            # Each half with it is held against all of its round that nothing recorded.
-            alone = [[half[place] for other, halves in round.items()
-                      for half in (halves[1:] if KINDS[other] or other == kind else halves)] for round in taken]
-            halves = [(round[kind][0][place], statistics.mean(alone)) for round, alone in zip(taken, alone)]
+        # Each half with it, and all of its round that nothing recorded.
+        taken = [(half, [other for name, other in halves if name != kind and not KINDS.get(name)])
+                 for halves in rounds for name, half in halves if name == kind]
+        for place, of in enumerate(("mean", "median")[: len(taken[0][0])] if taken else ()):
+            halves = [(half[place], statistics.mean(other[place] for other in alone)) for half, alone in taken]
             median, low, high, effect = summary([traced / alone for traced, alone in halves])
             added = statistics.median(traced - alone for traced, alone in halves)
             say(f"{name}, {kind}, {of}: {median:.4f} of alone, 95 % interval {low:.4f} to {high:.4f}, n {len(halves)}, "
