@@ -20,7 +20,7 @@ pub struct Beside {
     /// Share of the time in which some task waited for memory: of the target's own cgroup, the greatest where it has several;
     /// of the machine where no cgroup tells.
     pub memory_some_ratio: Option<f64>,
-    /// Pages of files read again shortly after they were evicted, a second, of the target's cgroups.
+    /// Pages of files read again shortly after they were evicted, a second, of the target's own cgroup.
     pub refaults_per_second: Option<f64>,
     /// Share of its periods in which a cgroup of the target had used up its CPU quota, the greatest.
     pub throttled_periods_ratio: Option<f64>,
@@ -98,11 +98,12 @@ impl Samples {
         let mut memory = None;
         for ((path, version), rows) in &self.cgroups {
             let Some((before, after)) = around(rows, window, |row| row.ts_mono_ns) else { continue };
-            beside.cgroup(path, before, after);
+            beside.quota(path, before, after);
             // What is above holds the waits of others too; what the target waits for, at any level's limit, is told below.
             if self.is_innermost(path, *version) {
                 let length_ns = after.ts_mono_ns - before.ts_mono_ns;
                 memory = greater(memory, ratio(before.memory_some_ns, after.memory_some_ns, length_ns));
+                beside.refaults(before, after);
             }
         }
         beside.memory_some_ratio = memory.or(beside.memory_some_ratio);
@@ -131,12 +132,15 @@ impl Samples {
 }
 
 impl Beside {
-    fn cgroup(&mut self, path: &str, before: &CgroupSampleRow, after: &CgroupSampleRow) {
-        let length_ns = after.ts_mono_ns - before.ts_mono_ns;
+    fn refaults(&mut self, before: &CgroupSampleRow, after: &CgroupSampleRow) {
         if let (Some(first), Some(last)) = (before.refaults_file, after.refaults_file) {
+            let length_ns = after.ts_mono_ns - before.ts_mono_ns;
             let rate = last.saturating_sub(first) as f64 * 1e9 / length_ns.max(1) as f64;
             self.refaults_per_second = greater(self.refaults_per_second, Some(rate));
         }
+    }
+
+    fn quota(&mut self, path: &str, before: &CgroupSampleRow, after: &CgroupSampleRow) {
         let periods = after.periods.unwrap_or(0).saturating_sub(before.periods.unwrap_or(0));
         let throttled = ratio(before.throttled_periods, after.throttled_periods, periods);
         if after.quota_ns.is_some() && throttled > self.throttled_periods_ratio {
@@ -243,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn waits_for_memory_are_those_of_the_cgroup_that_the_target_is_in() {
+    fn waits_for_memory_and_refaults_are_those_of_the_cgroup_that_the_target_is_in() {
         let cgroup = |path: &str, waited_ns: u64| {
             let path = path.to_owned();
             (0..2).map(move |at| CgroupSampleRow {
@@ -251,6 +255,7 @@ mod tests {
                 path: path.clone(),
                 version: 2,
                 memory_some_ns: Some(at * waited_ns),
+                refaults_file: Some(at * waited_ns / 1_000_000),
                 ..CgroupSampleRow::default()
             })
         };
@@ -261,11 +266,13 @@ mod tests {
         };
         let hosts = vec![host(0), host(1)];
         let window = Window { start_ns: 10, end_ns: 20 };
-        let about =
-            |cgroups| Samples::new(hosts.clone(), cgroups, Vec::new()).about(window).memory_some_ratio;
-        assert_eq!(about(Vec::new()), Some(0.9), "the machine's, where no cgroup tells");
+        let about = |cgroups| {
+            let beside = Samples::new(hosts.clone(), cgroups, Vec::new()).about(window);
+            (beside.memory_some_ratio, beside.refaults_per_second)
+        };
+        assert_eq!(about(Vec::new()), (Some(0.9), None), "the machine's, where no cgroup tells");
         let of = |inner_ns| cgroup("/llm", SECOND / 2).chain(cgroup("/llm/engine", inner_ns)).collect();
-        assert_eq!(about(of(SECOND / 4)), Some(0.25));
-        assert_eq!(about(of(0)), Some(0.0), "others' waits");
+        assert_eq!(about(of(SECOND / 4)), (Some(0.25), Some(250.0)));
+        assert_eq!(about(of(0)), (Some(0.0), Some(0.0)), "others' waits");
     }
 }

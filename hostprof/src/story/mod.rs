@@ -154,7 +154,7 @@ impl<'a> Telling<'a> {
 fn windows_of<'a>(served: &'a Served, picked: &'a Picked) -> impl Iterator<Item = Window> + 'a {
     let told = picked.told.iter().map(|(_, at)| served.requests[*at].window());
     let of = |sets: &'a Sets| sets.slow.iter().chain(&sets.typical).map(|pick: &Pick| pick.window);
-    told.chain(of(&picked.first_token)).chain(of(&picked.gaps))
+    told.chain(picked.kinds().into_iter().flat_map(move |(_, sets)| of(sets)))
 }
 
 fn edges_of(request: &Request) -> Vec<u64> {

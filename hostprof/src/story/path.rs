@@ -1,9 +1,10 @@
 //! The critical path of a window: back from its end, by who woke whom, to its beginning.
 //!
 //! While the thread ran or was runnable, that is the path. Where it was blocked, the path goes on in the thread that woke
-//! it, at the wakeup; a wait that no recorded thread ended stays on the path as it is. So a path covers its window exactly,
-//! and says for each instant what the answer waited for then. A spin looks like work: of threads that wait for one
-//! another on the CPU, wakeups tell nothing.
+//! it, at the wakeup; a wait that no recorded thread ended stays on the path as it is, as far back as somebody waited for
+//! that thread: from there on the path is again in the one that waited. So a path covers its window exactly, and says for
+//! each instant what the answer waited for then. A spin looks like work: of threads that wait for one another on the CPU,
+//! wakeups tell nothing.
 
 use std::collections::BTreeMap;
 
@@ -109,6 +110,8 @@ pub fn on(episode: &Episode) -> On {
 pub fn path(scene: &impl Episodes, thread: usize, window: Window) -> Path {
     let mut path = Path::default();
     let (mut who, mut at, mut hops) = (thread, window.end_ns, 0);
+    // Who waited for the thread the path is in, and from when on.
+    let mut waiters: Vec<(usize, u64)> = Vec::new();
     while at > window.start_ns {
         let mut step = |part, on, from: u64, at: &mut u64| {
             let start_ns = from.max(window.start_ns);
@@ -143,13 +146,26 @@ pub fn path(scene: &impl Episodes, thread: usize, window: Window) -> Path {
                     arg0: episode.arg0,
                     blocked_ns: at - episode.start_ns.max(window.start_ns),
                 });
+                waiters.push((who, episode.start_ns));
                 who = waker;
                 hops += 1;
             }
-            _ => {
-                step(Part::Off(episode.state), on(episode), episode.start_ns, &mut at);
-                hops = 0;
-            }
+            // Before the other one waited, this sleep held nobody up.
+            _ => match waiters.pop() {
+                Some((waiter, since_ns)) if episode.start_ns < since_ns && hops < MOST_HOPS => {
+                    hops = if step(Part::Off(episode.state), on(episode), since_ns, &mut at) {
+                        0
+                    } else {
+                        hops + 1
+                    };
+                    who = waiter;
+                }
+                waiter => {
+                    step(Part::Off(episode.state), on(episode), episode.start_ns, &mut at);
+                    waiters.extend(waiter);
+                    hops = 0;
+                }
+            },
         }
     }
     path
@@ -245,6 +261,32 @@ pub mod tests {
         assert_eq!(
             walked(&path),
             [(0, "on_cpu", 90), (0, "runqueue", 10), (0, "network", 200), (0, "on_cpu", 100)]
+        );
+    }
+
+    #[test]
+    fn a_sleep_is_on_the_path_as_far_back_as_another_thread_waited_for_the_sleeper() {
+        let threads = threads(2);
+        // t2 slept from 100 on; t1 worked until 400, and waited for a lock that t2 took at 390 for long enough.
+        let rows = [
+            row(2, State::Futex, [100, 380, 390], None),
+            row(1, State::Futex, [400, 450, 460], Some(2)),
+            row(2, State::Sleep, [470, 600, 600], None),
+            row(1, State::Futex, [500, 650, 650], Some(2)),
+        ];
+        let path = path(&scene(&threads, &rows), 0, Window { start_ns: 50, end_ns: 700 });
+        assert_eq!(
+            walked(&path),
+            [
+                (0, "on_cpu", 50),
+                (1, "on_cpu", 50),
+                (1, "sleep", 100),
+                (0, "on_cpu", 40),
+                (0, "runqueue", 10),
+                (1, "on_cpu", 60),
+                (1, "runqueue", 10),
+                (0, "on_cpu", 330),
+            ]
         );
     }
 

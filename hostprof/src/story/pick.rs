@@ -8,15 +8,21 @@ pub const SLOW_OF: usize = 100;
 /// Windows of a kind that are looked into at most, of requests and of gaps.
 const MOST_REQUESTS: usize = 20;
 const MOST_GAPS: usize = 200;
-/// Fewer gaps say nothing of their tail.
+const MOST_STRETCHES: usize = 50;
+/// Fewer gaps or stretches say nothing of their tail.
 const FEWEST_GAPS: usize = 20;
+const FEWEST_STRETCHES: usize = 8;
+/// One slow request may be slow for a reason of its own; where there are enough, so many are slow.
+const FEWEST_SLOW: usize = 5;
+/// Gaps in a stretch: what makes each a little longer is not seen among the longest of all, which had a reason of their own.
+pub const STRETCH: usize = 16;
 
 /// A window of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pick {
     /// The request's place among those served.
     pub request: usize,
-    /// The gap's place in the response: that between tokens `index` and `index` + 1. `None` for another window.
+    /// Its first gap's place in the response: that between tokens `index` and `index` + 1. `None` for another window.
     pub index: Option<usize>,
     pub window: Window,
 }
@@ -46,6 +52,19 @@ pub struct Picked {
     pub first_token: Sets,
     /// Between tokens.
     pub gaps: Sets,
+    /// [`STRETCH`] gaps of a response in a row.
+    pub stretches: Sets,
+}
+
+impl Picked {
+    /// What is compared, and its name.
+    pub fn kinds(&self) -> [(&'static str, &Sets); 3] {
+        [
+            ("until the first token", &self.first_token),
+            ("gaps between tokens", &self.gaps),
+            ("16 tokens in a row", &self.stretches),
+        ]
+    }
 }
 
 /// Picks from what was served; `chosen` is the id of a request asked for.
@@ -70,7 +89,8 @@ pub fn pick(served: &Served, chosen: Option<&str>) -> Picked {
             told.push((which, at));
         }
     }
-    Picked { told, first_token: first_tokens(&served.requests), gaps: gaps(&served.requests) }
+    let requests = &served.requests;
+    Picked { told, first_token: first_tokens(requests), gaps: gaps(requests), stretches: stretches(requests) }
 }
 
 fn length(window: Window) -> u64 {
@@ -83,7 +103,7 @@ fn first_tokens(requests: &[Request]) -> Sets {
         window.end_ns = of.row.first_token_mono_ns.unwrap_or(window.end_ns).max(window.start_ns);
         Pick { request, index: None, window }
     });
-    sets(picks.collect(), MOST_REQUESTS)
+    sets(picks.collect(), FEWEST_SLOW, MOST_REQUESTS)
 }
 
 fn gaps(requests: &[Request]) -> Sets {
@@ -99,14 +119,32 @@ fn gaps(requests: &[Request]) -> Sets {
     if picks.len() < FEWEST_GAPS {
         return Sets { all: picks.len(), ..Sets::default() };
     }
-    sets(picks, MOST_GAPS)
+    sets(picks, 1, MOST_GAPS)
 }
 
-/// The slowest hundredth, one at least, and those about the median.
-fn sets(mut picks: Vec<Pick>, most: usize) -> Sets {
+fn stretches(requests: &[Request]) -> Sets {
+    let of = |(request, of): (usize, &Request)| {
+        let firsts = of.tokens.windows(STRETCH + 1).enumerate().step_by(STRETCH);
+        let stretches = firsts.map(move |(index, tokens)| Pick {
+            request,
+            index: Some(index),
+            window: Window { start_ns: tokens[0], end_ns: tokens[STRETCH].max(tokens[0]) },
+        });
+        stretches.collect::<Vec<_>>()
+    };
+    let picks: Vec<Pick> = requests.iter().enumerate().flat_map(of).collect();
+    if picks.len() < FEWEST_STRETCHES {
+        return Sets { all: picks.len(), ..Sets::default() };
+    }
+    sets(picks, FEWEST_SLOW, MOST_STRETCHES)
+}
+
+/// The slowest hundredth, at least `fewest` but no more than an eighth then, one in any case; and those about the median.
+fn sets(mut picks: Vec<Pick>, fewest: usize, most: usize) -> Sets {
     picks.sort_by_key(Pick::len_ns);
     let all = picks.len();
-    let slow = (all / SLOW_OF).clamp(all.min(1), most);
+    let fewest = fewest.min(all / 8).max(1).min(all);
+    let slow = (all / SLOW_OF).clamp(fewest, most);
     let (rest, slowest) = picks.split_at(all - slow);
     // From the second and third quarter, but with few all the others.
     let middle = if rest.len() > 8 { &rest[rest.len() / 4..rest.len() * 3 / 4] } else { rest };
@@ -167,5 +205,27 @@ mod tests {
         assert!(gaps.typical.iter().all(|gap| (99..=300).contains(&gap.len_ns())));
         assert_eq!(gaps.all, 400);
         assert!(pick(&served(&[100], &[5; 10]), None).gaps.slow.is_empty(), "too few");
+    }
+
+    #[test]
+    fn stretches_are_so_many_gaps_in_a_row_and_the_rest_is_none() {
+        let lengths: Vec<u64> = (0..10 * STRETCH as u64 + 3).map(|at| 1 + at / STRETCH as u64).collect();
+        let stretches = pick(&served(&[100], &lengths), None).stretches;
+        assert_eq!((stretches.all, stretches.slow.len()), (10, 1));
+        assert_eq!(
+            (stretches.slow[0].index, stretches.slow[0].len_ns()),
+            (Some(9 * STRETCH), 10 * STRETCH as u64)
+        );
+        assert!(pick(&served(&[100], &[5; 3 * STRETCH]), None).stretches.slow.is_empty(), "too few");
+    }
+
+    #[test]
+    fn of_few_windows_some_are_slow_but_no_more_than_an_eighth() {
+        let slow =
+            |count: u64| pick(&served(&(1..=count).collect::<Vec<_>>(), &[]), None).first_token.slow.len();
+        assert_eq!(
+            [1, 7, 8, 16, 39, 40, 100, 500, 600, 9000].map(slow),
+            [1, 1, 1, 2, 4, 5, 5, 5, 6, MOST_REQUESTS]
+        );
     }
 }

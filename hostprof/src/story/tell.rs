@@ -25,12 +25,13 @@ impl Telling<'_> {
     pub fn finish(mut self, lives: &Lives, around: &Around) -> Story {
         self.marks.finish();
         let told: Vec<usize> = self.picked.told.iter().map(|(_, at)| *at).collect();
-        let first_token = self.contrast(&self.picked.first_token, lives, around);
-        let gaps = self.contrast(&self.picked.gaps, lives, around);
         let name = |thread: usize| self.name(thread);
         let names = Names { scene: &self.scene, name: &name };
-        let mut found = findings("until the first token", &first_token, &names);
-        found.extend(findings("gaps between tokens", &gaps, &names));
+        let kinds =
+            self.picked.kinds().map(|(windows, sets)| (windows, sets, self.contrast(sets, lives, around)));
+        let found =
+            kinds.iter().flat_map(|(windows, _, contrast)| findings(windows, contrast, &names)).collect();
+        let [_, (_, _, gaps), _] = &kinds;
         let role = |thread: usize| self.role(thread);
         let mut join_tiers = BTreeMap::new();
         for request in &self.served.requests {
@@ -45,39 +46,15 @@ impl Telling<'_> {
             unfinished: self.served.requests.iter().filter(|of| of.row.end_mono_ns.is_none()).count() as u64,
             latencies: Latencies::of(&self.served, &self.goodput),
             told: self.picked.told.iter().map(|&(which, at)| self.tell(which, at, lives, around)).collect(),
-            tail: tail(&gaps, role),
+            tail: tail(gaps, role),
             findings: in_order(found),
-            compared: self.compared(&first_token, &gaps),
+            compared: kinds.iter().map(|(windows, sets, of)| compared(windows, sets, of)).collect(),
             path_missing: self.path_missing(lives),
             ledger: self.ledger(around),
             slow_gaps: self.slow_gaps(lives, around),
             timeline: timeline::of_marks(&self.marks, &self.served, &told, self.whole),
             threads: (0..self.threads.len()).map(|thread| self.who(thread)).collect(),
         }
-    }
-
-    fn compared(&self, first_token: &Contrast, gaps: &Contrast) -> Vec<String> {
-        let of = |what: &str, picked: &Sets, of: &Contrast| {
-            let withheld = picked.slow.len() + picked.typical.len() - of.slow.len() - of.typical.len();
-            let lost = match withheld {
-                0 => String::new(),
-                more => {
-                    format!("; {} withheld, since records were lost in them", plural(more as u64, "window"))
-                }
-            };
-            match of.slow.len() {
-                0 => format!("{what}: {} are too few to compare{lost}", plural(of.all as u64, "window")),
-                slow => format!(
-                    "{what}: the slowest {slow} of {} beside {} about the median{lost}",
-                    of.all,
-                    of.typical.len()
-                ),
-            }
-        };
-        vec![
-            of("until the first token", &self.picked.first_token, first_token),
-            of("gaps between tokens", &self.picked.gaps, gaps),
-        ]
     }
 
     fn path_missing(&self, lives: &Lives) -> Option<String> {
@@ -209,6 +186,25 @@ impl Telling<'_> {
             in_flight: self.served.flight.during(window),
             withheld,
             roles: roles.into_values().collect(),
+        }
+    }
+}
+
+/// What of a kind was compared, in words.
+fn compared(windows: &str, picked: &Sets, of: &Contrast) -> String {
+    let withheld = picked.slow.len() + picked.typical.len() - of.slow.len() - of.typical.len();
+    let lost = match withheld {
+        0 => String::new(),
+        more => format!("; {} withheld, since records were lost in them", plural(more as u64, "window")),
+    };
+    match of.slow.len() {
+        0 => format!("{windows}: {} are too few to compare{lost}", plural(of.all as u64, "window")),
+        slow => {
+            format!(
+                "{windows}: the slowest {slow} of {} beside {} about the median{lost}",
+                of.all,
+                of.typical.len()
+            )
         }
     }
 }

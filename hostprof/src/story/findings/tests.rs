@@ -113,10 +113,10 @@ fn who_held_a_lock_is_named_with_what_it_did() {
         ms(1, State::Futex, [1, 119, 119], Some(2)),
     ];
     let found = found(facts(&rows, 120), vec![typical(), typical()]);
-    assert_eq!((found[0].cause, found[0].slow_ns / MS), ("lock", 90));
+    assert_eq!((found[0].cause, found[0].slow_ns / MS), ("lock", 85));
     let evidence = found[0].evidence.join("\n");
     assert!(evidence.contains("t2 waited 85.0 ms for a futex, which t3 ended"), "{evidence}");
-    assert!(evidence.contains("t3 meanwhile: on_cpu 12.0 ms · sleep 78.0 ms"), "{evidence}");
+    assert!(evidence.contains("t3 meanwhile: on_cpu 10.0 ms · sleep 75.0 ms"), "{evidence}");
 }
 
 #[test]

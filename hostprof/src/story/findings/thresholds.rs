@@ -110,7 +110,7 @@ pub const RULES: [Rule; 10] = [
         cause: Cause::Reclaim,
         word: "memory_reclaim",
         title: "memory had to be made free",
-        measure: "share of the time in which tasks waited for memory (PSI), of the target's own cgroup, or of the machine where that tells nothing; what is measured of `cold_page_cache` where 500 pages a second came back that were evicted shortly before",
+        measure: "share of the time in which tasks waited for memory (PSI), of the target's own cgroup, or of the machine where that tells nothing; what is measured of `cold_page_cache` where 500 pages a second came back to that cgroup that were evicted shortly before",
         least_share: 0.10,
         explained_by: &[],
     },
