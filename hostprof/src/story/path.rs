@@ -53,6 +53,11 @@ impl Step {
     pub fn len_ns(&self) -> u64 {
         self.end_ns - self.start_ns
     }
+
+    /// How much of it lies in a window.
+    pub fn within(&self, window: &Window) -> u64 {
+        self.end_ns.min(window.end_ns).saturating_sub(self.start_ns.max(window.start_ns))
+    }
 }
 
 /// Where a path went from a thread that waited to the one that woke it.
@@ -67,6 +72,13 @@ pub struct Handoff {
     pub arg0: Option<u64>,
     /// How long the waiter had been blocked, of this window.
     pub blocked_ns: u64,
+}
+
+impl Handoff {
+    /// When the waiter was blocked.
+    pub fn wait(&self) -> Window {
+        Window { start_ns: self.at_ns - self.blocked_ns, end_ns: self.at_ns }
+    }
 }
 
 /// A critical path, from its end to its beginning.

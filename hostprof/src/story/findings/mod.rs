@@ -19,7 +19,10 @@ use super::{
     path::{Handoff, On},
     scene::Scene,
 };
-use crate::{ledger::Part, table::State};
+use crate::{
+    ledger::{Part, Window},
+    table::State,
+};
 
 /// Something that slow windows had.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -166,14 +169,17 @@ fn is_read(part: Part) -> bool {
     part == Part::Off(State::Read)
 }
 
-/// Time on the path in a thread, but for what other rules name.
+/// Time on the path in a thread while another waited for it in a futex, but for what other rules name.
 fn held_by(facts: &Facts, holder: usize) -> u64 {
     let named = |part: Part| {
         matches!(part, Part::Off(state) if STOPPED.contains(&state) || HELD.contains(&state)
             || matches!(state, State::Throttled | State::PageFault))
     };
-    let sums = facts.path_sums().into_iter();
-    sums.filter(|((thread, part), _)| *thread == holder && !named(*part)).map(|(_, ns)| ns).sum()
+    let waits: Vec<Window> =
+        futex_handoffs(facts).filter(|of| of.waker == holder).map(Handoff::wait).collect();
+    let steps = facts.path.iter().flat_map(|path| &path.steps);
+    let held = steps.filter(|step| step.thread == holder && !named(step.part));
+    held.map(|step| waits.iter().map(|wait| step.within(wait)).max().unwrap_or(0)).sum()
 }
 
 /// The thread that slow paths went to from a futex, and typical ones hardly did, with most time.

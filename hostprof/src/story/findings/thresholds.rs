@@ -134,7 +134,7 @@ pub const RULES: [Rule; 10] = [
         cause: Cause::Lock,
         word: "lock",
         title: "a futex was waited for that another thread held",
-        measure: "critical path in a thread, not the one that answers, that ended a wait for a futex and is on less than 10 % of typical paths",
+        measure: "critical path, while a thread waited in a futex, in the one that ended that wait: not the one that answers, and on less than 10 % of typical paths so",
         least_share: 0.20,
         explained_by: &[],
     },
