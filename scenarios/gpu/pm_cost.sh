@@ -1,10 +1,15 @@
 #!/usr/bin/env bash
-# What reading PM samples costs, by which metrics are read and how often: beside an idle and a busy GPU.
+# What reading PM samples costs, by which metrics are read and how often, beside an idle and a busy GPU: CUPTI's own calls, and
+# what hostprof takes.
 #
-#   pm_cost.sh OUT     PYTHON: a python with torch, for the load (default python3). Needs a GPU of Turing or later. Takes three minutes.
+#   pm_cost.sh BIN OUT     BIN: a folder with hostprof; OUT: a folder for what comes of it. As root.
+#
+# PYTHON: a python with torch, for the load (default python3). ONLY=hostprof leaves CUPTI's own calls out. Needs a GPU of Turing
+# or later. Takes four minutes.
 set -u
-mkdir -p "$1"
-out=$(realpath "$1")
+bin=$(realpath "$1")
+mkdir -p "$2"
+out=$(realpath "$2")
 here=$(dirname "$(realpath "$0")")
 python=${PYTHON:-python3}
 cupti=${CUPTI:-$(find /usr/local/cuda*/ -name 'libcupti.so.1[23]*' 2> /dev/null | head -1)}
@@ -28,6 +33,22 @@ while True:
     torch.cuda.synchronize()' & loader=$!
         for _ in $(seq 600); do [ -e loaded ] && break; sleep 0.1; done
     fi
+    for interval in 500us 100us; do
+        for without in none tensor tensor,dram; do
+            # shellcheck disable=SC2046 # words
+            run=$("$bin/hostprof" record --probe sched,gpu_pm --gpu-pm-interval $interval -o runs \
+                $([ $without = none ] || echo --gpu-pm-without $without) -- sleep 8 2> record.txt) || cat record.txt
+            "$bin/hostprof" report "$run" --json > report.json
+            "$python" - "$run" "$load $interval without $without" << 'PY'
+import json, pathlib, sys
+config = json.loads((pathlib.Path(sys.argv[1]) / "config.json").read_text())
+of = json.load(open("report.json"))["gpus"]["timelines"][0]
+told = {key: value for key, value in of.items() if not isinstance(value, (list, dict))}
+print(f"hostprof {sys.argv[2]}: {config['totals']['own_cpu_ns'] / 8e9:.2f} of a CPU, {told}", flush=True)
+PY
+        done
+    done
+    [ "${ONLY-}" = hostprof ] && continue
     for interval in 100000 500000; do
         for metrics in one two three five; do
             "$python" "$here/pm.py" "$cupti" --interval $interval --seconds 6 --samples 8000 --metrics "${!metrics}" \
@@ -40,6 +61,5 @@ print(f"{sys.argv[1]:24} CPU {told['own_cpu_s']:.2f} s, {told['samples']} sample
 PY
         done
     done
-    [ $load = busy ] && kill $loader
 done
-exit 0
+kill $loader

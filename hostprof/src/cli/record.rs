@@ -10,6 +10,7 @@ use crate::{
     also::Tool,
     bpf::DrainPriority,
     collector::{self, Metrics, Options, Outcome, Wanted},
+    cupti::{PmSettings, PmUnit},
     humane::{bytes, count},
     probe::{Auto, PROBES, Selection},
     target::{Proc, Selector, TreeMode, resolve_container},
@@ -111,7 +112,7 @@ pub struct Args {
         env = "HOSTPROF_FUTEX_THRESHOLD",
         hide_env_values = true,
         value_parser = duration_or_none,
-        default_value = "500us",
+        default_value = "100us",
         value_name = "TIME"
     )]
     futex_threshold: Duration,
@@ -162,10 +163,21 @@ pub struct Args {
         env = "HOSTPROF_GPU_PM_INTERVAL",
         hide_env_values = true,
         value_parser = pm_interval,
-        default_value = "100us",
+        default_value = "500us",
         value_name = "TIME"
     )]
     gpu_pm_interval: Duration,
+
+    /// Leave these out of probe gpu_pm, by comma: to read tensor keeps a CPU half busy while the GPU works
+    #[arg(
+        long,
+        env = "HOSTPROF_GPU_PM_WITHOUT",
+        hide_env_values = true,
+        value_enum,
+        value_delimiter = ',',
+        value_name = "UNIT"
+    )]
+    gpu_pm_without: Vec<PmUnit>,
 
     /// Keep what recording costs below this share of the target's CPU time: 1%, 0.5%. Leaves out spans, then short
     /// off-CPU episodes (they are counted), in the end all but samples; table shed tells when
@@ -319,7 +331,7 @@ impl Args {
             drain_priority: self.drain_priority,
             sample_interval: Some(self.sample_interval).filter(|time| !self.no_samples && !time.is_zero()),
             metrics: metrics(&self.metrics)?,
-            gpu_pm_interval: self.gpu_pm_interval,
+            gpu_pm: PmSettings { interval: self.gpu_pm_interval, without: self.gpu_pm_without },
             max_overhead: self.max_overhead,
             also: self.also,
         })
@@ -492,7 +504,29 @@ fn percent(text: &str) -> Result<f64, String> {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser as _;
+
     use super::*;
+
+    #[derive(clap::Parser)]
+    struct Command {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    #[test]
+    fn what_is_not_asked_for_is_as_the_documentation_says() {
+        let of = |words: &[&str]| Command::try_parse_from([&["record"], words].concat()).unwrap().args;
+        let args = of(&["--pid", "1"]);
+        let page = include_str!("../../../docs/gpu.md");
+        let interval =
+            format!("each interval of {} µs (`--gpu-pm-interval`", args.gpu_pm_interval.as_micros());
+        assert!(page.contains(&interval), "docs/gpu.md: {interval}");
+        assert_eq!(args.futex_threshold, Duration::from_micros(100));
+        assert_eq!(args.gpu_pm_without, []);
+        let without = of(&["--pid", "1", "--gpu-pm-without", "tensor,dram"]).gpu_pm_without;
+        assert_eq!(without, [PmUnit::Tensor, PmUnit::Dram]);
+    }
 
     #[test]
     fn pages_of_metrics_are_urls_or_a_word() {

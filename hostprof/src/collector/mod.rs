@@ -226,9 +226,9 @@ fn session(options: &Options, looks: Option<Looks<'_>>) -> Result<Outcome> {
     };
     let pm = if options.probes.has(GPU_PM) {
         tell_gpus(&mut gpus, &mut config, &told_gpus)?;
-        let (interval, target) = (options.gpu_pm_interval, &attached.found.processes);
+        let (settings, target) = (options.gpu_pm.clone(), &attached.found.processes);
         Some(
-            PmSampling::start(interval, target, &config.host.gpus, inlet.first().clone())
+            PmSampling::start(settings, target, &config.host.gpus, inlet.first().clone())
                 .context("start a thread")?,
         )
     } else {

@@ -6,6 +6,7 @@ use super::Metrics;
 use crate::{
     also::Tool,
     bpf::DrainPriority,
+    cupti::PmSettings,
     probe::Selection,
     recording::{EndReason, Totals},
     target::{Selector, TreeMode},
@@ -62,8 +63,8 @@ pub struct Options {
     pub sample_interval: Option<Duration>,
     /// Which engines' metrics are sampled with it.
     pub metrics: Metrics,
-    /// The length of an interval of PM sampling.
-    pub gpu_pm_interval: Duration,
+    /// How PM sampling is done.
+    pub gpu_pm: PmSettings,
     /// The most that recording may cost, as a share of the target's CPU time; `None` for no ceiling.
     pub max_overhead: Option<f64>,
     /// Other tools to run beside.

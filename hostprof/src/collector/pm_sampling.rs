@@ -10,7 +10,7 @@ use std::{
 
 use super::{aside::Aside, describe, pipeline::Message};
 use crate::{
-    cupti::{self, Cupti, Metric, PmSample, PmSampler, Taken, devices},
+    cupti::{self, Cupti, Metric, PmSample, PmSampler, PmSettings, Taken, devices},
     probe::GPU_PM,
     recording::Gpus,
     table::{GpuPmRow, LossRow},
@@ -37,7 +37,7 @@ impl PmSampling {
     ///
     /// A thread cannot be started.
     pub fn start(
-        interval: Duration,
+        settings: PmSettings,
         target: &[Tgid],
         gpus: &Gpus,
         sender: SyncSender<Message>,
@@ -45,7 +45,7 @@ impl PmSampling {
         let (tell_begun, begun) = channel();
         let (target, gpus) = (target.to_vec(), gpus.clone());
         let aside = Aside::start("hostprof-pm", move |ended| {
-            run(interval, &target, &gpus, &sender, ended, &tell_begun).unwrap_or_else(|why| {
+            run(&settings, &target, &gpus, &sender, ended, &tell_begun).unwrap_or_else(|why| {
                 // Nobody listens any more where the recording did not begin.
                 let _ = tell_begun.send(Err(why));
                 Vec::new()
@@ -91,7 +91,7 @@ struct Gpu<'a> {
 }
 
 fn run(
-    interval: Duration,
+    settings: &PmSettings,
     target: &[Tgid],
     gpus: &Gpus,
     sender: &SyncSender<Message>,
@@ -104,12 +104,12 @@ fn run(
     for device in devices {
         let told = gpus.devices.iter().find(|gpu| gpu.pci == device.pci);
         let gpu = told.and_then(|gpu| gpu.index).unwrap_or(device.index as u32);
-        match cupti.sample(device.index, interval, ROUND) {
+        match cupti.sample(device.index, settings, ROUND) {
             Ok(sampler) => {
                 notes.push(format!(
                     "GPU {gpu}: {} every {} µs, by CUPTI {} ({})",
                     sampler.metrics().iter().copied().map(column).collect::<Vec<_>>().join(", "),
-                    interval.as_micros(),
+                    settings.interval.as_micros(),
                     cupti.version,
                     cupti.path.display()
                 ));
@@ -117,7 +117,7 @@ fn run(
                     device: device.index,
                     number: gpu,
                     sampler,
-                    rows: Rows::new(gpu, interval),
+                    rows: Rows::new(gpu, settings.interval),
                 });
             }
             Err(why) => {
@@ -132,13 +132,13 @@ fn run(
     if begun.send(Ok(notes)).is_err() {
         return Ok(Vec::new());
     }
-    Ok(follow(&cupti, interval, sampled, sender, ended))
+    Ok(follow(&cupti, settings, sampled, sender, ended))
 }
 
 /// Samples until the end.
 fn follow<'a>(
     cupti: &'a Cupti,
-    interval: Duration,
+    settings: &PmSettings,
     mut gpus: Vec<Gpu<'a>>,
     sender: &SyncSender<Message>,
     ended: &Receiver<()>,
@@ -154,7 +154,7 @@ fn follow<'a>(
             if !gpu.rows.hand_on(&mut samples, sender) {
                 return notes;
             }
-            match taken.and_then(|taken| gpu.went_on(taken, cupti, interval)) {
+            match taken.and_then(|taken| gpu.went_on(taken, cupti, settings)) {
                 Ok(gpu) => going.push(gpu),
                 Err(why) => notes.push(why),
             }
@@ -172,7 +172,7 @@ fn follow<'a>(
 
 impl<'a> Gpu<'a> {
     /// The same, sampled anew where the buffer ran over.
-    fn went_on(self, taken: Taken, cupti: &'a Cupti, interval: Duration) -> Result<Self, String> {
+    fn went_on(self, taken: Taken, cupti: &'a Cupti, settings: &PmSettings) -> Result<Self, String> {
         if taken == Taken::All {
             return Ok(self);
         }
@@ -180,7 +180,7 @@ impl<'a> Gpu<'a> {
         // Only once its counters are given back they can be had again.
         drop(sampler);
         let sampler = cupti
-            .sample(device, interval, ROUND)
+            .sample(device, settings, ROUND)
             .map_err(|why| format!("GPU {number} was sampled no longer: {why}"))?;
         Ok(Self { device, number, sampler, rows })
     }

@@ -23,7 +23,7 @@ use self::api::{Api, Refused, code};
 pub use self::{
     cuda::{Device, devices},
     find::VARIABLE,
-    sampler::{Metric, PmSample, PmSampler, Taken},
+    sampler::{Metric, PmSample, PmSampler, PmSettings, PmUnit, Taken},
 };
 use crate::units::Tgid;
 
@@ -98,10 +98,10 @@ impl Cupti {
     pub fn sample(
         &self,
         device: usize,
-        interval: Duration,
+        settings: &PmSettings,
         round: Duration,
     ) -> Result<PmSampler<'_>, String> {
-        PmSampler::start(&self.api, device, interval, round).map_err(|refused| why(&refused))
+        PmSampler::start(&self.api, device, settings, round).map_err(|refused| why(&refused))
     }
 }
 

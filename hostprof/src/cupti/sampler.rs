@@ -52,12 +52,44 @@ impl Metric {
     }
 
     /// From what is wanted to what any GPU counts in one pass.
-    fn sets() -> [Vec<Self>; 3] {
+    fn sets(unwanted: &[PmUnit]) -> [Vec<Self>; 3] {
+        let is_wanted = |metric: &Self| metric.unit().is_none_or(|unit| !unwanted.contains(&unit));
         let without = |left_out: &[Self]| {
-            Self::ALL.into_iter().filter(|metric| !left_out.contains(metric)).collect::<Vec<_>>()
+            let metrics = Self::ALL.into_iter().filter(is_wanted);
+            metrics.filter(|metric| !left_out.contains(metric)).collect::<Vec<_>>()
         };
         [without(&[]), without(&[Self::Tensor]), without(&[Self::Tensor, Self::DramRead, Self::DramWrite])]
     }
+
+    /// What it is left out with.
+    fn unit(self) -> Option<PmUnit> {
+        match self {
+            Self::Gr => None,
+            Self::Sm => Some(PmUnit::Sm),
+            Self::Tensor => Some(PmUnit::Tensor),
+            Self::DramRead | Self::DramWrite => Some(PmUnit::Dram),
+        }
+    }
+}
+
+/// Units of a GPU that need not be sampled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum PmUnit {
+    /// `sm_active`: how busy the multiprocessors were
+    Sm,
+    /// `tensor_active`: how busy the tensor cores were
+    Tensor,
+    /// `dram_read` and `dram_write`: what went to and from device memory
+    Dram,
+}
+
+/// How samples are taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PmSettings {
+    /// The length of a sample's interval.
+    pub interval: Duration,
+    /// What is left out.
+    pub without: Vec<PmUnit>,
 }
 
 /// What the GPU did in an interval. A share is of what the unit could do, 0 to 1; `None` where the GPU does not count it.
@@ -123,7 +155,13 @@ impl<'a> PmSampler<'a> {
     /// # Errors
     ///
     /// The library refuses: another has the counters, the caller may not count, or the GPU is older than Turing.
-    pub fn start(api: &'a Api, device: usize, interval: Duration, round: Duration) -> Result<Self, Refused> {
+    pub fn start(
+        api: &'a Api,
+        device: usize,
+        settings: &PmSettings,
+        round: Duration,
+    ) -> Result<Self, Refused> {
+        let interval = settings.interval;
         // To clear room for a sample takes 8 µs, and where the image is full the rest is lost: room for two rounds.
         let at_once = (round.as_nanos() * 2 / interval.as_nanos().max(1)).clamp(64, 100_000) as u32;
         let available = availability(api, device)?;
@@ -131,7 +169,7 @@ impl<'a> PmSampler<'a> {
         // SAFETY: it writes an address of a text that lasts.
         unsafe { api.call(&mut chip) }?;
         let mut refused = None;
-        for metrics in Metric::sets() {
+        for metrics in Metric::sets(&settings.without) {
             match Configured::new(api, chip.chip, &available, metrics) {
                 Ok(Some(configured)) => {
                     return Self::run(api, (device, interval, at_once), configured, available);
@@ -359,5 +397,18 @@ impl Drop for Configured<'_> {
             // SAFETY: the object is this one's.
             let _ = unsafe { self.api.call(&mut api::HostDeinitialize::of(self.host)) };
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_unwanted_is_in_no_set_and_work_at_all_in_each() {
+        assert_eq!(Metric::sets(&[])[0], Metric::ALL);
+        let sets = Metric::sets(&[PmUnit::Tensor, PmUnit::Dram]);
+        assert!(sets.iter().all(|set| *set == [Metric::Gr, Metric::Sm]));
+        assert_eq!(Metric::sets(&[PmUnit::Sm, PmUnit::Tensor, PmUnit::Dram])[0], [Metric::Gr]);
     }
 }
