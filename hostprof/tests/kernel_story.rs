@@ -130,5 +130,6 @@ fn a_report_names_the_thread_that_a_slow_request_waited_for() {
         .map(|event| event["dur"].as_f64().unwrap())
         .sum();
     assert!(slept >= HELD.as_micros() as f64, "{slept}");
-    assert_eq!(events.iter().filter(|event| event["ph"] == "b" && event["name"] == id).count(), 1);
+    let begun = events.iter().filter(|event| event["ph"] == "b" && event["name"] == "request (kernel)");
+    assert_eq!(begun.filter(|event| event["args"]["request"] == id).count(), 1);
 }

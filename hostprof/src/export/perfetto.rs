@@ -5,7 +5,7 @@
 //! to the nanosecond.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     io::{self, Write},
 };
@@ -16,7 +16,7 @@ use super::ExportError;
 use crate::{
     ledger::{Lives, Piece, Replay},
     recording::{Recording, RecordingError},
-    table::{GpuSampleRow, LossRow, OffCpuRow, RequestRow, ThreadRow, Word as _},
+    table::{GpuPmRow, GpuSampleRow, LossRow, OffCpuRow, RequestRow, ThreadRow, Word as _},
 };
 
 /// Beyond every process id: the processes that requests and GPUs are shown as.
@@ -57,6 +57,11 @@ pub fn perfetto(recording: &Recording, to: impl Write) -> Result<u64, ExportErro
         trace.check()?;
     }
     gpus(&mut trace, recording)?;
+    let mut units = Units::default();
+    for batch in recording.rows::<GpuPmRow>()? {
+        batch?.iter().for_each(|row| units.sample(&mut trace, row));
+        trace.check()?;
+    }
     trace.end()?;
     Ok(trace.events)
 }
@@ -138,7 +143,9 @@ fn slice<W: Write>(trace: &mut Trace<W>, threads: &[ThreadRow], piece: Piece) {
 fn request<W: Write>(trace: &mut Trace<W>, row: &RequestRow, lives: &Lives, threads: &[ThreadRow]) {
     let Some(end_ns) = row.end_mono_ns else { return };
     let by = row.tid.and_then(|tid| lives.at(tid, row.arrival_mono_ns, end_ns)).map(|at| &threads[at].comm);
-    let mut spans = vec![("request", row.arrival_mono_ns, end_ns)];
+    // Of one name, so that a viewer puts all requests of a source into one track of as many lanes as were in flight.
+    let request = format!("request ({})", row.source.word());
+    let mut spans = vec![(request.as_str(), row.arrival_mono_ns, end_ns)];
     if let Some(first_ns) = row.first_token_mono_ns.map(|ns| ns.clamp(row.arrival_mono_ns, end_ns)) {
         spans.push(("until first token", row.arrival_mono_ns, first_ns));
         spans.push(("tokens", first_ns, end_ns));
@@ -146,19 +153,26 @@ fn request<W: Write>(trace: &mut Trace<W>, row: &RequestRow, lives: &Lives, thre
     for (name, from, to) in spans {
         for (ph, at) in [("b", from), ("e", to)] {
             let id = format!("{} {}", row.source.word(), row.request_id);
-            let name = if name == "request" { row.request_id.as_str() } else { name };
             let args = json!({
-                "source": row.source.word(), "thread": row.tid, "name": by, "input_tokens": row.input_tokens,
-                "output_tokens": row.output_tokens, "error": row.error.map(crate::table::Word::word),
+                "request": row.request_id, "source": row.source.word(), "thread": row.tid, "name": by,
+                "input_tokens": row.input_tokens, "output_tokens": row.output_tokens,
+                "error": row.error.map(crate::table::Word::word),
             });
             trace.event(format_args!(
-                "{{\"ph\":\"{ph}\",\"cat\":\"request\",\"pid\":{REQUESTS},\"tid\":0,\"id\":{},\"name\":{},\"ts\":{},\"args\":{args}}}",
+                "{{\"ph\":\"{ph}\",\"cat\":\"request\",\"pid\":{REQUESTS},\"tid\":0,\"id2\":{{\"local\":{}}},\"name\":\"{name}\",\"ts\":{},\"args\":{args}}}",
                 json!(id),
-                json!(name),
                 Micros(at),
             ));
         }
     }
+}
+
+/// A counter of a GPU from an instant on.
+fn counter<W: Write>(trace: &mut Trace<W>, gpu: &str, name: &str, ts_mono_ns: u64, value: f64) {
+    trace.event(format_args!(
+        "{{\"ph\":\"C\",\"pid\":{GPUS},\"tid\":0,\"name\":\"GPU {gpu}\",\"ts\":{},\"args\":{{\"{name}\":{value}}}}}",
+        Micros(ts_mono_ns),
+    ));
 }
 
 fn gpus<W: Write>(trace: &mut Trace<W>, recording: &Recording) -> Result<(), RecordingError> {
@@ -179,15 +193,49 @@ fn gpus<W: Write>(trace: &mut Trace<W>, recording: &Recording) -> Result<(), Rec
                 // GPM's values are of the time up to the sample: shown from when that began.
                 let of_gpm = matches!(name, "sm_util" | "tensor_util" | "dram_util");
                 let since_ns = row.gpm_window_ns.filter(|_| of_gpm).unwrap_or(0);
-                trace.event(format_args!(
-                    "{{\"ph\":\"C\",\"pid\":{GPUS},\"tid\":0,\"name\":\"GPU {}{unit} {name}\",\"ts\":{},\"args\":{{\"value\":{value}}}}}",
-                    row.gpu,
-                    Micros(row.ts_mono_ns.saturating_sub(since_ns)),
-                ));
+                let gpu = format!("{}{unit}", row.gpu);
+                counter(trace, &gpu, name, row.ts_mono_ns.saturating_sub(since_ns), value);
             }
         }
     }
     Ok(())
+}
+
+/// What a GPU's units did by PM sampling. What stays as it was is not told again: a viewer draws it on.
+#[derive(Default)]
+struct Units {
+    /// Thousandths, by GPU and column.
+    last: BTreeMap<(u32, &'static str), u64>,
+    /// Where a GPU's last sample ended.
+    end_ns: BTreeMap<u32, u64>,
+}
+
+impl Units {
+    fn sample<W: Write>(&mut self, trace: &mut Trace<W>, row: &GpuPmRow) {
+        let gpu = row.gpu.to_string();
+        let end_ns = self.end_ns.insert(row.gpu, row.ts_mono_ns + row.dur_ns);
+        // Samples are missing: what units did then is not known, and drawn as nothing.
+        let lost_ns = end_ns.filter(|end| *end < row.ts_mono_ns);
+        let columns = [
+            ("gr_active", row.gr_active),
+            ("sm_active", row.sm_active),
+            ("tensor_active", row.tensor_active),
+            ("dram_read", row.dram_read),
+            ("dram_write", row.dram_write),
+        ];
+        for (name, value) in columns {
+            let Some(thousandths) = value.map(|share| (share * 1e3).round() as u64) else { continue };
+            let last = self.last.entry((row.gpu, name)).or_insert(u64::MAX);
+            if let Some(end_ns) = lost_ns.filter(|_| *last != 0) {
+                counter(trace, &gpu, name, end_ns, 0.0);
+                *last = 0;
+            }
+            if *last != thousandths {
+                counter(trace, &gpu, name, row.ts_mono_ns, thousandths as f64 / 1e3);
+                *last = thousandths;
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -249,13 +297,35 @@ mod tests {
         assert_eq!(
             told,
             [
-                ("b", "x\"1", 1.0),
-                ("e", "x\"1", 9.0),
+                ("b", "request (kernel)", 1.0),
+                ("e", "request (kernel)", 9.0),
                 ("b", "until first token", 1.0),
                 ("e", "until first token", 3.0),
                 ("b", "tokens", 3.0),
                 ("e", "tokens", 9.0),
             ]
         );
+        assert!(
+            events
+                .iter()
+                .all(|event| event["args"]["request"] == "x\"1" && event["id2"]["local"] == "kernel x\"1")
+        );
+    }
+
+    #[test]
+    fn what_units_do_is_told_where_it_changes_and_as_nothing_where_samples_are_missing() {
+        let samples = [(0, 0.5), (10, 0.5), (20, 0.75), (40, 0.75), (50, 0.0)];
+        let events = trace(|trace| {
+            let mut units = Units::default();
+            for (ts_mono_ns, share) in samples {
+                let row = GpuPmRow { ts_mono_ns, dur_ns: 10, gr_active: Some(share), ..GpuPmRow::default() };
+                units.sample(trace, &row);
+            }
+        });
+        let told: Vec<_> = events
+            .iter()
+            .map(|event| (event["ts"].as_f64().unwrap(), event["args"]["gr_active"].as_f64().unwrap()))
+            .collect();
+        assert_eq!(told, [(0.0, 0.5), (0.02, 0.75), (0.03, 0.0), (0.04, 0.75), (0.05, 0.0)]);
     }
 }
