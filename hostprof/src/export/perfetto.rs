@@ -188,12 +188,12 @@ fn gpus<W: Write>(trace: &mut Trace<W>, recording: &Recording) -> Result<(), Rec
     for batch in recording.rows::<GpuSampleRow>()? {
         for row in &batch? {
             let unit = row.gpu_instance.map(|instance| format!("/{instance}")).unwrap_or_default();
+            let gpu = format!("{}{unit}", row.gpu);
             for (name, column) in columns {
                 let Some(value) = column(row) else { continue };
                 // GPM's values are of the time up to the sample: shown from when that began.
                 let of_gpm = matches!(name, "sm_util" | "tensor_util" | "dram_util");
                 let since_ns = row.gpm_window_ns.filter(|_| of_gpm).unwrap_or(0);
-                let gpu = format!("{}{unit}", row.gpu);
                 counter(trace, &gpu, name, row.ts_mono_ns.saturating_sub(since_ns), value);
             }
         }

@@ -88,8 +88,8 @@ impl<'a> GroupsOf<'a> {
 
 /// Waits for a CPU, of counters.
 fn waited(counters: &[(u64, u64)], most_ns: u64) -> Latency {
-    let mut buckets = Vec::with_capacity(counters.len());
-    buckets.extend(of_kind(counters, Kind::Runqueue).filter(|(_, count)| *count > 0));
+    let buckets: Vec<(u64, u64)> =
+        of_kind(counters, Kind::Runqueue).filter(|(_, count)| *count > 0).collect();
     latency(&buckets, most_ns)
 }
 

@@ -162,22 +162,14 @@ pub fn path(scene: &impl Episodes, thread: usize, window: Window) -> Path {
                 who = waker;
                 hops += 1;
             }
-            // Before the other one waited, this sleep held nobody up.
-            _ => match waiters.pop() {
-                Some((waiter, since_ns)) if episode.start_ns < since_ns && hops < MOST_HOPS => {
-                    hops = if step(Part::Off(episode.state), on(episode), since_ns, &mut at) {
-                        0
-                    } else {
-                        hops + 1
-                    };
-                    who = waiter;
-                }
-                waiter => {
-                    step(Part::Off(episode.state), on(episode), episode.start_ns, &mut at);
-                    waiters.extend(waiter);
-                    hops = 0;
-                }
-            },
+            _ => {
+                // Before the other one waited, this sleep held nobody up.
+                let early = waiters.pop_if(|(_, since_ns)| episode.start_ns < *since_ns && hops < MOST_HOPS);
+                let from = early.map_or(episode.start_ns, |(_, since_ns)| since_ns);
+                let went_back = step(Part::Off(episode.state), on(episode), from, &mut at);
+                hops = if went_back { 0 } else { hops + 1 };
+                who = early.map_or(who, |(waiter, _)| waiter);
+            }
         }
     }
     path

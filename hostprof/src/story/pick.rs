@@ -15,7 +15,7 @@ const FEWEST_STRETCHES: usize = 8;
 /// One slow request may be slow for a reason of its own; where there are enough, so many are slow.
 const FEWEST_SLOW: usize = 5;
 /// Gaps in a stretch: what makes each a little longer is not seen among the longest of all, which had a reason of their own.
-pub const STRETCH: usize = 16;
+const STRETCH: usize = 16;
 
 /// A window of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,16 +106,21 @@ fn first_tokens(requests: &[Request]) -> Sets {
     sets(picks.collect(), FEWEST_SLOW, MOST_REQUESTS)
 }
 
-fn gaps(requests: &[Request]) -> Sets {
+/// So many gaps of a response in a row, one row after the other; what remains of a response is left out.
+fn in_a_row(requests: &[Request], gaps: usize) -> Vec<Pick> {
     let of = |(request, of): (usize, &Request)| {
-        let gaps = of.tokens.windows(2).enumerate().map(move |(index, pair)| Pick {
+        let rows = of.tokens.windows(gaps + 1).enumerate().step_by(gaps).map(move |(index, tokens)| Pick {
             request,
             index: Some(index),
-            window: Window { start_ns: pair[0], end_ns: pair[1].max(pair[0]) },
+            window: Window { start_ns: tokens[0], end_ns: tokens[gaps].max(tokens[0]) },
         });
-        gaps.collect::<Vec<_>>()
+        rows.collect::<Vec<_>>()
     };
-    let picks: Vec<Pick> = requests.iter().enumerate().flat_map(of).collect();
+    requests.iter().enumerate().flat_map(of).collect()
+}
+
+fn gaps(requests: &[Request]) -> Sets {
+    let picks = in_a_row(requests, 1);
     if picks.len() < FEWEST_GAPS {
         return Sets { all: picks.len(), ..Sets::default() };
     }
@@ -123,16 +128,7 @@ fn gaps(requests: &[Request]) -> Sets {
 }
 
 fn stretches(requests: &[Request]) -> Sets {
-    let of = |(request, of): (usize, &Request)| {
-        let firsts = of.tokens.windows(STRETCH + 1).enumerate().step_by(STRETCH);
-        let stretches = firsts.map(move |(index, tokens)| Pick {
-            request,
-            index: Some(index),
-            window: Window { start_ns: tokens[0], end_ns: tokens[STRETCH].max(tokens[0]) },
-        });
-        stretches.collect::<Vec<_>>()
-    };
-    let picks: Vec<Pick> = requests.iter().enumerate().flat_map(of).collect();
+    let picks = in_a_row(requests, STRETCH);
     if picks.len() < FEWEST_STRETCHES {
         return Sets { all: picks.len(), ..Sets::default() };
     }
